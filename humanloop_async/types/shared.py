@@ -1,0 +1,257 @@
+"""Types that several operations share: usage, tools, messages, model configurations, errors.
+
+Response types ignore unknown fields, and their optional fields may be null. Request types
+refuse unknown fields, as v4 does; a null request field means an absent one, which
+`humanloop_async.wire.operations.decode_request` sees to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+if TYPE_CHECKING:
+    Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+else:  # msgspec decodes any JSON value into Any; it knows no recursive aliases
+    Json: TypeAlias = Any
+
+ReasoningEffort: TypeAlias = Literal["high", "medium", "low"] | int
+"""A level for OpenAI's reasoning models, or a token budget for Anthropic's."""
+
+
+class Response(Struct, kw_only=True, dict=True):
+    """Base of every decoded answer; also knows the HTTP response it came from.
+
+    `headers`, `status` and `round_trip_time` are empty on an object that no call returned.
+    """
+
+    @property
+    def body(self) -> dict[str, Json]:
+        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
+        raw: bytes = self.__dict__.get("_raw") or msgspec.json.encode(self)
+        decoded: dict[str, Json] = msgspec.json.decode(raw)
+        return decoded
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response's headers."""
+        headers: Mapping[str, str] = self.__dict__.get("_headers", {})
+        return headers
+
+    @property
+    def status(self) -> int:
+        """The HTTP status code, 0 on an object that no call returned."""
+        status: int = self.__dict__.get("_status", 0)
+        return status
+
+    @property
+    def round_trip_time(self) -> float:
+        """Seconds from sending the request to the end of its answer, retries included."""
+        seconds: float = self.__dict__.get("_round_trip_time", 0.0)
+        return seconds
+
+    def attach(self, *, raw: bytes | None, headers: Mapping[str, str], status: int, round_trip_time: float) -> None:
+        """Remember the HTTP response behind this object. For transports and the client."""
+        attributes = cast("dict[str, object]", self.__dict__)
+        attributes.update(_raw=raw, _headers=headers, _status=status, _round_trip_time=round_trip_time)
+
+
+class Usage(Struct, kw_only=True):
+    """Token counts of one call, all samples together."""
+
+    prompt_tokens: int
+    generation_tokens: int
+    total_tokens: int
+    reasoning_tokens: int | None = None
+
+
+class FunctionTool(Struct, kw_only=True):
+    """A function a model wants called; `arguments` is JSON as text."""
+
+    name: str
+    arguments: str | None = None
+
+
+class ToolCall(Struct, kw_only=True):
+    """One tool call of an assistant's message."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionTool
+
+
+class FunctionToolChoice(Struct, kw_only=True):
+    """The name of the function to force."""
+
+    name: str
+
+
+class ToolChoice(Struct, kw_only=True):
+    """Forces the model to call one named function."""
+
+    type: Literal["function"] = "function"
+    function: FunctionToolChoice
+
+
+ToolChoiceValue: TypeAlias = Literal["none", "auto", "required"] | ToolChoice
+
+
+class ToolResultResponse(Struct, kw_only=True):
+    """A tool that the template called before the model was asked."""
+
+    id: str
+    name: str
+    signature: str
+    result: str
+
+
+class ResponseFormat(Struct, kw_only=True):
+    """Asks the model for JSON; `json_schema` goes with type ``json_schema``."""
+
+    type: Literal["json_object", "json_schema"]
+    json_schema: dict[str, Json] | None = None
+
+
+class ProviderApiKeys(Struct, kw_only=True):
+    """Provider keys of one request. They are used for that request and never stored."""
+
+    openai: str | None = None
+    ai21: str | None = None
+    mock: str | None = None
+    anthropic: str | None = None
+    cohere: str | None = None
+    openai_azure: str | None = None
+    openai_azure_endpoint: str | None = None
+    bedrock: str | None = None
+    deepseek: str | None = None
+
+    def __repr__(self) -> str:  # never show a key in a log or a traceback
+        given = [name for name in self.__struct_fields__ if getattr(self, name)]
+        return f"ProviderApiKeys({', '.join(f'{name}=...' for name in given)})"
+
+
+class ImageUrl(Struct, kw_only=True):
+    """An image by address; `detail` is the resolution the model looks at."""
+
+    url: str
+    detail: Literal["high", "low", "auto"] | None = None
+
+
+class TextChatContent(Struct, kw_only=True, tag_field="type", tag="text"):
+    """A text part of a message."""
+
+    text: str
+
+
+class ImageChatContent(Struct, kw_only=True, tag_field="type", tag="image_url"):
+    """An image part of a message."""
+
+    image_url: ImageUrl
+
+
+class AnthropicThinkingContent(Struct, kw_only=True, tag_field="type", tag="thinking"):
+    """A thinking block to hand back to the model unchanged."""
+
+    thinking: str
+    signature: str
+
+
+class AnthropicRedactedThinkingContent(Struct, kw_only=True, tag_field="type", tag="redacted_thinking"):
+    """An encrypted thinking block to hand back to the model unchanged."""
+
+    data: str
+
+
+class ChatMessage(Struct, kw_only=True):
+    """One message of a conversation (``ChatMessageWithToolCall`` in the v4 document)."""
+
+    role: Literal["user", "assistant", "system", "tool"]
+    content: str | list[TextChatContent | ImageChatContent] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call: FunctionTool | None = None
+    thinking: list[AnthropicThinkingContent | AnthropicRedactedThinkingContent] | None = None
+
+
+class ModelConfigTool(Struct, kw_only=True):
+    """A tool of a model configuration: inline, or linked by `id` with source ``organization``."""
+
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Json] | None = None
+    strict: bool | None = None
+    id: str | None = None
+    source: Literal["organization", "inline"] | None = None
+    source_code: str | None = None
+    other: dict[str, Json] | None = None
+    preset_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is None and self.id is None:
+            raise ValueError("a tool needs a `name`, or the `id` of an organisation's tool")
+
+
+class _ModelConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+    model: str
+    name: str | None = None
+    description: str | None = None
+    provider: str = "openai"
+    max_tokens: Annotated[int, Meta(ge=-1)] = -1
+    temperature: float = 1
+    top_p: float = 1
+    stop: str | list[str] | None = None
+    presence_penalty: float = 0
+    frequency_penalty: float = 0
+    other: dict[str, Json] = field(default_factory=dict[str, Json])
+    seed: int | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    template_language: Literal["default", "jinja"] = "default"
+
+
+class ModelConfigCompletionRequest(_ModelConfig, kw_only=True):
+    """The parameters of a completion. `max_tokens` -1 means as many as fit."""
+
+    endpoint: Literal["complete", "chat", "edit"] = "complete"
+    prompt_template: str | None = None
+
+
+class ModelConfigChatRequest(_ModelConfig, kw_only=True):
+    """The parameters of a chat. `chat_template` goes before the request's messages."""
+
+    endpoint: Literal["complete", "chat", "edit"] = "chat"
+    chat_template: list[ChatMessage] | None = None
+    tools: list[ModelConfigTool] | None = None
+
+
+class ValidationIssue(Struct, kw_only=True):
+    """One problem of a request: where it is (``["body", "inputs"]``), what it is, its kind."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class HTTPValidationError(Struct, kw_only=True):
+    """Body of a 422 for a request that does not fit the operation's schema."""
+
+    detail: list[ValidationIssue]
+
+
+class ErrorDetail(Struct, kw_only=True):
+    """What went wrong, and whose word it is: `origin` is a provider's name, or ``Humanloop``."""
+
+    type: str
+    message: str
+    code: int
+    origin: str
+
+
+class ErrorResponse(Struct, kw_only=True):
+    """Body of every other refusal, and of an error event inside a stream."""
+
+    detail: ErrorDetail

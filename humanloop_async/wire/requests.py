@@ -1,0 +1,105 @@
+"""Call -> HTTP request for the client, request body -> Struct for the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from ..errors import InvalidArgument
+from ..types import Json, ValidationIssue
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One HTTP request, complete: `url` is absolute, `body` is JSON."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+    def __repr__(self) -> str:  # headers and body carry keys
+        return f"HttpRequest({self.method} {self.url})"
+
+
+def encode_body(params: Mapping[str, object]) -> bytes:
+    """The JSON body of a call; parameters that are None are left out, as null means absent.
+
+    Raises:
+        InvalidArgument: A value has no JSON form.
+    """
+    try:
+        return msgspec.json.encode({name: value for name, value in params.items() if value is not None})
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+        raise InvalidArgument(f"an argument has no JSON form: {exc}") from exc
+
+
+class MalformedBody(ValueError):
+    """A request body that is not a JSON object at all (400)."""
+
+
+class InvalidBody(ValueError):
+    """A request body that does not fit its operation's schema (422).
+
+    Attributes:
+        issues: Where it does not fit, and why.
+    """
+
+    def __init__(self, issues: list[ValidationIssue]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, i.loc))}: {i.msg}" for i in issues))
+        self.issues = issues
+
+
+def decode_request(body: bytes, kind: type[StructT]) -> StructT:
+    """Decode and validate a request body; a null field means an absent one.
+
+    Raises:
+        MalformedBody: Not JSON, or not an object.
+        InvalidBody: A missing, unknown or mistyped field.
+    """
+    try:
+        fields: Json = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise MalformedBody(f"the body is not JSON: {exc}") from exc
+    if not isinstance(fields, dict):
+        raise MalformedBody("the body must be a JSON object")
+    present = drop_nulls(fields)
+    if isinstance(config := present.get("model_config"), dict):
+        present["model_config"] = drop_nulls(config)
+    try:
+        return msgspec.convert(present, kind)
+    except msgspec.ValidationError as exc:
+        raise InvalidBody([_issue(str(exc))]) from exc
+
+
+def drop_nulls(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """The fields that are not null: v4 reads a null as an absent field."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_FIELD = re.compile(r"^Object (missing required|contains unknown) field `(.*)`$", re.DOTALL)
+
+
+def _issue(text: str) -> ValidationIssue:
+    """A msgspec message, such as "Expected `int` - at `$.num_samples`", as a v4 issue."""
+    match = cast("re.Match[str]", _PATH.match(text))
+    steps: list[Any] = [
+        int(index) if index.isdigit() else (name or index) for name, index in _STEP.findall(match["path"] or "")
+    ]
+    what, kind = match["what"], "type_error"
+    if found := _FIELD.match(what):
+        steps.append(found[2])
+        kind, what = (
+            ("value_error.missing", "field required")
+            if found[1] == "missing required"
+            else ("value_error.extra", "extra fields not permitted")
+        )
+    return ValidationIssue(loc=["body", *steps], msg=what, type=kind)
