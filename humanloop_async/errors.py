@@ -226,11 +226,13 @@ class EventTooLarge(StreamError):
 
     Attributes:
         limit: The limit, in bytes.
+        events: Data of the events that were complete before it in the same bytes.
     """
 
-    def __init__(self, message: str = "", limit: int = 0) -> None:
+    def __init__(self, message: str = "", limit: int = 0, events: list[bytes] | None = None) -> None:
         super().__init__(message)
         self.limit = limit
+        self.events = events or []
 
 
 class BufferLimitExceeded(StreamError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct, field
 
@@ -118,6 +118,7 @@ class CompletionChunk(Struct, kw_only=True, frozen=True, gc=False):
     finish_reason: str | None = None
     model_config_id: str | None = None
     tool_results: list[ToolResultResponse] | None = None
+    tool_calls: ClassVar[None] = None  # completions have none; chats do
 
 
 class CompletionEvent(Struct, kw_only=True, gc=False):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 if TYPE_CHECKING:
-    Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+    Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 else:  # msgspec decodes any JSON value into Any; it knows no recursive aliases
     Json: TypeAlias = Any
 

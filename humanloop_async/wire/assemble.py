@@ -1,0 +1,107 @@
+"""The chunks of a stream -> the response that the same call gives without streaming."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from ..types import ChatResponse, CompletionResponse, Json, ToolCall, Usage
+from .requests import drop_nulls
+
+ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
+
+
+class Sample:
+    """What has arrived of one sample. Text is kept in pieces and joined when asked for."""
+
+    __slots__ = ("_tool_calls", "finish_reason", "first", "id", "index", "text")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.id: str | None = None
+        self.text: list[str] = []
+        self.finish_reason: str | None = None
+        self.first: bytes | None = None  # its first event: holds what no later event repeats
+        self._tool_calls: dict[str, tuple[ToolCall, list[str]]] = {}
+
+    def add_tool_calls(self, calls: list[ToolCall]) -> None:
+        """Add calls; a further piece with the same id extends the arguments of that call."""
+        for call in calls:
+            _, pieces = self._tool_calls.setdefault(call.id, (call, []))
+            pieces.append(call.function.arguments or "")
+
+    @property
+    def tool_calls(self) -> list[Json]:
+        """The calls as plain JSON, arguments joined."""
+        return [
+            {
+                "id": call.id,
+                "type": call.type,
+                "function": {"name": call.function.name, "arguments": "".join(pieces)},
+            }
+            for call, pieces in self._tool_calls.values()
+        ]
+
+
+def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, last: bytes) -> ResponseT:
+    """The response that these samples make, whole or in part.
+
+    What the events of a call repeat (project, metadata, ...) is read from its first and its last event,
+    here and not when they come, for few callers look at it.
+
+    Args:
+        kind: `CompletionResponse` or `ChatResponse`.
+        samples: Every sample of the call; those without any chunk are left out.
+        usage: Token counts, None when none came.
+        last: Data of the last event.
+    """
+    begun = [sample for sample in samples if sample.first is not None]
+    first = begun[0].first if begun else None
+    chat = kind is ChatResponse
+    made: dict[str, Json] = {
+        "data": [_sample_data(sample, _first_data(sample), chat) for sample in begun],
+        "usage": msgspec.to_builtins(usage),
+        "provider_responses": [],  # v4 promises one per provider call, and no event holds that
+    }
+    try:
+        echoes = {"num_samples": len(samples), **drop_nulls(_decode(first)), **drop_nulls(_decode(last))}
+        return msgspec.convert({**echoes, **made}, kind)
+    except msgspec.ValidationError:  # an echo of a shape v4 does not know must not cost the samples
+        made["data"] = [_sample_data(sample, {"inputs": {}}, chat) for sample in begun]
+        return msgspec.convert({"num_samples": len(samples), **made}, kind)
+
+
+def _first_data(sample: Sample) -> dict[str, Json]:
+    """What the sample's first event says of it; `inputs` and `messages` are nowhere else."""
+    items = _decode(sample.first).get("data")
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and item.get("index") == sample.index:
+            return drop_nulls(item)
+    return {}
+
+
+def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str, Json]:
+    text = "".join(sample.text)
+    data: dict[str, Json] = dict(first)
+    data.update(
+        id=sample.id or "",
+        index=sample.index,
+        output=text.strip(),
+        raw_output=text,
+        finish_reason=sample.finish_reason,
+    )
+    if chat:
+        calls = sample.tool_calls
+        data["tool_calls"] = calls or None
+        data["tool_call"] = calls[0]["function"] if calls and isinstance(calls[0], dict) else None
+        data["output_message"] = {"role": "assistant", "content": text or None, "tool_calls": calls or None}
+    return data
+
+
+def _decode(event: bytes | None) -> dict[str, Json]:
+    try:
+        body: Json = msgspec.json.decode(event) if event else {}
+    except msgspec.DecodeError:  # "[DONE]", or what ended the stream
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,169 @@
+"""The events of one streamed call -> chunks, each checked and added to its sample."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from ..errors import ApiException, InvalidEvent, StatusError, StreamTruncated, status_error
+from ..types import (
+    ChatChunk,
+    ChatEvent,
+    ChatResponse,
+    CompletionChunk,
+    CompletionEvent,
+    CompletionResponse,
+    Json,
+    Usage,
+)
+from .assemble import Sample, assemble
+from .requests import drop_nulls
+
+ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
+ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
+
+DONE = b"[DONE]"
+"""What some servers send as their last event. v4 does not, and it is tolerated."""
+
+# Building a decoder costs as much as several decodes; these are reused by every stream.
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (CompletionEvent, ChatEvent)
+}
+
+
+class Demultiplexer(Generic[ChunkT, ResponseT]):
+    """Checks the events of one stream and tells its samples apart; does no I/O.
+
+    A chunk belongs to the sample its ``index`` names, never to the one at its position. A sample ends with the
+    chunk that has a ``finish_reason``.
+
+    Args:
+        event: How an event is decoded: `CompletionEvent` or `ChatEvent`.
+        response: What `assemble` makes: `CompletionResponse` or `ChatResponse`.
+        num_samples: How many samples the call asked for.
+
+    Attributes:
+        failure: What ended the stream early, None while it is in order. Chunks that `feed` returned
+            arrived before it.
+        finished: Every sample has its ``finish_reason``.
+        done: The server said that nothing follows.
+    """
+
+    def __init__(self, event: type[Any], response: type[ResponseT], num_samples: int) -> None:
+        self._decode = _decoders[event].decode
+        self._event = event
+        self._response: type[ResponseT] = response
+        self.samples = [Sample(index) for index in range(num_samples)]
+        self._open = dict(enumerate(self.samples))
+        self._usage: Usage | None = None
+        self._last = b""
+        self.failure: ApiException | None = None
+        self.done = False
+
+    @property
+    def finished(self) -> bool:
+        return not self._open
+
+    @property
+    def started(self) -> bool:
+        """Whether any event has come."""
+        return bool(self._last)
+
+    def feed(self, events: list[bytes]) -> list[ChunkT]:
+        """The chunks of these events, in order, up to the first event that is not in order."""
+        chunks: list[ChunkT] = []
+        decode, samples = self._decode, self._open
+        for data in events:
+            try:
+                event = decode(data)
+            except msgspec.DecodeError as exc:
+                event = self._decode_unusual(data, exc)
+                if event is None:
+                    break
+            chunk: ChunkT
+            for chunk in event.data:
+                try:
+                    sample = samples[chunk.index]
+                except KeyError:
+                    self.failure = self._misplaced(chunk.index, data)
+                    return chunks
+                sample.text.append(chunk.output)
+                if sample.first is None:
+                    sample.first = data
+                    sample.id = chunk.id
+                if chunk.tool_calls is not None:
+                    sample.add_tool_calls(chunk.tool_calls)
+                if chunk.finish_reason is not None:
+                    sample.finish_reason = chunk.finish_reason
+                    del samples[chunk.index]
+                chunks.append(chunk)
+            if event.usage is not None:
+                self._usage = event.usage
+        if events:
+            self._last = events[-1]
+        return chunks
+
+    def end(self) -> None:
+        """The connection ended: that is a failure unless every sample had finished.
+
+        A finish reason that did not come is never made up.
+        """
+        if self._open and self.failure is None:
+            missing = ", ".join(map(str, self._open))
+            how = f"the server said {DONE.decode()}" if self.done else "the connection ended"
+            self.failure = StreamTruncated(
+                f"{how} before sample {missing} of {len(self.samples)} had a finish_reason; "
+                "`partial` holds what had arrived"
+            )
+
+    def assemble(self) -> ResponseT:
+        """The response as far as it has come; the samples that have not ended have no ``finish_reason``."""
+        return assemble(self._response, self.samples, self._usage, self._last)
+
+    def _decode_unusual(self, data: bytes, exc: msgspec.DecodeError) -> Any:
+        """An event that is no plain v4 event: one with nulls or broken UTF-8, an error, or nonsense.
+
+        None ends the stream: `done` or `failure` says why.
+        """
+        if data.strip() == DONE:
+            self.done = True
+            return None
+        try:
+            # The standard decodes UTF-8 with replacement characters; JSON is then decoded as usual.
+            body: Json = msgspec.json.decode(data.decode(errors="replace"))
+        except (msgspec.DecodeError, RecursionError):
+            self.failure = InvalidEvent(f"an event is not JSON: {exc}", data)
+            self.failure.__cause__ = exc
+            return None
+        if isinstance(body, dict) and not isinstance(body.get("data"), list) and ("detail" in body or "error" in body):
+            self.failure = _error_event(body)
+            return None
+        try:
+            return msgspec.convert(_present(body), self._event)
+        except msgspec.ValidationError as invalid:
+            self.failure = InvalidEvent(f"an event is not what v4 documents: {invalid}", data)
+            self.failure.__cause__ = invalid
+            return None
+
+    def _misplaced(self, index: int, data: bytes) -> InvalidEvent:
+        if 0 <= index < len(self.samples):
+            return InvalidEvent(f"an event adds to sample {index}, which had its finish_reason before", data)
+        return InvalidEvent(f"an event has index {index}, and the call asked for {len(self.samples)} samples", data)
+
+
+def _present(body: Json) -> Json:
+    """The event without its nulls, where an object of v4 stands: null means absent."""
+    if not isinstance(body, dict):
+        return body
+    fields = drop_nulls(body)
+    if isinstance(data := fields.get("data"), list):
+        fields["data"] = [drop_nulls(item) if isinstance(item, dict) else item for item in data]
+    return fields
+
+
+def _error_event(body: dict[str, Json]) -> StatusError:
+    detail = body.get("detail", body.get("error"))
+    code = detail.get("code") if isinstance(detail, dict) else None
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
+    return status_error(status, body if "detail" in body else {"detail": detail, **body})
