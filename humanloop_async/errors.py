@@ -3,7 +3,7 @@
 ::
 
     ApiException
-    ├── InvalidArgument             an argument that cannot be sent (also a ValueError)
+    ├── InvalidArgument             an argument that cannot be used (also a ValueError)
     ├── ClientClosed                a call on a closed client
     ├── ApiConnectionError          no connection, or it broke before an answer
     ├── ApiTimeoutError             a clock ran out (also a TimeoutError)
@@ -102,7 +102,7 @@ class ApiException(Exception):
 
 
 class InvalidArgument(ApiException, ValueError):
-    """An argument cannot be sent as it is; nothing was sent."""
+    """An argument cannot be used as it is; nothing was sent."""
 
 
 class ClientClosed(ApiException):
@@ -271,17 +271,24 @@ def status_error(status: int, body: Json, *, reason: str | None = None) -> Statu
     kind = origin = None
     if isinstance(detail, dict):
         kind, origin = detail.get("type"), detail.get("origin")
-        words = str(detail.get("message") or detail)
-    elif isinstance(detail, list):
-        words = "; ".join(_validation_words(item) for item in detail)
-    else:
-        words = str(detail or reason or "no explanation")[:2000]
+    try:
+        words = _words(detail) or reason or "no explanation"
+    except RecursionError:  # decoding goes a little deeper than str() does
+        words = "an explanation nested too deeply to show"
     by_class = ServerError if status >= 500 else StatusError
-    error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {words}")
+    error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {words[:2000]}")
     error.status, error.reason, error.body = status, reason, body
     error.type = kind if isinstance(kind, str) else None
     error.origin = origin if isinstance(origin, str) else None
     return error
+
+
+def _words(detail: Json) -> str:
+    if isinstance(detail, list):
+        return "; ".join(_validation_words(item) for item in detail)
+    if isinstance(detail, dict):
+        return str(detail.get("message") or detail)
+    return "" if detail is None else str(detail)
 
 
 def _validation_words(item: Json) -> str:

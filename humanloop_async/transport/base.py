@@ -35,18 +35,22 @@ class ResponseStream(Protocol):
             timeout: Longest wait, in seconds; None waits for as long as it takes.
 
         Raises:
-            TimeoutError: Nothing came in time. The body can still be read.
-            ApiConnectionError: The connection broke.
+            TimeoutError: Nothing came in time; the response is of no further use.
+            ApiConnectionError: The connection broke, or was closed. What came before is read first.
 
-        A cancelled read loses no bytes. After `close` it answers ``b""`` or raises ApiConnectionError.
+        A cancelled read loses no bytes.
         """
         ...
 
     def close(self) -> None:
-        """Close at once, without waiting and from any state; twice does no harm.
+        """Close the connection at once, without waiting and from any state; twice does no harm.
 
-        A body that was read to its end gives its connection back to the pool instead.
+        A body that was read to its end has given its connection back to the pool, and keeps it.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """`close`, and wait until everything it held is released. Not cancelled half-way."""
         ...
 
 

@@ -128,9 +128,11 @@ class ProviderApiKeys(Struct, kw_only=True):
     bedrock: str | None = None
     deepseek: str | None = None
 
-    def __repr__(self) -> str:  # never show a key in a log or a traceback
-        given = [name for name in self.__struct_fields__ if getattr(self, name)]
-        return f"ProviderApiKeys({', '.join(f'{name}=...' for name in given)})"
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # a key is never shown in a log or a traceback
+        return [(name, ...) for name in self.__struct_fields__ if getattr(self, name)]
+
+    def __repr__(self) -> str:
+        return f"ProviderApiKeys({', '.join(f'{name}=...' for name, _ in self.__rich_repr__())})"
 
 
 class ImageUrl(Struct, kw_only=True):

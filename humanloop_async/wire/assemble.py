@@ -47,8 +47,8 @@ class Sample:
 def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, last: bytes) -> ResponseT:
     """The response that these samples make, whole or in part.
 
-    What the events of a call repeat (project, metadata, ...) is read from its first and its last event,
-    here and not when they come, for few callers look at it.
+    What the events of a call repeat (project, metadata, ...) is read from the samples' first events and the
+    call's last, here and not when they come, for few callers look at it.
 
     Args:
         kind: `CompletionResponse` or `ChatResponse`.
@@ -57,24 +57,28 @@ def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, 
         last: Data of the last event.
     """
     begun = [sample for sample in samples if sample.first is not None]
-    first = begun[0].first if begun else None
+    firsts = [_decode(sample.first) for sample in begun]
     chat = kind is ChatResponse
     made: dict[str, Json] = {
-        "data": [_sample_data(sample, _first_data(sample), chat) for sample in begun],
+        "data": [
+            _sample_data(sample, _first_data(sample, event), chat) for sample, event in zip(begun, firsts, strict=True)
+        ],
         "usage": msgspec.to_builtins(usage),
         "provider_responses": [],  # v4 promises one per provider call, and no event holds that
     }
+    echoes: dict[str, Json] = {"num_samples": len(samples)}
+    for event in (*firsts, _decode(last)):
+        echoes |= drop_nulls(event)
     try:
-        echoes = {"num_samples": len(samples), **drop_nulls(_decode(first)), **drop_nulls(_decode(last))}
         return msgspec.convert({**echoes, **made}, kind)
     except msgspec.ValidationError:  # an echo of a shape v4 does not know must not cost the samples
         made["data"] = [_sample_data(sample, {"inputs": {}}, chat) for sample in begun]
         return msgspec.convert({"num_samples": len(samples), **made}, kind)
 
 
-def _first_data(sample: Sample) -> dict[str, Json]:
+def _first_data(sample: Sample, event: dict[str, Json]) -> dict[str, Json]:
     """What the sample's first event says of it; `inputs` and `messages` are nowhere else."""
-    items = _decode(sample.first).get("data")
+    items = event.get("data")
     for item in items if isinstance(items, list) else []:
         if isinstance(item, dict) and item.get("index") == sample.index:
             return drop_nulls(item)
@@ -101,7 +105,7 @@ def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str
 
 def _decode(event: bytes | None) -> dict[str, Json]:
     try:
-        body: Json = msgspec.json.decode(event) if event else {}
-    except msgspec.DecodeError:  # "[DONE]", or what ended the stream
+        body: Json = msgspec.json.decode(event.decode(errors="replace")) if event else {}
+    except (msgspec.DecodeError, RecursionError):  # nested too deeply for echoes, not for its chunks
         return {}
     return body if isinstance(body, dict) else {}

@@ -18,13 +18,15 @@ from ..types import (
     Usage,
 )
 from .assemble import Sample, assemble
-from .requests import drop_nulls
+from .responses import without_nulls
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 DONE = b"[DONE]"
 """What some servers send as their last event. v4 does not, and it is tolerated."""
+
+_ERROR_KEYS = {"detail", "error"}
 
 # Building a decoder costs as much as several decodes; these are reused by every stream.
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
@@ -48,11 +50,11 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             arrived before it.
         finished: Every sample has its ``finish_reason``.
         done: The server said that nothing follows.
+        started: Any event has come.
     """
 
     def __init__(self, event: type[Any], response: type[ResponseT], num_samples: int) -> None:
         self._decode = _decoders[event].decode
-        self._event = event
         self._response: type[ResponseT] = response
         self.samples = [Sample(index) for index in range(num_samples)]
         self._open = dict(enumerate(self.samples))
@@ -60,24 +62,23 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         self._last = b""
         self.failure: ApiException | None = None
         self.done = False
+        self.started = False
 
     @property
     def finished(self) -> bool:
         return not self._open
 
-    @property
-    def started(self) -> bool:
-        """Whether any event has come."""
-        return bool(self._last)
-
     def feed(self, events: list[bytes]) -> list[ChunkT]:
         """The chunks of these events, in order, up to the first event that is not in order."""
         chunks: list[ChunkT] = []
         decode, samples = self._decode, self._open
+        last = self._last
+        if events:
+            self.started = True
         for data in events:
             try:
                 event = decode(data)
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
                 event = self._decode_unusual(data, exc)
                 if event is None:
                     break
@@ -87,6 +88,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                     sample = samples[chunk.index]
                 except KeyError:
                     self.failure = self._misplaced(chunk.index, data)
+                    self._last = last
                     return chunks
                 sample.text.append(chunk.output)
                 if sample.first is None:
@@ -100,8 +102,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 chunks.append(chunk)
             if event.usage is not None:
                 self._usage = event.usage
-        if events:
-            self._last = events[-1]
+            last = data
+        self._last = last
         return chunks
 
     def end(self) -> None:
@@ -121,7 +123,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         """The response as far as it has come; the samples that have not ended have no ``finish_reason``."""
         return assemble(self._response, self.samples, self._usage, self._last)
 
-    def _decode_unusual(self, data: bytes, exc: msgspec.DecodeError) -> Any:
+    def _decode_unusual(self, data: bytes, exc: Exception) -> Any:
         """An event that is no plain v4 event: one with nulls or broken UTF-8, an error, or nonsense.
 
         None ends the stream: `done` or `failure` says why.
@@ -136,12 +138,13 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             self.failure = InvalidEvent(f"an event is not JSON: {exc}", data)
             self.failure.__cause__ = exc
             return None
-        if isinstance(body, dict) and not isinstance(body.get("data"), list) and ("detail" in body or "error" in body):
-            self.failure = _error_event(body)
+        present = without_nulls(body)
+        if isinstance(present, dict) and not isinstance(present.get("data"), list) and present.keys() & _ERROR_KEYS:
+            self.failure = _error_event(present)
             return None
         try:
-            return msgspec.convert(_present(body), self._event)
-        except msgspec.ValidationError as invalid:
+            return self._decode(msgspec.json.encode(present))  # not `convert`, which cannot make a `Raw`
+        except (msgspec.ValidationError, RecursionError) as invalid:
             self.failure = InvalidEvent(f"an event is not what v4 documents: {invalid}", data)
             self.failure.__cause__ = invalid
             return None
@@ -150,16 +153,6 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         if 0 <= index < len(self.samples):
             return InvalidEvent(f"an event adds to sample {index}, which had its finish_reason before", data)
         return InvalidEvent(f"an event has index {index}, and the call asked for {len(self.samples)} samples", data)
-
-
-def _present(body: Json) -> Json:
-    """The event without its nulls, where an object of v4 stands: null means absent."""
-    if not isinstance(body, dict):
-        return body
-    fields = drop_nulls(body)
-    if isinstance(data := fields.get("data"), list):
-        fields["data"] = [drop_nulls(item) if isinstance(item, dict) else item for item in data]
-    return fields
 
 
 def _error_event(body: dict[str, Json]) -> StatusError:

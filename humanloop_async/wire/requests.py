@@ -65,7 +65,7 @@ def decode_request(body: bytes, kind: type[StructT]) -> StructT:
     """
     try:
         fields: Json = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise MalformedBody(f"the body is not JSON: {exc}") from exc
     if not isinstance(fields, dict):
         raise MalformedBody("the body must be a JSON object")

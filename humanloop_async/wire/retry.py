@@ -32,7 +32,7 @@ def retry_delay(attempt: int, *, jitter: float, retry_after: float | None = None
     """
     if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
         return None
-    backoff = jitter * min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (attempt - 1))
+    backoff = jitter * min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 64))  # a float ends at 2.0**1024
     return max(backoff, retry_after or 0.0)
 
 
@@ -50,7 +50,7 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -
         pass
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

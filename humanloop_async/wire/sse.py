@@ -28,7 +28,8 @@ class EventStreamDecoder:
     Time is linear in the bytes fed, however they are cut.
 
     Args:
-        max_event_bytes: Bound of one event as sent, in bytes.
+        max_event_bytes: Bound of one event in bytes, comments included: its lines, and one byte for each line
+            end between them.
     """
 
     __slots__ = ("_after_cr", "_limit", "_start", "_tail")
@@ -54,7 +55,7 @@ class EventStreamDecoder:
             searched = len(tail) - 1  # the blank line may straddle two reads
             tail += data
             if tail.find(b"\n\n", searched) < 0:
-                if len(tail) > self._limit:
+                if self._exceeds(tail):
                     raise self._too_large([])
                 return []
             data = bytes(tail)
@@ -82,14 +83,14 @@ class EventStreamDecoder:
         *blocks, rest = data.split(b"\n\n")
         events: list[bytes] = []
         for block in blocks:
-            if len(block) > self._limit:
+            if self._exceeds(block):
                 raise self._too_large(events)
             # A block can begin or end with an empty line where three or more line ends met: a blank
             # line with nothing before it, or the one that ends this event. Both change nothing here.
             values = [_field_value(line) for line in block.split(b"\n") if line == b"data" or line.startswith(b"data:")]
             if values:
                 events.append(b"\n".join(values))
-        if len(rest) > self._limit:
+        if self._exceeds(rest):
             raise self._too_large(events)
         self._tail += rest
         return events
@@ -109,6 +110,10 @@ class EventStreamDecoder:
             data = data[1:]
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _exceeds(self, event: bytes | bytearray) -> bool:
+        """Whether an event is above the bound; the line ends around it are none of its bytes."""
+        return len(event) > self._limit and len(event.strip(b"\n")) > self._limit
 
     def _too_large(self, events: list[bytes]) -> EventTooLarge:
         self._tail.clear()

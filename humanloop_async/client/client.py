@@ -1,0 +1,169 @@
+"""`AsyncHumanloop`: settings, lifetime, and the calls under their v4 names."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from ..config import ClientConfig, Timeout, as_timeout, resolve_api_key, resolve_base_url
+from ..errors import InvalidArgument
+from ..wire.sse import MAX_EVENT_BYTES
+from .core import Core, base_headers
+from .resources import Chats, Completions
+
+if TYPE_CHECKING:
+    from ..transport.base import Transport
+
+
+class AsyncHumanloop:
+    """Client for the v4 API.
+
+    ``async with`` it, or call `aclose` when done. One client serves any number of tasks, and event loops one after the
+    other; its connections are reused.
+
+    Args:
+        api_key: Sent as ``X-API-KEY``; else ``HUMANLOOP_API_KEY``; without either no key is sent.
+        base_url: Where the API is, ``/v4`` included; else ``HUMANLOOP_BASE_URL``, else ``http://127.0.0.1:8460/v4``.
+        host: Another name of `base_url`, that of the 0.5 SDK.
+        timeout: The clocks of every call, see `Timeout`; a number is the longest silence, in seconds.
+        max_retries: Attempts after the first one, at least 0.
+        transport: "aiohttp", "httpx" (extra ``httpx``; also runs under trio), or an object with the methods of
+            `humanloop_async.transport.base.Transport`, such as an `AiohttpTransport` around a session of your own.
+        max_connections: Connections open at once; every running stream holds one.
+        ssl: An SSL context for a CA or a client certificate of your own; False verifies nothing. aiohttp only.
+        proxy: Proxy URL.
+        trust_env: Take the proxy from ``HTTP_PROXY`` and its kin.
+        headers: Sent with every request.
+        max_event_bytes: Bound of one event, and of the answer to a plain call, in bytes.
+        max_buffered_bytes: Bound of what the samples of one stream may hold unread, in bytes.
+        openai_api_key: A provider key, sent in the body of generation calls; the ones below likewise. A call's own
+            ``provider_api_keys`` win.
+
+    Raises:
+        InvalidArgument: A setting cannot be used as it is.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        host: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int = 2,
+        transport: Literal["aiohttp", "httpx"] | Transport = "aiohttp",
+        max_connections: int = 1000,
+        ssl: ssl_module.SSLContext | bool = True,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        headers: Mapping[str, str] | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        max_buffered_bytes: int = 64 * 1024 * 1024,
+        openai_api_key: str | None = None,
+        openai_azure_api_key: str | None = None,
+        openai_azure_endpoint_api_key: str | None = None,
+        anthropic_api_key: str | None = None,
+        cohere_api_key: str | None = None,
+        ai21_api_key: str | None = None,
+        mock_api_key: str | None = None,
+    ) -> None:
+        keys = {
+            "openai": openai_api_key,
+            "openai_azure": openai_azure_api_key,
+            "openai_azure_endpoint": openai_azure_endpoint_api_key,
+            "anthropic": anthropic_api_key,
+            "cohere": cohere_api_key,
+            "ai21": ai21_api_key,
+            "mock": mock_api_key,
+        }
+        clocks = Timeout() if timeout is None else timeout
+        as_timeout(clocks)
+        if max_retries < 0:
+            raise InvalidArgument(f"max_retries={max_retries}: give 0 or more")
+        config = ClientConfig(
+            base_url=resolve_base_url(base_url, host),
+            headers=base_headers(resolve_api_key(api_key), headers),
+            provider_keys={name: key for name, key in keys.items() if key},
+            timeout=clocks,
+            max_retries=max_retries,
+            max_event_bytes=max_event_bytes,
+            max_buffered_bytes=max_buffered_bytes,
+        )
+        made: Transport
+        if transport == "aiohttp":
+            from ..transport.aiohttp_transport import AiohttpTransport
+
+            made = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
+        elif transport == "httpx":
+            if ssl is not True:
+                raise InvalidArgument("ssl= is for aiohttp; pass HttpxTransport(httpx.AsyncClient(verify=...)) instead")
+            made = _httpx_transport(max_connections, proxy, trust_env)
+        elif isinstance(transport, str):
+            raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or an object")
+        else:
+            made = transport
+        self._core = Core(config, made)
+        self._owns_transport = made is not transport
+        self.completions = Completions(self._core)
+        self.chats = Chats(self._core)
+
+        self.complete = self.completions.create
+        self.complete_stream = self.completions.create_stream
+        self.complete_deployed = self.completions.create_deployed
+        self.complete_deployed_stream = self.completions.create_deployed_stream
+        self.complete_experiment = self.completions.create_experiment
+        self.complete_experiment_stream = self.completions.create_experiment_stream
+        self.complete_model_configuration = self.completions.create_model_config
+        self.complete_model_configuration_stream = self.completions.create_model_config_stream
+        self.chat = self.chats.create
+        self.chat_stream = self.chats.create_stream
+        self.chat_deployed = self.chats.create_deployed
+        self.chat_deployed_stream = self.chats.create_deployed_stream
+        self.chat_experiment = self.chats.create_experiment
+        self.chat_experiment_stream = self.chats.create_experiment_stream
+        self.chat_model_config = self.chats.create_model_config
+        self.chat_model_config_stream = self.chats.create_model_config_stream
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, without a trailing slash."""
+        return self._core.config.base_url
+
+    def __repr__(self) -> str:
+        return f"AsyncHumanloop(base_url={self.base_url!r})"
+
+    async def __aenter__(self) -> AsyncHumanloop:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections, except those of a transport of your own; twice does no harm."""
+        self._core.closed = True
+        if self._owns_transport:
+            await self._core.transport.aclose()
+
+    def _close_now(self) -> bool:
+        """Close the connections without waiting. False when there are none, or the transport cannot."""
+        self._core.closed = True
+        close = getattr(self._core.transport, "close", None)
+        return self._owns_transport and close is not None and bool(close())
+
+    def __del__(self) -> None:
+        if hasattr(self, "_owns_transport") and self._close_now():
+            message = f"{self!r} was not closed; use `async with`, or aclose()"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+def _httpx_transport(max_connections: int, proxy: str | None, trust_env: bool) -> Transport:
+    try:
+        from ..transport.httpx_transport import HttpxTransport
+    except ImportError as exc:
+        raise InvalidArgument("transport='httpx' needs httpx: pip install 'humanloop_async[httpx]'") from exc
+    return HttpxTransport(max_connections=max_connections or None, proxy=proxy, trust_env=trust_env)

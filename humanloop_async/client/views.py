@@ -1,0 +1,134 @@
+"""What a stream is read through: a loop over all chunks, one sample, or text alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..types import ChatChunk, CompletionChunk
+from ..wire.assemble import Sample
+
+if TYPE_CHECKING:
+    from .stream import Stream
+
+ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
+
+_CHUNK_OVERHEAD = 256
+"""Bytes counted for a buffered chunk beside its text; about what the object takes."""
+
+
+class SampleBuffer(Generic[ChunkT]):
+    """Chunks of one sample that nobody has taken yet, and who waits for more."""
+
+    __slots__ = ("chunks", "closed", "has_reader", "size", "state")
+
+    def __init__(self, state: Sample) -> None:
+        self.state = state
+        self.chunks: deque[ChunkT] = deque()
+        self.size = 0  # bytes
+        self.closed = False
+        self.has_reader = False  # somebody waits for the next chunk
+
+    def add(self, chunk: ChunkT) -> None:
+        self.chunks.append(chunk)
+        self.size += _CHUNK_OVERHEAD + len(chunk.output)
+
+    def take(self) -> ChunkT:
+        chunk = self.chunks.popleft()
+        self.size -= _CHUNK_OVERHEAD + len(chunk.output)
+        return chunk
+
+    def clear(self) -> None:
+        self.chunks.clear()
+        self.size = 0
+
+
+class ChunkIterator(AsyncIterator[ChunkT]):
+    """One loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
+
+    __slots__ = ("_ready", "_stream")
+
+    def __init__(self, stream: Stream[ChunkT, Any]) -> None:
+        self._stream = stream
+        self._ready = stream._ready
+
+    def __aiter__(self) -> ChunkIterator[ChunkT]:
+        return self
+
+    async def __anext__(self) -> ChunkT:
+        if self._ready:
+            return self._ready.popleft()
+        return await self._stream._next()
+
+    def __del__(self) -> None:
+        self._stream.close()
+
+
+class SampleStream(AsyncIterator[ChunkT]):
+    """The chunks of one sample, in order. For one reader at a time; can be left and taken up again.
+
+    Raises as `Stream` does.
+    """
+
+    __slots__ = ("_buffer", "_chunks", "_stream")
+
+    def __init__(self, stream: Stream[ChunkT, Any], buffer: SampleBuffer[ChunkT]) -> None:
+        self._stream = stream
+        self._buffer = buffer
+        self._chunks = buffer.chunks
+
+    @property
+    def index(self) -> int:
+        """Which sample this is."""
+        return self._buffer.state.index
+
+    @property
+    def id(self) -> str | None:
+        """The sample's log id; None until its first chunk has arrived."""
+        return self._buffer.state.id
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the sample ended; None until it has. Known on arrival, also before its chunks are read."""
+        return self._buffer.state.finish_reason
+
+    @property
+    def text(self) -> str:
+        """All text that has arrived, read or not."""
+        return "".join(self._buffer.state.text)
+
+    @property
+    def text_stream(self) -> TextStream:
+        """The sample's text, piece by piece; empty pieces are left out."""
+        return TextStream(self)
+
+    def __aiter__(self) -> SampleStream[ChunkT]:
+        return self
+
+    async def __anext__(self) -> ChunkT:
+        if self._chunks:
+            return self._buffer.take()
+        return await self._stream._next_of(self._buffer)
+
+    async def aclose(self) -> None:
+        """Drop what is unread, now and from now on. The other samples go on."""
+        await self._stream._close_buffer(self._buffer)
+
+
+class TextStream(AsyncIterator[str]):
+    """Text pieces of one sample; empty ones are left out."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self, chunks: AsyncIterator[Any]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> TextStream:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            text: str = (await anext(self._chunks)).output
+            if text:
+                return text

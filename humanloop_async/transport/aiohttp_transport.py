@@ -1,0 +1,218 @@
+"""The default transport: aiohttp, one session per event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import warnings
+from collections.abc import Mapping
+
+import aiohttp
+
+from ..errors import ApiConnectionError, InvalidArgument
+from ..wire.requests import HttpRequest
+
+_NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
+
+
+class AiohttpTransport:
+    """Sends requests with aiohttp.
+
+    A session is opened for each event loop that uses the transport, on first use; a session of your own is
+    used as it is and never closed.
+
+    Args:
+        session: A session of your own; the settings below then do not apply.
+        max_connections: Connections open at once, 0 for no limit. A stream holds one until it ends.
+        connect_timeout: Longest wait for one TCP and TLS connection, in seconds.
+        ssl: An SSL context, for a CA or a client certificate of your own; False verifies nothing.
+        proxy: Proxy URL.
+        trust_env: Take the proxy from ``HTTP_PROXY`` and its kin.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        max_connections: int = 1000,
+        connect_timeout: float = 30.0,
+        ssl: ssl_module.SSLContext | bool = True,
+        proxy: str | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        self._own_session = session
+        self._max_connections = max_connections
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
+        self._ssl = ssl
+        self._proxy = proxy
+        self._trust_env = trust_env
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._own_session is not None:
+            return self._own_session
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None or session.closed:
+            for other in list(self._sessions):
+                if other.is_closed():  # a loop that ended took its connections along
+                    _close_now(self._sessions.pop(other))
+            connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl)
+            session = aiohttp.ClientSession(
+                connector=connector,
+                trust_env=self._trust_env,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                proxy=self._proxy,
+            )
+            self._sessions[loop] = session
+        return session
+
+    async def send(self, request: HttpRequest, timeout: float | None) -> AiohttpResponse:
+        """See `Transport.send`."""
+        session = self._session()
+        try:
+            async with asyncio.timeout(timeout):
+                response = await session.request(
+                    request.method,
+                    request.url,
+                    data=request.body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    timeout=_NO_CLOCKS if self._own_session is not None else self._timeout,
+                )
+        except aiohttp.ConnectionTimeoutError as exc:
+            raise ApiConnectionError(f"cannot connect to {request.url}: {exc}") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+                raise
+            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+        except (ValueError, TypeError) as exc:  # a header that cannot be sent
+            raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
+        except RuntimeError as exc:  # the session was closed by its owner
+            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+        return AiohttpResponse(response)
+
+    async def aclose(self) -> None:
+        """Close the sessions that this transport opened."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        self.close()
+        if session is not None:
+            await session.close()
+
+    def close(self) -> bool:
+        """Close the sessions that this transport opened, without waiting. False when there are none."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            _close_now(session)
+        return bool(sessions)
+
+
+class AiohttpResponse:
+    """See `ResponseStream`."""
+
+    __slots__ = ("_content", "_deadline", "_failure", "_loop", "_response", "_timer", "_waiting_at")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._content = response.content
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_at: int | None = None  # bytes received when the wait began, None when not waiting
+        self._failure: Exception | None = None
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def reason(self) -> str:
+        return self._response.reason or ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    async def read(self, timeout: float | None) -> bytes:
+        """See `ResponseStream.read`."""
+        if self._failure is not None:
+            raise self._failure
+        content = self._content
+        if timeout is not None:
+            # One timer serves every read of the response: moving a deadline costs next to nothing, arming a
+            # timer for each read would cost more than decoding what it brings.
+            self._deadline = self._loop.time() + timeout
+            if self._timer is None or self._deadline < self._timer.when():
+                self._arm()
+            self._waiting_at = content.total_bytes
+        try:
+            return await content.readany()
+        except (aiohttp.ClientError, OSError, RuntimeError) as exc:
+            if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+                self._failure = TimeoutError()
+            else:
+                self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+                self._failure.__cause__ = exc
+            if arrived := self._take_buffered():
+                return arrived
+            raise self._failure from exc
+        finally:
+            self._waiting_at = None
+
+    def _take_buffered(self) -> bytes:
+        """What came before the connection broke; aiohttp keeps it and raises the error first."""
+        self._content.set_exception(None)  # type: ignore[arg-type]  # the only public way to read on
+        try:
+            return self._content.read_nowait()
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            return b""
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._waiting_at != self._content.total_bytes:
+            return  # nobody waits, or what came has not been picked up yet
+        if self._loop.time() < self._deadline:
+            self._arm()
+        else:
+            self._content.set_exception(TimeoutError())
+
+    def close(self) -> None:
+        """See `ResponseStream.close`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._response.close()
+
+    async def aclose(self) -> None:
+        """See `ResponseStream.aclose`."""
+        self.close()
+
+
+def _close_now(session: aiohttp.ClientSession) -> None:
+    """Close without waiting: also where nothing can wait any more, since the session's loop is closed."""
+    connector = session.connector
+    session.detach()
+    if connector is None:
+        return
+    with warnings.catch_warnings():
+        # The sockets of a closed loop are closed by their finalizers, which warn about it.
+        warnings.simplefilter("ignore", ResourceWarning)
+        closing = connector.close().__await__()
+        try:
+            next(closing)  # closes every connection, then would wait for them to be gone
+        except StopIteration:
+            pass
+        else:
+            closing.close()
+        del connector, session, closing
+
+
+def _words(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__

@@ -1,0 +1,172 @@
+"""The alternative transport: httpx. For an `httpx.AsyncClient` of your own, and for trio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+
+import anyio
+import httpx
+
+from ..errors import ApiConnectionError, InvalidArgument
+from ..wire.requests import HttpRequest
+
+_NO_CLOCKS = httpx.Timeout(None)
+
+
+class HttpxTransport:
+    """Sends requests with httpx.
+
+    Under asyncio a cancelled read loses nothing. Under trio it closes the stream, because httpx closes a
+    connection whose read is cancelled; the next read then raises `ApiConnectionError`.
+
+    Args:
+        client: A client of your own, used as it is and never closed; otherwise one is made from `settings`.
+        max_connections: Connections open at once, for a client that this transport makes.
+        proxy: Proxy URL, likewise.
+        trust_env: Take the proxy and the CA from the environment, likewise.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None = None,
+        *,
+        max_connections: int | None = 1000,
+        proxy: str | None = None,
+        trust_env: bool = False,
+    ) -> None:
+        self._owns_client = client is None
+        self._client = client or httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=100),
+            timeout=_NO_CLOCKS,
+            proxy=proxy,
+            trust_env=trust_env,
+        )
+
+    async def send(self, request: HttpRequest, timeout: float | None) -> HttpxResponse:
+        """See `Transport.send`."""
+        try:
+            built = self._client.build_request(
+                request.method,
+                request.url,
+                content=request.body,
+                headers=dict(request.headers),
+                timeout=_NO_CLOCKS,
+            )
+            with anyio.fail_after(timeout):
+                response = await self._client.send(built, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, OSError) as exc:
+            if isinstance(exc, TimeoutError):
+                raise
+            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+        except (httpx.InvalidURL, ValueError, TypeError) as exc:
+            raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
+        except RuntimeError as exc:  # the client was closed by its owner
+            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+        return HttpxResponse(response)
+
+    async def aclose(self) -> None:
+        """Close the client, unless it is your own."""
+        if self._owns_client:
+            await self._client.aclose()
+
+
+class HttpxResponse:
+    """See `ResponseStream`."""
+
+    __slots__ = ("_chunks", "_closing", "_failure", "_pending", "_response")
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pending: asyncio.Task[bytes] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def reason(self) -> str:
+        return self._response.reason_phrase
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    async def read(self, timeout: float | None) -> bytes:
+        """See `ResponseStream.read`."""
+        if self._failure is not None:
+            raise self._failure
+        if not _in_asyncio():
+            return await self._read_here(timeout)
+        # httpx closes a connection whose read is cancelled. So the read is a task of its own, which outlives
+        # a cancelled caller and serves the next one.
+        task = self._pending = self._pending or asyncio.ensure_future(self._next())
+        await asyncio.wait({task}, timeout=timeout)
+        if not task.done():
+            raise TimeoutError
+        self._pending = None
+        return task.result()
+
+    async def _read_here(self, timeout: float | None) -> bytes:
+        finished = False
+        try:
+            with anyio.fail_after(timeout):
+                data = await self._next()
+            finished = True
+            return data
+        finally:
+            if not finished and self._failure is None:
+                self._failure = ApiConnectionError("a cancelled or timed out read closed the connection")
+
+    async def _next(self) -> bytes:
+        try:
+            while not (data := await anext(self._chunks, b"")):
+                if self._response.is_closed:
+                    break
+            return data
+        except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
+            self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+            raise self._failure from exc
+
+    def close(self) -> None:
+        """See `ResponseStream.close`."""
+        if self._response.is_closed:
+            return
+        if self._failure is None:
+            self._failure = ApiConnectionError("the response was closed")
+        if (stream := self._response.extensions.get("network_stream")) is not None:
+            # httpx cannot close without waiting; shutting the socket down tells the server at once.
+            with contextlib.suppress(OSError):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if self._closing is None and _in_asyncio():
+            self._closing = asyncio.ensure_future(self.aclose())
+
+    async def aclose(self) -> None:
+        """See `ResponseStream.aclose`."""
+        if self._failure is None:
+            self._failure = ApiConnectionError("the response was closed")
+        with anyio.CancelScope(shield=True):
+            if (pending := self._pending) is not None:
+                self._pending = None
+                pending.cancel()
+                await asyncio.wait({pending})
+                if not pending.cancelled():
+                    pending.exception()  # a failure that nobody waits for any more
+            await self._response.aclose()
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _words(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__
