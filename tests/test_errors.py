@@ -1,0 +1,158 @@
+"""The tree of errors: as drawn, picklable, and silent about keys."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from humanloop_async import errors
+from humanloop_async.errors import ApiException, EventTooLarge, InvalidEvent, StatusError, status_error
+from humanloop_async.types import ChatResponse, CompletionResponse, DataResponse, Json, ProviderApiKeys
+from humanloop_async.wire.requests import HttpRequest
+
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
+}
+KEY = "sk-very-secret"
+
+
+def drawn() -> dict[str, str]:
+    """Each class of the docstring's drawing and the one it hangs from."""
+    parents: dict[str, str] = {}
+    path: list[str] = []
+    for bars, name in re.findall(
+        r"^    ((?:[│ ]   )*(?:[├└]── )?)(\w+)(?:  .*| \d+.*)?$", str(errors.__doc__), re.MULTILINE
+    ):
+        del path[len(bars) // 4 :]
+        if path:
+            parents[name] = path[-1]
+        path.append(name)
+    return parents
+
+
+def test_the_tree_is_the_one_in_the_docstring() -> None:
+    assert drawn() == {name: cls.__bases__[0].__name__ for name, cls in CLASSES.items() if cls is not ApiException}
+
+
+def test_the_public_names_are_complete_and_sorted() -> None:
+    assert errors.__all__ == sorted({*CLASSES, "status_error"})
+
+
+def test_what_the_drawing_says_of_other_bases() -> None:
+    """So that code written for the built-in errors goes on working."""
+    others = {name: cls.__bases__[1] for name, cls in CLASSES.items() if len(cls.__bases__) > 1}
+    assert others == {"InvalidArgument": ValueError, "ApiTimeoutError": TimeoutError}
+
+
+@pytest.mark.parametrize("cls", CLASSES.values())
+def test_every_error_can_be_pickled(cls: type[ApiException]) -> None:
+    """For process pools and task queues; the partial response goes with it."""
+    error = cls("what happened")
+    error.status, error.reason, error.body = 422, "Unprocessable", {"detail": "x"}
+    error.headers, error.round_trip_time = {"a": "b"}, 0.5
+    error.partial = CompletionResponse(data=[DataResponse(id="data_1", index=0, output="x", raw_output="x")])
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is cls
+    assert str(copy) == "what happened"
+    assert vars(copy) == vars(error)
+
+
+def test_attributes_of_one_class_survive_pickling() -> None:
+    event = pickle.loads(pickle.dumps(InvalidEvent("bad", b"x" * 2000)))
+    assert event.data == b"x" * 1000
+    large = pickle.loads(pickle.dumps(EventTooLarge("large", limit=7, events=[b"a"])))
+    assert (large.limit, large.events) == (7, [b"a"])
+    refused = status_error(429, {"detail": {"message": "slow", "type": "rate_limit_error", "origin": "OpenAI"}})
+    refused.retry_after = 3.0
+    copy = pickle.loads(pickle.dumps(refused))
+    assert (copy.type, copy.origin, copy.retry_after) == ("rate_limit_error", "OpenAI", 3.0)
+    assert str(copy) == "429 from OpenAI: slow"
+
+
+def test_the_errors_that_may_pass_say_so() -> None:
+    assert {name for name, cls in CLASSES.items() if cls.retryable} == {
+        "ApiConnectionError",
+        "ApiTimeoutError",
+        "ConnectTimeout",
+        "ConflictError",
+        "FirstTokenTimeout",
+        "IdleTimeout",
+        "RateLimitError",
+        "ServerError",
+        "StreamTruncated",
+        "TotalTimeout",
+    }
+
+
+@pytest.mark.parametrize("status", [*range(300, 600), 600, 999])
+def test_each_status_has_its_class(status: int) -> None:
+    error = status_error(status, None, reason="Reason")
+    named = {int(number): name for name, number in re.findall(r"(\w+) +(\d{3})$", str(errors.__doc__), re.MULTILINE)}
+    expected = named.get(status, "ServerError" if status >= 500 else "StatusError")
+    assert type(error).__name__ == expected
+    assert (error.status, error.reason, str(error)) == (status, "Reason", f"{status}: Reason")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": {"message": "m", "type": "t", "code": 422, "origin": "o"}}, "422 from o: m"),
+        ({"detail": {"type": "t"}}, "422: {'type': 't'}"),
+        ({"detail": {"message": None, "origin": 7}}, "422 from 7: {'message': None, 'origin': 7}"),
+        ({"detail": [{"loc": ["body", "messages", 1, "role"], "msg": "bad"}]}, "422: body.messages.1.role: bad"),
+        ({"detail": [{"loc": ["a"], "msg": "x"}, {"msg": "y"}, "z", {"loc": "b"}]}, "422: a: x; y; z; {'loc': 'b'}"),
+        ({"detail": "text"}, "422: text"),
+        ({"detail": None}, "422: no explanation"),
+        ({"detail": []}, "422: no explanation"),
+        ({"message": "without detail"}, "422: without detail"),
+        (["list"], "422: list"),
+        ("<html>", "422: <html>"),
+        ("", "422: no explanation"),
+        (None, "422: no explanation"),
+    ],
+    ids=str,
+)
+def test_the_servers_words_are_the_errors_words(body: Json, words: str) -> None:
+    error = status_error(422, body)
+    assert str(error) == words
+    assert error.body == body
+
+
+def test_long_words_are_cut() -> None:
+    """A page of HTML, or a list of a thousand problems, is in `body`, not in every log line."""
+    for body in (
+        "x" * 9000,
+        {"detail": "x" * 9000},
+        {"detail": {"message": "x" * 9000}},
+        {"detail": [{"msg": "x" * 9000}]},
+    ):
+        error = status_error(400, body)
+        assert len(str(error)) < 2100
+        assert error.body == body
+
+
+def test_no_key_is_shown() -> None:
+    """What carries a key names it without showing it, in logs, tracebacks and rich's tracebacks."""
+    keys = ProviderApiKeys(openai=KEY, openai_azure_endpoint=KEY)
+    request = HttpRequest("POST", "http://127.0.0.1/v4/chat", {"X-API-KEY": KEY}, KEY.encode())
+    for shown in (
+        repr(keys),
+        str(keys),
+        str(list(keys.__rich_repr__())),
+        repr(request),
+        str(request),
+        f"{[keys, request]}",
+    ):
+        assert KEY not in shown
+    assert repr(keys) == "ProviderApiKeys(openai=..., openai_azure_endpoint=...)"
+
+
+def test_an_error_shows_no_headers_and_no_body() -> None:
+    error = StatusError("refused")
+    error.headers, error.body, error.partial = {"X-API-KEY": KEY}, {"key": KEY}, ChatResponse(data=[], user=KEY)
+    assert KEY not in repr(error) + str(error)

@@ -1,0 +1,123 @@
+"""Imports point one way, the core cannot wait, and importing the package costs next to nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import humanloop_async
+
+ROOT = Path(humanloop_async.__file__).parent
+
+CORE = {"errors", "types", "wire"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": {"types"},
+    "types": {"errors"},
+    "wire": {"errors", "types"},
+    "config": CORE,
+    "transport": CORE | {"config"},
+    "client": CORE | {"config", "transport"},
+    "sync": CORE | {"config", "transport", "client"},
+    "server": CORE,
+    "server.providers": CORE | {"server", "transport"},
+}
+"""What a room may import besides itself and the package's own name."""
+
+TOGETHER = {"", "__main__", "cli"}
+"""Where everything meets: the package's lazy names and the command line."""
+
+HARMLESS = {"__future__", "collections", "dataclasses", "datetime", "email", "json", "math", "msgspec", "re", "typing"}
+"""All that `wire` may import from outside; a list of what it may not would forget the next way to wait."""
+
+
+def room(module: tuple[str, ...]) -> str:
+    return ".".join(module[:2] if module[:2] == ("server", "providers") else module[:1])
+
+
+def imports(path: Path) -> Iterator[tuple[str, ...]]:
+    """Every module that a file imports, at its top or inside a function; ours without the package's name."""
+    package = (ROOT.name, *path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            yield from ((*module, alias.name) for alias in node.names)
+
+
+def modules() -> list[tuple[tuple[str, ...], Path]]:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found.append((parts[:-1] if parts[-1] == "__init__" else parts, path))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "path"), modules(), ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
+)
+def test_imports_point_one_way(module: tuple[str, ...], path: Path) -> None:
+    """errors, types <- wire <- transport <- client <- sync; the server uses the core, its providers the transports."""
+    here = room(module)
+    if here in TOGETHER:
+        return
+    ours = {room(name[1:]) for name in imports(path) if name[0] == ROOT.name}
+    ours -= {here, "__version__"}
+    if here == "server":  # its app is where the providers are started
+        ours -= {"server.providers"}
+    assert ours <= MAY_IMPORT[here]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "wire").rglob("*.py")), ids=lambda path: path.stem)
+def test_wire_imports_nothing_that_can_wait(path: Path) -> None:
+    assert {name[0] for name in imports(path)} <= HARMLESS | {ROOT.name}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after this code."""
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    return set(
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    )
+
+
+HEAVY = {
+    "aiohttp",
+    "httpx",
+    "httpx_sse",
+    "sqlalchemy",
+    "alembic",
+    "jinja2",
+    "cyclopts",
+    "rich",
+    "humanloop_async.server",
+}
+ON_DEMAND = {"AiohttpTransport", "HttpxTransport", "EmbeddedServer", "create_app"}
+"""The public names that are themselves a transport or the server."""
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = loaded_after("import humanloop_async")
+    assert not loaded & (HEAVY | {"asyncio", "anyio", "msgspec", "ssl"})
+
+
+def test_the_public_names_load_neither_a_transport_nor_the_server() -> None:
+    """Annotations, `except` clauses and settings need no HTTP library; the first client does."""
+    names = sorted(set(humanloop_async.__all__) - ON_DEMAND)
+    loaded = loaded_after(f"import humanloop_async\nfor name in {names}: getattr(humanloop_async, name)")
+    assert "humanloop_async.client.client" in loaded
+    assert not loaded & HEAVY
+    assert not {name for name in loaded if name.endswith("_transport")}
+
+
+def test_the_core_runs_without_an_event_loop_at_hand() -> None:
+    files = sorted((ROOT / "wire").glob("[a-z]*.py"))
+    loaded = loaded_after("\n".join(f"import humanloop_async.wire.{path.stem}" for path in files))
+    assert {f"humanloop_async.wire.{path.stem}" for path in files} <= loaded
+    assert not loaded & (HEAVY | {"asyncio", "anyio", "concurrent.futures", "threading", "ssl"})

@@ -1,0 +1,192 @@
+"""The Structs: requests are strict, responses forgiving, and every documented key is sent."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+import pytest
+
+from humanloop_async import types
+from humanloop_async.types import (
+    ChatDataResponse,
+    ChatMessage,
+    ChatRequest,
+    ChatResponse,
+    CompletionRequest,
+    CompletionResponse,
+    DataResponse,
+    GenerationRequest,
+    ModelConfigChatRequest,
+    ModelConfigCompletionRequest,
+    ModelConfigTool,
+    ProviderApiKeys,
+    Usage,
+)
+from humanloop_async.wire.operations import OPERATIONS
+
+STRUCTS = [value for value in vars(types).values() if inspect.isclass(value) and issubclass(value, msgspec.Struct)]
+REQUESTS = [operation.request for operation in OPERATIONS]
+
+RESPONSE_KEYS = (
+    "data provider_responses project_id num_samples logprobs suffix user usage metadata provider_request session_id"
+)
+SAMPLE_KEYS = "id index output raw_output inputs finish_reason model_config_id tool_results"
+
+
+def keys_of(value: msgspec.Struct) -> set[str]:
+    return set(msgspec.json.decode(msgspec.json.encode(value)))
+
+
+def test_every_key_of_a_response_is_sent_even_when_null() -> None:
+    """The official clients hand out plain dicts, and their users index them."""
+    assert keys_of(CompletionResponse(data=[])) == set(RESPONSE_KEYS.split())
+    assert keys_of(ChatResponse(data=[])) == {*RESPONSE_KEYS.split(), "tool_choice", "tool_call"}
+    sample = {"id": "", "index": 0, "output": "", "raw_output": ""}
+    assert keys_of(DataResponse(**sample)) == set(SAMPLE_KEYS.split())
+    assert keys_of(ChatDataResponse(**sample)) == {
+        *SAMPLE_KEYS.split(),
+        *("messages", "tool_call", "tool_calls", "output_message"),
+    }
+    assert keys_of(Usage(prompt_tokens=0, generation_tokens=0, total_tokens=0)) == {
+        *("prompt_tokens", "generation_tokens", "total_tokens", "reasoning_tokens")
+    }
+
+
+@pytest.mark.parametrize("kind", [*REQUESTS, ModelConfigCompletionRequest, ModelConfigChatRequest])
+def test_requests_refuse_what_they_do_not_know(kind: type[msgspec.Struct]) -> None:
+    """A misspelt field is told to its sender, not dropped."""
+    given = {field.encode_name: None for field in msgspec.structs.fields(kind) if field.required}
+    with pytest.raises(msgspec.ValidationError, match=r"unknown field `num_sample`|Expected"):
+        msgspec.convert({**given, "num_sample": 1}, kind)
+    assert kind.__struct_config__.forbid_unknown_fields
+
+
+@pytest.mark.parametrize("kind", [struct for struct in STRUCTS if not issubclass(struct, GenerationRequest)])
+def test_everything_else_reads_past_what_it_does_not_know(kind: type[msgspec.Struct]) -> None:
+    strict = kind.__struct_config__.forbid_unknown_fields
+    assert strict == (kind in (ModelConfigChatRequest, ModelConfigCompletionRequest))
+
+
+def test_responses_ignore_unknown_fields_and_keep_them_in_the_body() -> None:
+    raw = b'{"data":[{"id":"d","index":0,"output":"a","raw_output":"a","new":1}],"provider_responses":[],"newer":{}}'
+    response = msgspec.json.decode(raw, type=CompletionResponse)
+    response.attach(raw=raw, headers={"x": "y"}, status=200, round_trip_time=0.25)
+    assert response.data[0].output == "a"
+    assert response.body == msgspec.json.decode(raw)
+    assert (response.headers, response.status, response.round_trip_time) == ({"x": "y"}, 200, 0.25)
+
+
+def test_a_response_that_no_call_returned_knows_no_http() -> None:
+    response = ChatResponse(data=[], user="ada")
+    assert (response.headers, response.status, response.round_trip_time) == ({}, 0, 0.0)
+    assert response.body["user"] == "ada"
+    assert response.body["tool_choice"] is None
+
+
+def test_where_a_response_came_from_is_no_part_of_what_it_is() -> None:
+    one, other = ChatResponse(data=[]), ChatResponse(data=[])
+    one.attach(raw=b"{}", headers={}, status=200, round_trip_time=1.0)
+    assert one == other
+    assert b"raw" not in msgspec.json.encode(one)
+
+
+def test_the_documented_defaults() -> None:
+    request = msgspec.convert({"model_config": {"model": "m"}}, CompletionRequest)
+    assert (request.num_samples, request.stream, request.save, request.return_inputs) == (1, False, True, True)
+    assert request.inputs == {}
+    config = request.model_config
+    assert (config.provider, config.endpoint, config.max_tokens) == ("openai", "complete", -1)
+    assert (config.temperature, config.top_p, config.presence_penalty, config.frequency_penalty) == (1, 1, 0, 0)
+    assert (config.other, config.template_language) == ({}, "default")
+    assert ModelConfigChatRequest(model="m").endpoint == "chat"
+
+
+def test_defaults_are_not_shared() -> None:
+    one, other = (msgspec.convert({"model_config": {"model": "m"}}, CompletionRequest) for _ in range(2))
+    one.inputs["name"] = "Ada"
+    one.model_config.other["n"] = 1
+    assert (other.inputs, other.model_config.other) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"role": "user", "content": "Hi"}, str),
+        (
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f"}}],
+            },
+            None,
+        ),
+        (
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "b"}}],
+            },
+            list,
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": "x",
+                "thinking": [{"type": "thinking", "thinking": "a", "signature": "b"}],
+            },
+            str,
+        ),
+        ({"role": "assistant", "content": "x", "thinking": [{"type": "redacted_thinking", "data": "b"}]}, str),
+        ({"role": "tool", "content": "4", "tool_call_id": "1", "name": "f"}, str),
+    ],
+    ids=str,
+)
+def test_messages_of_every_kind_read_back(message: dict[str, Any], kind: type | None) -> None:
+    decoded = msgspec.convert(message, ChatMessage)
+    assert isinstance(decoded.content, kind or type(None))
+    again = msgspec.json.decode(msgspec.json.encode(decoded), type=ChatMessage)
+    assert again == decoded
+    assert msgspec.to_builtins(decoded).items() >= {key: message[key] for key in ("role",)}.items()
+
+
+@pytest.mark.parametrize("tool", [{}, {"description": "nameless"}, {"source": "inline"}])
+def test_a_tool_has_a_name_or_is_linked(tool: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="`name`"):
+        msgspec.convert(tool, ModelConfigTool)
+    assert msgspec.convert({**tool, "name": "f"}, ModelConfigTool).name == "f"
+    assert msgspec.convert({**tool, "id": "oc_1", "source": "organization"}, ModelConfigTool).id == "oc_1"
+
+
+def test_tool_choice_is_a_word_or_a_function() -> None:
+    given = {"model_config": {"model": "m"}, "messages": []}
+    for choice in ("none", "auto", "required", {"type": "function", "function": {"name": "f"}}):
+        request = msgspec.convert({**given, "tool_choice": choice}, ChatRequest)
+        assert msgspec.to_builtins(request.tool_choice) == choice
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**given, "tool_choice": "any"}, ChatRequest)
+
+
+def test_a_request_shows_no_provider_key() -> None:
+    keys = {name: f"sk-{name}" for name in ProviderApiKeys.__struct_fields__}
+    request = msgspec.convert({"model_config": {"model": "m"}, "provider_api_keys": keys}, CompletionRequest)
+    for shown in (repr(request), str(request), str(list(request.__rich_repr__()))):
+        assert "sk-" not in shown
+        assert "anthropic=..." in shown
+    assert msgspec.to_builtins(request)["provider_api_keys"] == keys  # the wire has them
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    assert types.__all__ == sorted(types.__all__)
+    assert {struct.__name__ for struct in STRUCTS} <= set(types.__all__)
+    assert all(hasattr(types, name) for name in types.__all__)
+
+
+def test_each_operation_once() -> None:
+    assert len({operation.id for operation in OPERATIONS}) == len({operation.path for operation in OPERATIONS}) == 8
+    assert len(set(REQUESTS)) == 8
+    for operation in OPERATIONS:
+        chat = operation.path.startswith("/chat")
+        assert operation.response is (ChatResponse if chat else CompletionResponse)
+        assert operation.event is (types.ChatEvent if chat else types.CompletionEvent)
+        assert operation.method == "POST"

@@ -1,0 +1,267 @@
+"""The response of a stream is the response that the same call gives without streaming."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humanloop_async.types import ChatEvent, ChatResponse, CompletionEvent, CompletionResponse
+from humanloop_async.wire.demux import Demultiplexer
+from humanloop_async.wire.sse import EventStreamDecoder
+
+DATA = Path(__file__).parent.parent / "data"
+USAGE = {"prompt_tokens": 3, "generation_tokens": 4, "total_tokens": 7, "reasoning_tokens": None}
+CALLS = [
+    {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}},
+    {"id": "call_2", "type": "function", "function": {"name": "time", "arguments": ""}},
+]
+ECHOES: dict[str, Any] = {
+    "project_id": "pr_1",
+    "logprobs": 2,
+    "suffix": ".",
+    "user": "ada",
+    "metadata": {"team": None, "size": 3},
+    "provider_request": {"n": 2, "stop": None},
+    "session_id": "sesh_1",
+}
+
+
+def completions(num_samples: int = 1) -> Demultiplexer[Any, CompletionResponse]:
+    return Demultiplexer(CompletionEvent, CompletionResponse, num_samples)
+
+
+def chats(num_samples: int = 1) -> Demultiplexer[Any, ChatResponse]:
+    return Demultiplexer(ChatEvent, ChatResponse, num_samples)
+
+
+def encoded(*events: dict[str, Any]) -> list[bytes]:
+    return [json.dumps(event).encode() for event in events]
+
+
+def one(index: int, output: str = "", finish_reason: str | None = None, /, **more: Any) -> dict[str, Any]:
+    return {"data": [{"index": index, "id": f"data_{index}", "output": output, "finish_reason": finish_reason, **more}]}
+
+
+def streamed(answer: dict[str, Any], sizes: list[int]) -> list[bytes]:
+    """The events a server sends for this answer: increments, one sample per event, in turns."""
+    parts: list[list[dict[str, Any]]] = []
+    for sample in answer["data"]:
+        text, pieces = sample["raw_output"], list[str]()
+        for size in sizes:
+            pieces.append(text[:size])
+            text = text[size:]
+        every = {key: sample[key] for key in ("id", "index", "inputs", "model_config_id", "tool_results")}
+        chunks = [
+            {**every, "output": piece, "raw_output": piece, "finish_reason": None} for piece in (*pieces, text, "")
+        ]
+        if "messages" in sample:
+            chunks[0]["messages"] = sample["messages"]
+            chunks[-1]["tool_calls"] = sample["tool_calls"]
+        chunks[-1]["finish_reason"] = sample["finish_reason"]
+        parts.append(chunks)
+    items = [chunk for turn in zip(*parts, strict=True) for chunk in turn]
+    events = [{**answer, "data": [chunk], "usage": None} for chunk in items]
+    events[-1]["usage"] = answer["usage"]
+    return encoded(*events)
+
+
+def completion_answer(texts: list[str]) -> dict[str, Any]:
+    return {
+        **ECHOES,
+        "num_samples": len(texts),
+        "usage": USAGE,
+        "provider_responses": [],
+        "data": [
+            {
+                "id": f"data_{index}",
+                "index": index,
+                "output": text.strip(),
+                "raw_output": text,
+                "inputs": {"name": "Ada", "age": None},
+                "finish_reason": ["stop", "length"][index % 2],
+                "model_config_id": "config_1",
+                "tool_results": [{"id": "1", "name": "f", "signature": "f(x)", "result": "y"}],
+            }
+            for index, text in enumerate(texts)
+        ],
+    }
+
+
+def chat_answer(texts: list[str]) -> dict[str, Any]:
+    answer = completion_answer(texts)
+    answer["tool_choice"] = {"type": "function", "function": {"name": "weather"}}
+    answer["tool_call"] = {"name": "weather"}
+    for sample, text in zip(answer["data"], texts, strict=True):
+        calls = CALLS if sample["index"] == 0 else None
+        sample["messages"] = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+        sample["tool_calls"] = calls
+        sample["tool_call"] = calls and calls[0]["function"]
+        sample["output_message"] = {"role": "assistant", "content": text or None, "tool_calls": calls}
+    return answer
+
+
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4)
+
+
+@given(texts, st.lists(st.integers(0, 5), max_size=6))
+def test_streaming_or_not_a_completion_is_the_same(texts: list[str], sizes: list[int]) -> None:
+    answer = completion_answer(texts)
+    demux = completions(len(texts))
+    demux.feed(streamed(answer, sizes))
+    assert demux.finished
+    assert demux.assemble() == msgspec.convert(answer, CompletionResponse)
+
+
+@given(texts, st.lists(st.integers(0, 5), max_size=6))
+def test_streaming_or_not_a_chat_is_the_same(texts: list[str], sizes: list[int]) -> None:
+    answer = chat_answer(texts)
+    demux = chats(len(texts))
+    demux.feed(streamed(answer, sizes))
+    assert demux.finished
+    assert demux.assemble() == msgspec.convert(answer, ChatResponse)
+
+
+def test_output_is_stripped_and_raw_output_is_not() -> None:
+    demux = completions()
+    demux.feed(encoded(one(0, "\n  a"), one(0, " b "), one(0, "\t", "stop")))
+    (sample,) = demux.assemble().data
+    assert sample.output == "a b"
+    assert sample.raw_output == "\n  a b \t"
+
+
+def test_pieces_of_one_tool_call_are_joined_by_its_id() -> None:
+    """Calls whole or in pieces, interleaved; the first one is also the deprecated ``tool_call``."""
+
+    def call(ident: str, name: str, arguments: str | None) -> dict[str, Any]:
+        return {"id": ident, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+    demux = chats()
+    demux.feed(
+        encoded(
+            one(0, "", tool_calls=[call("a", "f", '{"x"'), call("b", "g", None)]),
+            one(0, "", tool_calls=[call("b", "g", "{}")]),
+            one(0, "", "tool_call", tool_calls=[call("a", "f", ":1}")]),
+        )
+    )
+    (sample,) = demux.assemble().data
+    assert sample.tool_calls is not None
+    assert [(each.id, each.function.arguments) for each in sample.tool_calls] == [("a", '{"x":1}'), ("b", "{}")]
+    assert sample.tool_call == sample.tool_calls[0].function
+    assert sample.output_message is not None
+    assert sample.output_message.tool_calls == sample.tool_calls
+    assert sample.output_message.content is None
+    assert sample.finish_reason == "tool_call"
+
+
+def test_a_recorded_chat_becomes_its_response() -> None:
+    demux = chats(3)
+    demux.feed(EventStreamDecoder().feed((DATA / "chat_three_samples.sse").read_bytes()))
+    response = demux.assemble()
+    assert [(data.index, data.output, data.finish_reason) for data in response.data] == [
+        (0, "Hello Ada.", "stop"),
+        (1, "Good day", "length"),
+        (2, "Hey there!", "stop"),
+    ]
+    assert [data.id for data in response.data] == [
+        "data_A1b2C3d4E5f6G7h8I9j0K",
+        "data_L1m2N3o4P5q6R7s8T9u0V",
+        "data_W1x2Y3z4A5b6C7d8E9f0G",
+    ]
+    assert all(data.messages is not None and len(data.messages) == 2 for data in response.data)
+    assert response.num_samples == 3
+    assert response.metadata == {"team": "greeters"}
+    assert response.session_id == "sesh_a1B2c3D4e5F6g7H8i9J0k"
+    assert response.usage is not None
+    assert response.usage.generation_tokens == 8
+
+
+def test_a_part_has_the_samples_that_have_begun_and_no_finish_reason_for_the_others() -> None:
+    demux = completions(3)
+    empty = demux.assemble()
+    assert (empty.data, empty.usage, empty.num_samples) == ([], None, 3)
+    demux.feed(encoded(one(2, "c")))
+    assert [(data.index, data.output, data.finish_reason) for data in demux.assemble().data] == [(2, "c", None)]
+    demux.feed(encoded(one(0, "a", "stop"), one(2, "C")))
+    assert [(data.index, data.output, data.finish_reason) for data in demux.assemble().data] == [
+        (0, "a", "stop"),
+        (2, "cC", None),
+    ]
+
+
+def test_samples_that_begin_in_one_event_keep_their_own_inputs() -> None:
+    demux = completions(2)
+    items = [one(index, "x", "stop", inputs={"n": index})["data"][0] for index in (1, 0)]
+    demux.feed(encoded({"data": items}))
+    assert [(data.index, data.inputs) for data in demux.assemble().data] == [(0, {"n": 0}), (1, {"n": 1})]
+
+
+def test_assembling_changes_nothing() -> None:
+    """A partial response may be asked for at any time, and is a snapshot."""
+    demux = completions()
+    demux.feed(encoded(one(0, "a")))
+    before = demux.assemble()
+    demux.feed(encoded(one(0, "b", "stop")))
+    assert before.data[0].output == "a"
+    assert demux.assemble() == demux.assemble()
+    assert demux.assemble().data[0].output == "ab"
+
+
+@pytest.mark.parametrize(
+    "closing", [[], [b"[DONE]"], [b'{"detail": "x"}'], [b"nonsense"], [b'{"data": [{"index": 9}]}']]
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_echoes_come_from_the_samples_first_events_and_the_last(closing: list[bytes], together: bool) -> None:
+    """Whichever sample came first, and whatever ended the stream after the last good event."""
+    events = encoded(
+        {**one(1, "b", inputs={"n": 1}), "project_id": "pr_1", "session_id": None},
+        {**one(0, "a", inputs={"n": 0}), "user": "ada"},
+        {**one(0, "", inputs={"n": 2}), "session_id": "sesh_1", "user": None},
+    )
+    demux = completions(2)
+    for batch in [events + closing] if together else [[event] for event in events + closing]:
+        demux.feed(batch)
+    response = demux.assemble()
+    assert (response.project_id, response.user, response.session_id) == ("pr_1", "ada", "sesh_1")
+    assert [data.inputs for data in response.data] == [{"n": 0}, {"n": 1}]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"metadata": "text"},
+        {"num_samples": "two"},
+        {"session_id": {"id": 1}},
+        {"data": [{"index": 0, "output": "a", "inputs": "text"}]},
+        {"data": [{"index": 0, "output": "a", "messages": [{"role": "nobody"}]}]},
+        {"data": [{"index": 0, "output": "a", "inputs": None, "tool_results": None, "messages": None}]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("make", [completions, chats])
+def test_echoes_of_a_wrong_shape_do_not_cost_the_samples(make: Any, bad: dict[str, Any]) -> None:
+    demux = make()
+    demux.feed(encoded({**one(0, "a"), **bad}, {**one(0, "b", "stop"), "usage": USAGE}))
+    assert demux.failure is None
+    response = demux.assemble()
+    assert (response.data[0].output, response.data[0].finish_reason) == ("ab", "stop")
+    assert response.usage is not None
+    assert response.usage.total_tokens == 7
+
+
+def test_echoes_survive_broken_utf8_beside_them() -> None:
+    demux = completions()
+    demux.feed([b'{"data":[{"index":0,"output":"a\xff","finish_reason":"stop"}],"user":"\xc3","project_id":"pr_1"}'])
+    response = demux.assemble()
+    assert (response.data[0].output, response.user, response.project_id) == ("a\ufffd", "\ufffd", "pr_1")
+
+
+def test_a_sample_without_an_id_has_an_empty_one() -> None:
+    demux = completions()
+    demux.feed([b'{"data":[{"index":0,"output":"a","finish_reason":"stop"}]}'])
+    assert demux.assemble().data[0].id == ""

@@ -1,0 +1,296 @@
+"""Bodies out of the client and into the server: nulls, missing and mistyped fields, and bytes that are no body."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humanloop_async.errors import InvalidArgument
+from humanloop_async.types import ChatMessage, ChatModelConfigRequest, ChatRequest, CompletionRequest, GenerationRequest
+from humanloop_async.wire.operations import OPERATIONS
+from humanloop_async.wire.requests import InvalidBody, MalformedBody, decode_request, drop_nulls, encode_body
+
+CHAT: dict[str, Any] = {"model_config": {"model": "m"}, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def issue(body: dict[str, Any], kind: type[GenerationRequest] = ChatRequest) -> tuple[list[str | int], str, str]:
+    """The one problem of a body."""
+    with pytest.raises(InvalidBody) as caught:
+        decode_request(json.dumps(body).encode(), kind)
+    (found,) = caught.value.issues
+    assert found.msg in str(caught.value)
+    assert ".".join(map(str, found.loc)) in str(caught.value)
+    return found.loc, found.msg, found.type
+
+
+# Out of the client
+
+
+def test_none_is_left_out_and_everything_else_is_sent() -> None:
+    body = encode_body({"project": "p", "user": None, "save": False, "num_samples": 0, "inputs": {}, "source": ""})
+    assert json.loads(body) == {"project": "p", "save": False, "num_samples": 0, "inputs": {}, "source": ""}
+
+
+def test_none_inside_a_value_is_the_callers_own() -> None:
+    assert json.loads(encode_body({"inputs": {"a": None}, "metadata": [None]})) == {
+        "inputs": {"a": None},
+        "metadata": [None],
+    }
+
+
+def test_objects_with_a_json_form_are_sent_in_it() -> None:
+    @dataclass
+    class Tool:
+        name: str
+
+    messages = [ChatMessage(role="user", content="Grüße 👋")]
+    body = json.loads(
+        encode_body({"messages": messages, "other": Tool("f"), "at": datetime(2026, 11, 21, tzinfo=UTC), "n": (1, 2)})
+    )
+    assert (body["messages"][0]["role"], body["messages"][0]["content"]) == ("user", "Grüße 👋")
+    assert body["other"] == {"name": "f"}
+    assert body["at"].startswith("2026-11-21T00:00:00")
+    assert body["n"] == [1, 2]
+
+
+def endless() -> list[Any]:
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), {(1, 2): 3}, "\ud800", endless(), len, 1j, {"deep": {"deeper": object()}}],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_without_a_json_form_is_the_callers_mistake(value: object) -> None:
+    """It is refused before anything is sent, as ours and as a ValueError."""
+    with pytest.raises(InvalidArgument, match="no JSON form") as caught:
+        encode_body({"inputs": value})
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.__cause__ is not None
+
+
+# Into the server
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_null_means_absent(operation: Any) -> None:
+    """Official clients send whole configurations back with their nulls."""
+    given: dict[str, Any] = {
+        "messages": [],
+        "model_config": {"model": "m"},
+        "model_config_id": "config_1",
+        "experiment_id": "exp_1",
+    }
+    fields = {field.encode_name: field for field in msgspec.structs.fields(operation.request)}
+    body = {name: given.get(name) if field.required else None for name, field in fields.items()}
+    if "model_config" in body:
+        config = msgspec.structs.fields(fields["model_config"].type)
+        body["model_config"] = {field.encode_name: None for field in config} | {"model": "m"}
+    request = decode_request(json.dumps(body).encode(), operation.request)
+    assert request == decode_request(
+        json.dumps({k: v for k, v in body.items() if v is not None}).encode(), operation.request
+    )
+    assert (request.num_samples, request.save, request.inputs) == (1, True, {})
+
+
+def test_null_in_place_of_a_required_field_is_a_missing_field() -> None:
+    assert issue({**CHAT, "messages": None}) == (["body", "messages"], "field required", "value_error.missing")
+
+
+def test_nulls_that_mean_something_are_kept() -> None:
+    request = decode_request(
+        json.dumps({**CHAT, "inputs": {"a": None, "b": {"c": None}}, "metadata": {"d": None}}).encode(), ChatRequest
+    )
+    assert request.inputs == {"a": None, "b": {"c": None}}
+    assert request.metadata == {"d": None}
+    config = {"model": "m", "other": {"stop": None}, "tools": [{"name": "f", "parameters": {"default": None}}]}
+    request = decode_request(json.dumps({**CHAT, "model_config": config}).encode(), ChatRequest)
+    assert request.model_config.other == {"stop": None}
+    assert request.model_config.tools is not None
+    assert request.model_config.tools[0].parameters == {"default": None}
+
+
+def test_nulls_inside_messages_are_absent_fields() -> None:
+    message = {
+        "role": "assistant",
+        "content": None,
+        "name": None,
+        "tool_call_id": None,
+        "tool_calls": None,
+        "tool_call": None,
+    }
+    request = decode_request(json.dumps({**CHAT, "messages": [message]}).encode(), ChatRequest)
+    assert request.messages == [ChatMessage(role="assistant")]
+
+
+@pytest.mark.parametrize(
+    ("change", "loc", "msg", "kind"),
+    [
+        ({"messages": ...}, ["messages"], "field required", "value_error.missing"),
+        ({"model_config": ...}, ["model_config"], "field required", "value_error.missing"),
+        ({"model_config": {}}, ["model_config", "model"], "field required", "value_error.missing"),
+        ({"prompt": "x"}, ["prompt"], "extra fields not permitted", "value_error.extra"),
+        (
+            {"model_config": {"model": "m", "modle": 1}},
+            ["model_config", "modle"],
+            "extra fields not permitted",
+            "value_error.extra",
+        ),
+        ({"num_samples": "3"}, ["num_samples"], "Expected `int`, got `str`", "type_error"),
+        ({"num_samples": 0}, ["num_samples"], "Expected `int` >= 1", "type_error"),
+        ({"num_samples": 1.5}, ["num_samples"], "Expected `int`, got `float`", "type_error"),
+        ({"stream": "true"}, ["stream"], "Expected `bool`, got `str`", "type_error"),
+        ({"inputs": []}, ["inputs"], "Expected `object`, got `array`", "type_error"),
+        ({"messages": {}}, ["messages"], "Expected `array`, got `object`", "type_error"),
+        (
+            {"messages": [{"role": "user"}, {"role": "nobody"}]},
+            ["messages", 1, "role"],
+            "Invalid enum value 'nobody'",
+            "type_error",
+        ),
+        ({"messages": [{"role": "user"}, {}]}, ["messages", 1, "role"], "field required", "value_error.missing"),
+        ({"messages": ["Hi"]}, ["messages", 0], "Expected `object`, got `str`", "type_error"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text"}]}]},
+            ["messages", 0, "content", 1, "text"],
+            "field required",
+            "value_error.missing",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
+            ["messages", 0, "content", 0, "type"],
+            "Invalid value 'video'",
+            "type_error",
+        ),
+        (
+            {"model_config": {"model": "m", "temperature": "hot"}},
+            ["model_config", "temperature"],
+            "Expected `float`, got `str`",
+            "type_error",
+        ),
+        (
+            {"model_config": {"model": "m", "max_tokens": -2}},
+            ["model_config", "max_tokens"],
+            "Expected `int` >= -1",
+            "type_error",
+        ),
+        (
+            {"model_config": {"model": "m", "tools": [{"name": "f"}, {}]}},
+            ["model_config", "tools", 1],
+            "a tool needs",
+            "type_error",
+        ),
+        ({"model_config": "gpt"}, ["model_config"], "Expected `object`, got `str`", "type_error"),
+        ({"a.b[0]": 1}, ["a.b[0]"], "extra fields not permitted", "value_error.extra"),
+        ({"a` - at `$.b": 1}, None, "", ""),
+    ],
+    ids=str,
+)
+def test_the_issue_names_the_place_and_the_problem(
+    change: dict[str, Any], loc: list[str | int] | None, msg: str, kind: str
+) -> None:
+    """``loc``, ``msg`` and ``type`` as v4 has them; list positions are numbers."""
+    found = issue({name: value for name, value in (CHAT | change).items() if value is not ...})
+    if loc is not None:
+        assert found[0] == ["body", *loc]
+        assert found[1].startswith(msg)
+        assert found[2] == kind
+
+
+def test_an_issue_does_not_repeat_the_value() -> None:
+    """It might be a key that was put in the wrong place."""
+    assert "sk-" not in issue({**CHAT, "provider_api_keys": "sk-secret"})[1]
+    assert "sk-" not in issue({**CHAT, "provider_api_keys": {"openai": ["sk-secret"]}})[1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            b"",
+            b" ",
+            b"null",
+            b"[]",
+            b"17",
+            b'"text"',
+            b"{",
+            b'{"a":1}}',
+            b"{'a':1}",
+            b'{"a":NaN}',
+            b"\xff",
+            b'{"project":"\xff"}',
+            b'{"\xc3":1}',
+        ),
+        *(
+            rb'{"project":"\ud800"}',
+            b"\xef\xbb\xbf{}",
+            b"data: {}\n\n",
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+            b"project=p&save=true",
+        ),
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody, match="the body"):
+        decode_request(body, ChatModelConfigRequest)
+
+
+def test_depth_is_never_a_crash() -> None:
+    """Around the interpreter's recursion limit, too."""
+    for depth in range(900, 1010):
+        nested = b'{"a":' * depth + b"1" + b"}" * depth
+        for field in (b"inputs", b"metadata", b"messages", b"model_config", b"project", b"unknown"):
+            with suppress(MalformedBody, InvalidBody):
+                decode_request(
+                    b'{"messages":[],"model_config_id":"c","%b":%b}' % (field, nested), ChatModelConfigRequest
+                )
+
+
+names = st.sampled_from(
+    ["messages", "model_config", "model_config_id", "inputs", "role", "content", "tools", "num_samples", "x"]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=15,
+)
+bodies = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode())
+
+
+@given(bodies, st.sampled_from(OPERATIONS))
+def test_no_body_raises_anything_else(body: bytes, operation: Any) -> None:
+    with suppress(MalformedBody, InvalidBody):
+        assert isinstance(decode_request(body, operation.request), operation.request)
+
+
+@given(st.binary(max_size=3), st.integers(0, 120), st.integers(0, 2))
+def test_a_damaged_body_raises_nothing_else(damage: bytes, place: int, lost: int) -> None:
+    """A few bytes changed in a good body: what a bad proxy or a wrong encoding does."""
+    good = json.dumps({**CHAT, "inputs": {"name": "Ada"}, "num_samples": 2}).encode()
+    with suppress(MalformedBody, InvalidBody):
+        decode_request(good[:place] + damage + good[place + lost :], ChatRequest)
+
+
+@given(st.dictionaries(st.text(max_size=5), values))
+def test_what_the_client_encodes_the_server_decodes(inputs: dict[str, Any]) -> None:
+    body = encode_body({"model_config": {"model": "m"}, "inputs": inputs, "user": None})
+    assert decode_request(body, CompletionRequest).inputs == json.loads(json.dumps(inputs))
+
+
+def test_drop_nulls_goes_one_level_deep_and_leaves_its_argument() -> None:
+    fields = {"a": None, "b": {"c": None}, "d": 0, "e": ""}
+    assert drop_nulls(fields) == {"b": {"c": None}, "d": 0, "e": ""}
+    assert "a" in fields
