@@ -17,6 +17,7 @@ from ..wire.operations import Operation
 from ..wire.requests import HttpRequest, encode_body
 from ..wire.responses import decode_response
 from .call import Call
+from .reader import ChunkReader
 from .stream import ChatStream, CompletionStream
 
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -97,14 +98,8 @@ class Core:
         demux: Demultiplexer[Any, Any] = Demultiplexer(
             cast("type[Any]", operation.event), operation.response, samples if isinstance(samples, int) else 1
         )
-        return kind(
-            call,
-            response,
-            demux,
-            timeout=timeout,
-            max_event_bytes=self.config.max_event_bytes,
-            max_buffered_bytes=self.config.max_buffered_bytes,
-        )
+        reader = ChunkReader(call, response, demux, timeout, self.config.max_event_bytes)
+        return kind(reader, self.config.max_buffered_bytes)
 
     def _call(self, operation: Operation[Any, Any], params: Mapping[str, Any], *, stream: bool) -> tuple[Call, Timeout]:
         if self.closed:

@@ -64,7 +64,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
         Raises:
             InvalidArgument: The call has several samples, whose texts would mix.
         """
-        if len(self._stream._demux.samples) > 1:
+        if len(self._stream._reader.demux.samples) > 1:
             raise InvalidArgument("this call has several samples; use stream.samples[i].text_stream")
         return _texts(iter(self))
 
@@ -104,7 +104,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 
     def __del__(self) -> None:
         # The connection belongs to the loop's thread; the closure keeps the stream alive until it is closed there.
-        if not self._stream._ended:
+        if not self._stream._reader.ended:
             self._close_soon()
 
 
@@ -123,7 +123,7 @@ class SyncChunkIterator(Iterator[ChunkT]):
         return next(self._stream)
 
     def __del__(self) -> None:
-        if not self._stream._stream._ended:
+        if not self._stream._stream._reader.ended:
             self._stream._close_soon()
 
 

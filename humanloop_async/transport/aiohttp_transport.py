@@ -6,11 +6,16 @@ import asyncio
 import ssl as ssl_module
 import warnings
 from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from ..errors import ApiConnectionError, InvalidArgument
 from ..wire.requests import HttpRequest
+from . import allocator
+from .arrival import Arrival, receive
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
@@ -57,7 +62,10 @@ class AiohttpTransport:
             for other in list(self._sessions):
                 if other.is_closed():  # a loop that ended took its connections along
                     _close_now(self._sessions.pop(other))
+            allocator.settle()
             connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl)
+            if hasattr(connector, "_factory"):  # no public way to choose it; without it, reading is merely slower
+                connector._factory = cast("Any", partial(Handler, loop=loop))
             session = aiohttp.ClientSession(
                 connector=connector,
                 trust_env=self._trust_env,
@@ -109,18 +117,44 @@ class AiohttpTransport:
         return bool(sessions)
 
 
+class Handler(ResponseHandler):
+    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
+
+    arrival: Arrival | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._tell()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._tell()
+
+    def _tell(self) -> None:
+        if (arrival := self.arrival) is not None:
+            self.arrival = None
+            receive(arrival)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # A body calls this for every piece that is taken from it, and an empty run of the parser comes with it.
+        if getattr(self, "_reading_paused", True):
+            super().resume_reading(resume_parser)
+
+
 class AiohttpResponse:
     """See `ResponseStream`."""
 
-    __slots__ = ("_content", "_deadline", "_failure", "_loop", "_response", "_timer", "_waiting_at")
+    __slots__ = ("_arrival", "_content", "_deadline", "_failure", "_handler", "_loop", "_response", "_timer")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._content = response.content
         self._loop = asyncio.get_running_loop()
+        protocol = response.connection.protocol if response.connection is not None else None
+        self._handler = protocol if isinstance(protocol, Handler) else None
+        self._arrival: Arrival | None = None
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting_at: int | None = None  # bytes received when the wait began, None when not waiting
         self._failure: Exception | None = None
 
     @property
@@ -139,27 +173,54 @@ class AiohttpResponse:
         """See `ResponseStream.read`."""
         if self._failure is not None:
             raise self._failure
-        content = self._content
-        if timeout is not None:
-            # One timer serves every read of the response: moving a deadline costs next to nothing, arming a
-            # timer for each read would cost more than decoding what it brings.
-            self._deadline = self._loop.time() + timeout
-            if self._timer is None or self._deadline < self._timer.when():
-                self._arm()
-            self._waiting_at = content.total_bytes
+        content, handler = self._content, self._handler
         try:
-            return await content.readany()
+            while not (data := content.read_nowait()):
+                if content.at_eof():
+                    return b""
+                if handler is None:
+                    async with asyncio.timeout(timeout):
+                        return await content.readany()
+                if timeout is not None:
+                    self._set_deadline(timeout)
+                arrival = self._arrival = handler.arrival = Arrival(self._loop)
+                try:
+                    await arrival
+                finally:
+                    self._arrival = None
+                    if handler.arrival is arrival:
+                        handler.arrival = None
+            return data
+        except TimeoutError:
+            self._failure = TimeoutError()
+            raise
         except (aiohttp.ClientError, OSError, RuntimeError) as exc:
-            if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
-                self._failure = TimeoutError()
-            else:
-                self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
-                self._failure.__cause__ = exc
+            self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+            self._failure.__cause__ = exc
             if arrived := self._take_buffered():
                 return arrived
             raise self._failure from exc
-        finally:
-            self._waiting_at = None
+
+    def _set_deadline(self, timeout: float) -> None:
+        # One timer serves every read of the response: moving a deadline costs next to nothing, arming a
+        # timer for each read would cost more than decoding what it brings.
+        self._deadline = self._loop.time() + timeout
+        if self._timer is None or self._deadline < self._timer.when():
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if (arrival := self._arrival) is None or arrival.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._arm()
+        else:
+            arrival.set_exception(TimeoutError())
 
     def _take_buffered(self) -> bytes:
         """What came before the connection broke; aiohttp keeps it and raises the error first."""
@@ -169,26 +230,14 @@ class AiohttpResponse:
         except (aiohttp.ClientError, OSError, RuntimeError):
             return b""
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        self._timer = None
-        if self._waiting_at != self._content.total_bytes:
-            return  # nobody waits, or what came has not been picked up yet
-        if self._loop.time() < self._deadline:
-            self._arm()
-        else:
-            self._content.set_exception(TimeoutError())
-
     def close(self) -> None:
         """See `ResponseStream.close`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._response.close()
+        if self._arrival is not None:
+            self._arrival.fire()
 
     async def aclose(self) -> None:
         """See `ResponseStream.aclose`."""

@@ -106,10 +106,13 @@ class HttpxResponse:
         # httpx closes a connection whose read is cancelled. So the read is a task of its own, which outlives
         # a cancelled caller and serves the next one.
         task = self._pending = self._pending or asyncio.ensure_future(self._next())
-        await asyncio.wait({task}, timeout=timeout)
-        if not task.done():
-            raise TimeoutError
+        if not task.done():  # what is there comes without a round through the loop, where a cancellation may wait
+            await asyncio.wait({task}, timeout=timeout)
+            if not task.done():
+                raise TimeoutError
         self._pending = None
+        if task.cancelled():
+            raise self._failure or ApiConnectionError("the response was closed")
         return task.result()
 
     async def _read_here(self, timeout: float | None) -> bytes:
@@ -140,9 +143,15 @@ class HttpxResponse:
         if self._failure is None:
             self._failure = ApiConnectionError("the response was closed")
         if (stream := self._response.extensions.get("network_stream")) is not None:
-            # httpx cannot close without waiting; shutting the socket down tells the server at once.
-            with contextlib.suppress(OSError):
-                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            # httpx cannot close without waiting; shutting the socket down tells the server at once. The one that
+            # uvloop shows cannot do that, a duplicate of it can.
+            with (
+                contextlib.suppress(OSError),
+                socket.fromfd(
+                    stream.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
+                ) as duplicate,
+            ):
+                duplicate.shutdown(socket.SHUT_RDWR)
         if self._closing is None and _in_asyncio():
             self._closing = asyncio.ensure_future(self.aclose())
 

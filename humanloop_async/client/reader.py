@@ -1,0 +1,199 @@
+"""The body of a streamed call -> chunks: clocks, attempts, and what ends it. Reads only when asked to."""
+
+from __future__ import annotations
+
+import time
+from typing import Generic, TypeVar
+
+from ..config import Timeout
+from ..errors import (
+    ApiConnectionError,
+    ApiException,
+    ApiTimeoutError,
+    EventTooLarge,
+    FirstTokenTimeout,
+    IdleTimeout,
+    InvalidResponse,
+)
+from ..transport.base import ResponseStream
+from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
+from ..wire.demux import Demultiplexer
+from ..wire.sse import EventStreamDecoder
+from .call import Call
+
+ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
+ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
+
+_DRAIN = 0.5
+"""Seconds to wait, after every sample has finished, for the end of the body: with it the connection can be reused."""
+
+_HEAD_BYTES = 2000
+"""How much is kept of a body that may turn out not to be an event stream."""
+
+
+class ChunkReader(Generic[ChunkT, ResponseT]):
+    """Reads one streamed answer, one read at a time. Not for two tasks at once.
+
+    Attributes:
+        response: The answer; another one after a retry, which happens only before the first event.
+        demux: What has been read, by sample.
+        ended: The body was read to its end, or given up after every sample had finished.
+        failure: What ended the stream early. Chunks that `read` returned arrived before it.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        response: ResponseStream,
+        demux: Demultiplexer[ChunkT, ResponseT],
+        timeout: Timeout,
+        max_event_bytes: int,
+    ) -> None:
+        self.response = response
+        self.demux = demux
+        self.ended = False
+        self.closed = False
+        self.failure: ApiException | None = None
+        self._call = call
+        self._timeout = timeout
+        self._max_event_bytes = max_event_bytes
+        self._decoder = EventStreamDecoder(max_event_bytes)
+        self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
+        self._head = b""
+
+    async def read(self) -> list[ChunkT]:
+        """The chunks of one read, possibly none; `ended` or `failure` is set when there will be no more."""
+        demux = self.demux
+        if demux.finished:
+            await self._drain()
+            return []
+        try:
+            data = await self.response.read(self._patience())
+        except TimeoutError as exc:
+            self._fail(self._timed_out(), exc)
+            return []
+        except ApiConnectionError as exc:
+            await self._connection_ended(exc)
+            return []
+        if not data:
+            await self._connection_ended(None)
+            return []
+        try:
+            chunks = demux.feed(self._decoder.feed(data))
+        except EventTooLarge as exc:
+            chunks = demux.feed(exc.events)
+            self._fail(demux.failure or exc)
+            return chunks
+        if chunks:
+            self._waiting_since = None
+        elif not demux.started:
+            self._head += data[: _HEAD_BYTES - len(self._head)]
+        if demux.done:
+            demux.end()
+        if demux.failure is not None:
+            self._fail(demux.failure)
+        return chunks
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        if not self.ended and not self.closed:
+            self.closed = True
+            self.response.close()
+
+    def partial(self) -> ResponseT:
+        """The response as far as it has come."""
+        response = self.demux.assemble()
+        response.attach(
+            raw=None,
+            headers=self.response.headers,
+            status=self.response.status,
+            round_trip_time=self._call.elapsed,
+        )
+        return response
+
+    def describe(self, exc: ApiException) -> ApiException:
+        """Tell an error which answer it belongs to, and give it what had arrived."""
+        self._call.describe(exc, self.response)
+        exc.partial = self.partial()
+        return exc
+
+    def _patience(self) -> float | None:
+        """Seconds that this read may take: what is left of a clock, however many reads were made meanwhile."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        clocks = self._timeout
+        limit = clocks.idle if self.demux.started else clocks.first_token
+        if limit is not None:
+            limit = max(0.0, self._waiting_since + limit - now)
+        return limit if clocks.total is None else self._call.remaining(limit)
+
+    def _timed_out(self) -> ApiTimeoutError:
+        if (total := self._call.out_of_time()) is not None:
+            return total
+        if self.demux.started:
+            return IdleTimeout(f"no further chunk within idle={self._timeout.idle} s; comments do not count")
+        return FirstTokenTimeout(f"no chunk within first_token={self._timeout.first_token} s; comments do not count")
+
+    def _fail(self, exc: ApiException, cause: BaseException | None = None) -> None:
+        if cause is not None:
+            exc.__cause__ = cause
+        self.failure = self.describe(exc)
+        self.response.close()
+
+    async def _connection_ended(self, cause: ApiConnectionError | None) -> None:
+        """Before the first event that is worth another attempt, and never after."""
+        if self.closed:
+            return
+        demux = self.demux
+        demux.end()
+        failure = demux.failure
+        if failure is None:
+            self.ended = True
+            return
+        failure.__cause__ = cause
+        if demux.started:
+            self._fail(failure)
+            return
+        try:
+            await self._call.wait_to_retry(self._not_a_stream() or failure)
+            self.response.close()
+            self.response = await self._call.open()
+        except ApiException as exc:
+            self._fail(exc, exc.__cause__)
+            return
+        if self.closed:  # meanwhile
+            self.response.close()
+        demux.failure = None
+        self._decoder = EventStreamDecoder(self._max_event_bytes)
+        self._waiting_since = None
+        self._head = b""
+
+    def _not_a_stream(self) -> InvalidResponse | None:
+        """The error for a body that is something else than an event stream."""
+        kind = self.response.headers.get("Content-Type", "")
+        if not self._head or kind.startswith("text/event-stream"):
+            return None
+        error = InvalidResponse(f"asked for a stream, and got {kind or 'a body of unknown type'} without any event")
+        error.body = self._head.decode(errors="replace")
+        return error
+
+    async def _drain(self) -> None:
+        """Every sample has finished; see whether the body ends too, so that the connection can be reused.
+
+        The response is whole whatever happens here, except for an error event.
+        """
+        give_up = time.monotonic() + _DRAIN
+        demux = self.demux
+        try:
+            while data := await self.response.read(max(0.0, give_up - time.monotonic())):
+                demux.feed(self._decoder.feed(data))
+                if demux.failure is not None:
+                    self._fail(demux.failure)
+                    return
+        except (TimeoutError, ApiConnectionError):
+            self.response.close()
+        except EventTooLarge as exc:
+            self._fail(exc)
+            return
+        self.ended = True
