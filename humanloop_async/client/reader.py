@@ -59,6 +59,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._max_event_bytes = max_event_bytes
         self._decoder = EventStreamDecoder(max_event_bytes)
         self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
+        self._give_up = 0.0  # when to stop waiting for the end of the body
         self._head = b""
 
     async def read(self) -> list[ChunkT]:
@@ -183,10 +184,10 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
 
         The response is whole whatever happens here, except for an error event.
         """
-        give_up = time.monotonic() + _DRAIN
+        self._give_up = self._give_up or time.monotonic() + _DRAIN  # one wait, also when its reader is cancelled
         demux = self.demux
         try:
-            while data := await self.response.read(max(0.0, give_up - time.monotonic())):
+            while data := await self.response.read(max(0.0, self._give_up - time.monotonic())):
                 demux.feed(self._decoder.feed(data))
                 if demux.failure is not None:
                     self._fail(demux.failure)

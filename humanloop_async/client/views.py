@@ -47,22 +47,25 @@ class SampleBuffer(Generic[ChunkT]):
 class ChunkIterator(AsyncIterator[ChunkT]):
     """One loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_ready", "_stream")
+    __slots__ = ("_begun", "_ready", "_stream")
 
     def __init__(self, stream: Stream[ChunkT, Any]) -> None:
         self._stream = stream
         self._ready = stream._ready
+        self._begun = False
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return self
 
     async def __anext__(self) -> ChunkT:
+        self._begun = True
         if self._ready:
             return self._ready.popleft()
         return await self._stream._next()
 
     def __del__(self) -> None:
-        self._stream.close()
+        if self._begun:
+            self._stream.close()
 
 
 class SampleStream(AsyncIterator[ChunkT]):

@@ -111,19 +111,21 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 class SyncChunkIterator(Iterator[ChunkT]):
     """One loop over a stream. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_ready", "_stream")
+    __slots__ = ("_begun", "_ready", "_stream")
 
     def __init__(self, stream: SyncStream[ChunkT, Any]) -> None:
         self._stream = stream
         self._ready = stream._ready
+        self._begun = False
 
     def __next__(self) -> ChunkT:
+        self._begun = True
         if self._ready:
             return self._ready.popleft()
         return next(self._stream)
 
     def __del__(self) -> None:
-        if not self._stream._stream._reader.ended:
+        if self._begun and not self._stream._stream._reader.ended:
             self._stream._close_soon()
 
 

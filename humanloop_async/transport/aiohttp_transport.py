@@ -181,6 +181,8 @@ class AiohttpResponse:
                 if handler is None:
                     async with asyncio.timeout(timeout):
                         return await content.readany()
+                if not handler.connected:  # aiohttp does not tell the body of a chunk that it could not parse
+                    raise aiohttp.ClientPayloadError(_words(handler.exception() or EOFError("no end of the body")))
                 if timeout is not None:
                     self._set_deadline(timeout)
                 arrival = self._arrival = handler.arrival = Arrival(self._loop)
