@@ -107,6 +107,7 @@ class AsyncHumanloop:
             made = transport
         self._core = Core(config, made)
         self._owns_transport = made is not transport
+        self._in_sync_client = False
         self.completions = Completions(self._core)
         self.chats = Chats(self._core)
 
@@ -156,7 +157,8 @@ class AsyncHumanloop:
         return self._owns_transport and close is not None and bool(close())
 
     def __del__(self) -> None:
-        if hasattr(self, "_owns_transport") and self._close_now():
+        # The sync client closes what it has on the thread that it belongs to.
+        if hasattr(self, "_owns_transport") and not self._in_sync_client and self._close_now():
             message = f"{self!r} was not closed; use `async with`, or aclose()"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
 

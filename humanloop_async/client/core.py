@@ -129,11 +129,6 @@ class Core:
         )
         return call, clocks
 
-    async def aclose(self) -> None:
-        """Close the transport; calls from now on raise `ClientClosed`."""
-        self.closed = True
-        await self.transport.aclose()
-
 
 def _option(fields: dict[str, Any], name: str, default: Any) -> Any:
     value = fields.pop(name, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
@@ -39,6 +38,7 @@ class Humanloop:
     def __init__(self, *args: Any, **settings: Any) -> None:
         self._loop = LoopThread()
         self._client = AsyncHumanloop(*args, **settings)
+        self._client._in_sync_client = True
         self.completions = Completions(self._loop, self._client.completions)
         self.chats = Chats(self._loop, self._client.chats)
 
@@ -84,9 +84,8 @@ class Humanloop:
             self._client._core.closed = True
 
     def __del__(self) -> None:
+        # No warning: a client that is merely dropped, as code for the 0.5 SDK does, leaves nothing behind.
         loop = getattr(self, "_loop", None)
         if loop is not None and loop.is_running:
-            message = f"{self!r} was not closed; use `with`, or close()"
-            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
             loop.call_soon(self._client._close_now)
             loop.stop_soon()
