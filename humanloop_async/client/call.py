@@ -25,6 +25,8 @@ from ..wire.retry import is_retryable, retry_delay
 _MAX_ERROR_BODY = 64 * 1024
 _ERROR_BODY_WAIT = 5.0
 _MAX_REDIRECTS = 5
+_TIMER_SLACK = 0.005
+"""Seconds by which a timer may fire early: those of uvloop count whole milliseconds."""
 
 
 class Call:
@@ -70,9 +72,9 @@ class Call:
 
     def out_of_time(self) -> TotalTimeout | None:
         """The error to raise once `total` is used up, else None."""
-        if self._deadline is None or time.monotonic() < self._deadline:
+        if self._deadline is None or time.monotonic() < self._deadline - _TIMER_SLACK:
             return None
-        return TotalTimeout(f"the call took longer than total={self._total:g} s")
+        return TotalTimeout(f"the call took longer than total={self._total} s")
 
     async def open(self) -> ResponseStream:
         """An answer of 200-299, after as many attempts as it takes and is allowed."""
@@ -109,11 +111,12 @@ class Call:
         await anyio.sleep(delay)
 
     async def _attempt(self) -> ResponseStream:
-        response = await self._send(self._request)
+        request = self._request
+        response = await self._send(request)
         for _ in range(_MAX_REDIRECTS):
             if response.status not in {307, 308}:
                 break
-            request = self._redirected(response)
+            request = self._redirected(request, response)
             await response.aclose()
             response = await self._send(request)
         if 200 <= response.status <= 299:
@@ -130,21 +133,25 @@ class Call:
             return await self._transport.send(request, limit)
         except TimeoutError as exc:
             raise self.out_of_time() or ConnectTimeout(
-                f"no response headers from {request.url} within connect={self._connect:g} s"
+                f"no response headers from {request.url} within connect={self._connect} s"
             ) from exc
 
-    def _redirected(self, response: ResponseStream) -> HttpRequest:
+    def _redirected(self, request: HttpRequest, response: ResponseStream) -> HttpRequest:
         """The same request to where a 307 or 308 points, if that is the same origin: it carries keys."""
-        here = self._request.url
-        there = urljoin(here, response.headers.get("Location", ""))
-        if _origin(there) != _origin(here):
+        there = response.headers.get("Location", "")
+        try:
+            there = urljoin(request.url, there)
+            allowed = _origin(there) == _origin(request.url)
+        except ValueError:  # not a URL
+            allowed = False
+        if not allowed:
             response.close()
             error = InvalidResponse(
                 f"the server redirects to {there}, where no key is sent; set base_url to it if it is yours"
             )
             self.describe(error, response)
             raise error
-        return HttpRequest(self._request.method, there, self._request.headers, self._request.body)
+        return HttpRequest(request.method, there, request.headers, request.body)
 
     async def _read_body(self, response: ResponseStream, max_bytes: int) -> bytes:
         pieces: list[bytes] = []
@@ -153,7 +160,7 @@ class Call:
             try:
                 data = await response.read(self.remaining())
             except TimeoutError as exc:
-                raise TotalTimeout(f"the call took longer than total={self._total:g} s") from exc
+                raise TotalTimeout(f"the call took longer than total={self._total} s") from exc
             if not data:
                 return b"".join(pieces)
             pieces.append(data)
@@ -167,7 +174,7 @@ class Call:
         give_up = time.monotonic() + _ERROR_BODY_WAIT
         try:
             while len(raw) < _MAX_ERROR_BODY:
-                data = await response.read(max(0.0, give_up - time.monotonic()))
+                data = await response.read(self.remaining(max(0.0, give_up - time.monotonic())))
                 if not data:
                     break
                 raw += data

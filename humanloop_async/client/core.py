@@ -46,8 +46,9 @@ class OpeningStream(Generic[StreamT]):
         return self._open().__await__()
 
     async def __aenter__(self) -> StreamT:
-        self._stream = await self._open()
-        return self._stream
+        stream = self._stream = await self._open()
+        del self._open  # and with it the call's arguments: a stream may run for long
+        return stream
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal, Unpack, overload
 
 from ..types import ChatResponse, CompletionResponse
-from ..wire import operations as ops
+from ..wire.operations import generation as ops
 from .core import Core, OpeningStream
 from .params import (
     ChatCreateParams,
