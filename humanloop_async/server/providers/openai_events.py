@@ -1,0 +1,256 @@
+"""Answers and events of OpenAI's chat completions and legacy completions -> samples and chunks. No I/O.
+
+Servers that call themselves compatible differ in what they leave out and in how they count; what is tolerated
+here is tolerated because one of them does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct, field
+
+from ...types import FunctionTool, Json, ToolCall, Usage
+from .base import ProviderChunk, ProviderSample
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(Struct):
+    index: int | None = None  # missing in whole answers, and in the streams of some servers
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(Struct):
+    """A whole message, or a delta of one."""
+
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(Struct):
+    index: int = 0
+    message: _Message | None = None
+    delta: _Message | None = None
+    text: str | None = None  # legacy completions
+    finish_reason: str | None = None
+
+
+class _Details(Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    completion_tokens_details: _Details | None = None
+
+
+class _Answer(Struct):
+    """A whole answer, or one event of a streamed one."""
+
+    choices: list[_Choice] = field(default_factory=list[_Choice])
+    usage: _Usage | None = None
+    error: Json = None
+
+
+class MalformedAnswer(ValueError):
+    """What the provider sent is not what it documents, or contradicts what it sent before."""
+
+
+class ErrorEvent(Exception):
+    """An error object where an answer or an event should be.
+
+    Attributes:
+        status: The provider's status, 503 where it names none.
+        message: Its words.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status, self.message = status, message
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def _decode(data: bytes) -> _Answer:
+    try:
+        answer = _answer_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedAnswer(f"{exc}: {data[:200].decode(errors='replace')}") from exc
+    if answer.error:
+        code = answer.error.get("code") if isinstance(answer.error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code <= 599 else 503
+        raise ErrorEvent(status, error_message(data))
+    return answer
+
+
+def error_message(body: bytes) -> str:
+    """The words in an error body: ``{"error": {"message": ...}}``, its relatives, or text; at most 2,000 characters."""
+    try:
+        words: Json = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return body.decode(errors="replace").strip()[:2000]
+    for name in ("error", "message", "detail"):
+        if isinstance(words, dict) and words.get(name):
+            words = words[name]
+    return (words if isinstance(words, str) else msgspec.json.encode(words).decode())[:2000]
+
+
+def _v4_finish(reason: str) -> str:
+    return "tool_call" if reason in ("tool_calls", "function_call") else reason
+
+
+class _Calls:
+    """The tool calls of one sample, put together from their pieces."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, tuple[list[str], list[str], list[str]]] = {}  # index -> ids, names, arguments
+
+    def add(self, message: _Message) -> None:
+        pieces = list(message.tool_calls or ())
+        if message.function_call is not None:  # the deprecated form has one call, without id
+            pieces.append(_ToolCall(index=0, function=message.function_call))
+        for piece in pieces:
+            index = piece.index
+            if index is None:  # a piece that brings an id begins a call, any other goes on with the last one
+                index = len(self._pieces) if piece.id or not self._pieces else len(self._pieces) - 1
+            ids, names, arguments = self._pieces.setdefault(index, ([], [], []))
+            function = piece.function or _Function()
+            for collected, value in ((ids, piece.id), (names, function.name), (arguments, function.arguments)):
+                if value:
+                    collected.append(value)
+
+    def whole(self, sample: int) -> list[ToolCall] | None:
+        """All calls in order, None when there are none."""
+        calls: list[ToolCall] = []
+        for index, (ids, names, arguments) in sorted(self._pieces.items()):
+            if not names:
+                raise MalformedAnswer(f"tool call {index} of sample {sample} has no name")
+            function = FunctionTool(name=names[0], arguments="".join(arguments))
+            calls.append(ToolCall(id=ids[0] if ids else f"call_{sample}_{index}", function=function))
+        return calls or None
+
+
+def _usage(counts: list[_Usage]) -> Usage | None:
+    """One total. The prompt counts once, however many counts repeat it."""
+    if not counts:
+        return None
+    prompt = max(count.prompt_tokens for count in counts)
+    generated = sum(count.completion_tokens or 0 for count in counts)
+    reasoning = [
+        count.completion_tokens_details.reasoning_tokens
+        for count in counts
+        if count.completion_tokens_details and count.completion_tokens_details.reasoning_tokens is not None
+    ]
+    return Usage(
+        prompt_tokens=prompt,
+        generation_tokens=generated,
+        total_tokens=prompt + generated,
+        reasoning_tokens=sum(reasoning) if reasoning else None,
+    )
+
+
+def read_answer(data: bytes, num_samples: int) -> tuple[list[ProviderSample], Usage | None]:
+    """The samples of an answer that was not streamed, in order of their index.
+
+    Raises:
+        MalformedAnswer: Not an answer, or not one finished sample for each that was asked for.
+        ErrorEvent: An error object.
+    """
+    answer = _decode(data)
+    samples: dict[int, ProviderSample] = {}
+    for choice in answer.choices:
+        if choice.finish_reason is None:
+            raise MalformedAnswer(f"sample {choice.index} has no finish reason")
+        message = choice.message or _Message()
+        calls = _Calls()
+        calls.add(message)
+        text = choice.text or message.content or message.refusal or ""
+        samples[choice.index] = ProviderSample(
+            choice.index, text, _v4_finish(choice.finish_reason), calls.whole(choice.index)
+        )
+    if sorted(samples) != list(range(num_samples)):
+        raise MalformedAnswer(f"asked for {num_samples} samples, got those with index {sorted(samples)}")
+    return [samples[index] for index in range(num_samples)], _usage([answer.usage] if answer.usage else [])
+
+
+class EventReader:
+    """Events of one streamed answer -> chunks.
+
+    Args:
+        num_samples: How many samples were asked for.
+
+    Attributes:
+        unfinished: Samples that have had no finish reason yet.
+        ended: Whether the closing ``[DONE]`` has come.
+    """
+
+    def __init__(self, num_samples: int) -> None:
+        self.unfinished = set(range(num_samples))
+        self.ended = False
+        self._num_samples = num_samples
+        self._calls: dict[int, _Calls] = {}
+        self._riding: dict[int, _Usage] = {}
+        self._alone: list[_Usage] = []
+
+    def read(self, data: bytes, emit: Callable[[ProviderChunk], None]) -> None:
+        """Emit what one event adds to each sample; events that add nothing emit nothing.
+
+        Raises:
+            MalformedAnswer: Not an event, an index outside ``range(num_samples)``, or text after a sample's end.
+            ErrorEvent: An error object.
+        """
+        if data == b"[DONE]":
+            self.ended = True
+            return
+        answer = _decode(data)
+        if answer.usage is not None:
+            self._count(answer.usage, answer.choices)
+        for choice in answer.choices:
+            index, message = choice.index, choice.delta or choice.message
+            if not 0 <= index < self._num_samples:
+                raise MalformedAnswer(f"sample index {index} is not in range({self._num_samples})")
+            text = choice.text or ""
+            if message is not None:
+                text = text or message.content or message.refusal or ""
+                if message.tool_calls or message.function_call:
+                    self._calls.setdefault(index, _Calls()).add(message)
+            if index not in self.unfinished:
+                if text:
+                    raise MalformedAnswer(f"text for sample {index} after its finish reason")
+                continue
+            finish, calls = choice.finish_reason, None
+            if finish:
+                self.unfinished.discard(index)
+                finish = _v4_finish(finish)
+                if index in self._calls:
+                    calls = self._calls.pop(index).whole(index)
+            elif not text:
+                continue
+            emit(ProviderChunk(index, text, finish or None, calls, _one_line(data)))
+
+    @property
+    def usage(self) -> Usage | None:
+        """What has been counted so far."""
+        return _usage(self._alone or list(self._riding.values()))
+
+    def _count(self, usage: _Usage, choices: list[_Choice]) -> None:
+        # OpenAI sends one count of everything in an event without choices; llama.cpp sends such an event for each
+        # sample. Others let a running count ride on the events of a sample, where the last one holds.
+        if choices:
+            self._riding[choices[0].index] = usage
+        else:
+            self._alone = [*self._alone, usage][-self._num_samples :]
+
+
+def _one_line(data: bytes) -> bytes:
+    return data if b"\n" not in data else msgspec.json.format(data, indent=-1)

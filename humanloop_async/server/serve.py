@@ -1,0 +1,108 @@
+"""Running the server on an address, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+from aiohttp import web
+from msgspec import Struct
+
+from .app import BASE_PATH, SERVICE, create_app
+from .settings import ServeError, ServerSettings
+
+# Neither bodies nor headers: those hold prompts and keys.
+ACCESS_LOG_FORMAT = '%a "%r" %s %b bytes %Tf s'
+
+access_logger = logging.getLogger("humanloop_async.server.access")
+
+
+class ServerInfo(Struct, frozen=True, kw_only=True):
+    """What a server that listens is like.
+
+    Attributes:
+        base_url: What clients take, such as ``http://127.0.0.1:8460/v4``.
+        new_key: A key made at this start, because there was none; it cannot be shown again.
+    """
+
+    base_url: str
+    new_key: str | None
+
+    def __repr__(self) -> str:  # the key must not show
+        return f"ServerInfo({self.base_url})"
+
+
+async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], object] | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or cancellation.
+
+    Then no new generation is taken (503), those that run get `ServerSettings.shutdown_timeout` seconds, and what
+    still runs after that is cancelled and logged as interrupted. A second signal ends the process at once.
+
+    Args:
+        on_ready: Called once the server listens, with its address and a key that was made.
+
+    Raises:
+        ServeError: It may not or cannot listen on the address.
+        DatabaseError: The database cannot be opened.
+    """
+    stop = asyncio.Event()
+    async with running(settings) as info:
+        with _stopped_by_signals(stop):
+            if on_ready is not None:
+                on_ready(info)
+            await stop.wait()
+
+
+@asynccontextmanager
+async def running(settings: ServerSettings) -> AsyncGenerator[ServerInfo]:
+    """A server that listens for as long as the block runs, and then stops as `serve` does.
+
+    Raises:
+        ServeError: It may not or cannot listen on the address.
+        DatabaseError: The database cannot be opened.
+    """
+    app = create_app(settings)
+    service = app[SERVICE]
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,  # a client that goes away stops its generation
+        access_log=access_logger,
+        access_log_format=ACCESS_LOG_FORMAT,
+        shutdown_timeout=1,  # `drain` has given generations their time already
+    )
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as exc:
+            raise ServeError(f"cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}") from exc
+        yield ServerInfo(base_url=_base_url(runner.addresses[0]), new_key=service.new_key)
+    finally:
+        await service.drain()  # before the sockets close, so that new calls get an answer
+        await runner.cleanup()
+
+
+def _base_url(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Generator[None]:
+    """The first SIGINT or SIGTERM sets `stop`; a second one, after the block, acts as it always does."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stop.set)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: cancel the task instead
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,116 @@
+"""One running server's parts: database, providers, log writer, and the generations in progress."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, contextmanager
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from .jinja import JinjaRenderer
+from .log_writer import LogWriter
+from .preparation import Preparation
+from .providers.registry import Providers
+from .refusals import Refusal
+from .settings import ServeError, ServerSettings
+from .storage.database import Database
+from .storage.keys import add_key, any_key, generate_key
+
+
+class Service:
+    """What the handlers work with. Its parts exist while `run` does.
+
+    Attributes:
+        stopping: No new generation is taken.
+        new_key: A key that was made at start, because the database had none and none was given.
+    """
+
+    database: Database
+    log_writer: LogWriter
+    preparation: Preparation
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.stopping = False
+        self.new_key: str | None = None
+        self._running: set[asyncio.Task[object]] = set()
+        self._idle = asyncio.Event()
+
+    async def run(self) -> AsyncGenerator[None]:
+        """Open everything, and close it in reverse; aiohttp's form of a context manager."""
+        async with AsyncExitStack() as stack:
+            self.database = await Database.open(self.settings.database)
+            stack.push_async_callback(self.database.aclose)
+            await self._let_key_in()
+            self.log_writer = await stack.enter_async_context(LogWriter(self.database))
+            providers = Providers(self.settings.providers)
+            stack.push_async_callback(providers.aclose)
+            jinja = JinjaRenderer()
+            stack.push_async_callback(jinja.aclose)
+            self.preparation = Preparation(self.settings, self.database, providers, jinja)
+            yield
+
+    @contextmanager
+    def admitted(self) -> Generator[None]:
+        """Count the current task as a generation.
+
+        Raises:
+            Refusal: Too many run at once (429), or the server is stopping (503).
+        """
+        if self.stopping:
+            raise Refusal(503, "the server is stopping", retry_after=1)
+        if len(self._running) >= self.settings.max_generations:
+            limit = self.settings.max_generations
+            raise Refusal(429, f"{limit} generations run already, which is this server's limit", retry_after=1)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            yield
+        finally:
+            self._running.discard(task)
+            if not self._running:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Take no new generations; give the running ones `ServerSettings.shutdown_timeout`, then cancel them."""
+        self.stopping = True
+        wait = self.settings.shutdown_timeout
+        while self._running:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._idle.wait()
+            except TimeoutError:
+                for task in self._running:
+                    task.cancel()
+                wait = 1  # to say so to the client; one that does not read would keep it from ending
+
+    async def check_ready(self) -> None:
+        """Whether calls can be served.
+
+        Raises:
+            Refusal: The server is stopping, or its database does not answer (503).
+        """
+        if self.stopping:
+            raise Refusal(503, "the server is stopping", retry_after=1)
+        try:
+            async with self.database.read() as connection:
+                await connection.execute(select(1))
+        except (SQLAlchemyError, OSError) as exc:
+            raise Refusal(503, "the database does not answer", retry_after=1) from exc
+
+    async def _let_key_in(self) -> None:
+        async with self.database.write() as connection:
+            if self.settings.api_key is not None:
+                await add_key(connection, self.settings.api_key, "given at start")
+            elif not await any_key(connection):
+                if not self.settings.is_loopback:
+                    raise ServeError(
+                        f"{self.settings.host} can be reached from other machines, and no key protects it; set "
+                        "HUMANLOOP_API_KEY, or start once on 127.0.0.1 to make a key"
+                    )
+                self.new_key = generate_key()
+                await add_key(connection, self.new_key, "made at first start")

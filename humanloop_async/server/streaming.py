@@ -1,0 +1,136 @@
+"""The answer of a call that is streamed: server-sent events, one sample each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from ..types import Usage
+from .generation import Generation, Sample
+from .mux import Mux
+from .providers.base import ProviderChunk, ProviderError
+
+COMMENT = b": keep-alive\n\n"
+
+
+class ClientGone(Exception):
+    """The client closed the connection while it was being answered."""
+
+
+class EventStream:
+    """One response of server-sent events. Its headers go out with the first bytes, so that a call that fails before
+    can still be answered with a status."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",  # nginx would hold events back
+            }
+        )
+        self._clock = asyncio.get_running_loop().time
+        self._last_sent = self._clock()
+
+    @property
+    def opened(self) -> bool:
+        """Whether the headers have gone out."""
+        return self.response.prepared
+
+    async def send(self, events: bytes) -> None:
+        """Write events in one piece; waits for a client that reads too slowly.
+
+        Raises:
+            ClientGone: Nobody is there any more.
+        """
+        self._last_sent = self._clock()
+        try:
+            if not self.response.prepared:
+                await self.response.prepare(self._request)
+            await self.response.write(events)
+        except ConnectionError as exc:
+            raise ClientGone from exc
+
+    async def end(self) -> None:
+        """End the response; the connection stays open for the client's next request."""
+        try:
+            await self.response.write_eof()
+        except ConnectionError as exc:
+            raise ClientGone from exc
+
+    def abort(self) -> None:
+        """Drop the connection with what is still unsent, which closing it would wait for."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    @asynccontextmanager
+    async def kept_alive(self, interval: float) -> AsyncGenerator[None]:
+        """Send a comment after each `interval` seconds of silence inside the block; the first opens the response."""
+        task = asyncio.create_task(self._comment(interval))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _comment(self, interval: float) -> None:
+        while True:
+            silence = self._clock() - self._last_sent
+            if silence < interval:
+                await asyncio.sleep(interval - silence)
+                continue
+            try:
+                await self.send(COMMENT)
+            except ClientGone:
+                return  # whoever sends the next event learns it too
+
+
+async def stream_answer(generation: Generation, events: EventStream) -> None:
+    """Ask the provider, and send its samples as they come.
+
+    The last event of a sample waits for its log; the other samples go on in the meantime. The last event of all
+    carries the usage.
+
+    Raises:
+        ProviderError: The provider refused or failed. The samples that had finished have been sent whole.
+        ClientGone: Nobody is there any more.
+    """
+    mux = Mux(generation)
+    last: list[tuple[Sample, ProviderChunk]] = []
+    endings: list[asyncio.Task[None]] = []
+
+    async def end(finished: list[tuple[Sample, ProviderChunk]], usage: Usage | None = None) -> None:
+        await generation.complete([sample for sample, _ in finished], usage)
+        *others, (sample, chunk) = finished
+        await events.send(
+            b"".join([*(mux.last_event(*other) for other in others), mux.last_event(sample, chunk, usage)])
+        )
+
+    try:
+        async with generation.provider.stream(generation.call) as stream:
+            async for batch in stream:
+                if data := mux.feed(batch):
+                    await events.send(data)
+                if not (finished := mux.take_finished()):
+                    continue
+                if mux.unfinished:
+                    endings.append(asyncio.create_task(end(finished)))
+                else:
+                    last = finished  # held back until the usage is known, at the end of the iteration
+            usage = stream.usage
+        if mux.unfinished:
+            raise ProviderError(503, "the provider ended the stream before every sample", generation.provider.origin)
+    finally:
+        await _all_done(endings)
+    await end(last, usage)
+
+
+async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all, and raise what the first that failed raised; when cancelled, cancel them."""
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if outcome is not None:
+            raise outcome

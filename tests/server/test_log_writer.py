@@ -1,0 +1,146 @@
+"""The log writer and the leases behind it, on a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+
+from humanloop_async.server.ids import new_id
+from humanloop_async.server.log_writer import MAX_BATCH, MAX_PENDING, LogWriter
+from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.logs import LogResult, NewLog
+from humanloop_async.server.storage.projects import add_project, project_by_name
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncGenerator[Database]:
+    database = await Database.open(str(tmp_path / "logs.db"))
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+async def project_id(database: Database) -> str:
+    async with database.write() as connection:
+        await add_project(connection, "p")
+        project = await project_by_name(connection, "p")
+    assert project is not None
+    return project.id
+
+
+def _log(writer: LogWriter, project_id: str, **fields: Any) -> NewLog:
+    known: dict[str, Any] = {"config_id": None, "session_id": None, "parent_id": None, "save": True}
+    return NewLog(**{"id": new_id("data"), "project_id": project_id, "owner": writer.owner, **known, **fields})
+
+
+def _statuses(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [status for (status,) in connection.execute("SELECT status FROM logs ORDER BY rowid")]
+
+
+async def test_writes_of_many_calls_share_their_commits(database: Database, project_id: str, tmp_path: Path) -> None:
+    commits = []
+    event.listen(database._engine.sync_engine, "commit", commits.append)
+    async with LogWriter(database) as writer:
+
+        async def call() -> None:
+            log = _log(writer, project_id)
+            await (await writer.begin([log]))
+            await writer.finish([LogResult(id=log.id, status="complete", output="x")])
+
+        await asyncio.gather(*(call() for _ in range(300)))
+    assert _statuses(tmp_path / "logs.db") == ["complete"] * 300
+    assert len(commits) < 30
+
+
+async def test_what_is_pending_is_written_on_leaving(database: Database, project_id: str, tmp_path: Path) -> None:
+    async with LogWriter(database) as writer:
+        log = _log(writer, project_id)
+        await writer.begin([log])
+        writer.finish([LogResult(id=log.id, status="cancelled")])
+    assert _statuses(tmp_path / "logs.db") == ["cancelled"]
+
+
+async def test_a_bad_row_fails_alone_and_its_content_stays_out_of_the_program_log(
+    database: Database, project_id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with LogWriter(database) as writer:
+        good, bad, late = [
+            await writer.begin([_log(writer, project, inputs={"name": "unspeakable"})])
+            for project in (project_id, "pr_unknown", project_id)
+        ]
+        await good
+        await late
+        with pytest.raises(IntegrityError):
+            await bad
+    assert "a log could not be stored" in caplog.text
+    assert "unspeakable" not in caplog.text
+    assert _statuses(tmp_path / "logs.db") == ["running"] * 2
+
+
+async def test_new_calls_wait_while_too_much_is_pending(database: Database, project_id: str) -> None:
+    async with LogWriter(database) as writer:
+        async with database.write():  # nothing can be written in here
+            # A batch is on its way to the database, and behind it the queue is full.
+            begun = [await writer.begin([_log(writer, project_id)]) for _ in range(MAX_BATCH + MAX_PENDING)]
+            waiting = asyncio.ensure_future(writer.begin([_log(writer, project_id)]))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+        await (await waiting)
+        await asyncio.wait(begun)
+        assert all(future.exception() is None for future in begun)
+
+
+_DIES = """
+import asyncio, sys
+from humanloop_async.server.log_writer import LogWriter
+from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.logs import NewLog
+
+async def main():
+    async with LogWriter(await Database.open(sys.argv[1]), lease=0.3) as writer:
+        await (await writer.begin([NewLog(id="data_1", project_id=sys.argv[2], config_id=None, session_id=None,
+                                          parent_id=None, owner=writer.owner, save=True, inputs={"a": 1})]))
+        print("begun", flush=True)
+        await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+async def test_logs_of_a_killed_server_are_marked_interrupted_and_those_of_living_ones_are_not(
+    database: Database, project_id: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "logs.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _DIES, str(path), project_id, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    async with LogWriter(database, lease=0.3) as writer:
+        await (await writer.begin([_log(writer, project_id)]))
+        await asyncio.sleep(1)  # three leases: both live, and both say so
+        assert _statuses(path) == ["running", "running"]
+        os.kill(process.pid, signal.SIGKILL)
+        await process.communicate()
+        deadline = time.monotonic() + 3
+        while _statuses(path) != ["interrupted", "running"]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT inputs, owner FROM logs WHERE id = 'data_1'").fetchall() == [
+            ('{"a":1}', None)
+        ]
+        assert connection.execute("SELECT count(*) FROM servers").fetchone() == (0,)

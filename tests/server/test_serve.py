@@ -1,0 +1,248 @@
+"""Starting and stopping: addresses, first keys, and streams that run when the server is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from served import CHAT, events_of, with_config
+
+from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
+from humanloop_async.server.serve import ServerInfo, serve
+from humanloop_async.server.settings import ServeError
+from humanloop_async.server.storage.database import DatabaseError
+
+_SERVE = """
+import asyncio, json, sys
+from humanloop_async.server.serve import serve
+from humanloop_async.server.settings import ServerSettings
+
+settings = ServerSettings(port=0, **json.loads(sys.argv[1]))
+asyncio.run(serve(settings, on_ready=lambda info: print(json.dumps([info.base_url, info.new_key]), flush=True)))
+print("stopped", flush=True)
+"""
+
+
+class _Process:
+    def __init__(self, process: asyncio.subprocess.Process, base_url: str, key: str | None) -> None:
+        self.process, self.base_url, self.key = process, base_url, key
+
+    async def wait(self) -> str:
+        """What it printed until its end."""
+        output, _ = await self.process.communicate()
+        return output.decode()
+
+
+@asynccontextmanager
+async def _process(**settings: Any) -> AsyncGenerator[_Process]:
+    """A server in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", _SERVE, json.dumps(settings), stdout=-1, stderr=-2
+    )
+    try:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        yield _Process(process, *json.loads(line))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_a_first_key_is_made_once_and_works_from_then_on(tmp_path: Path) -> None:
+    database = str(tmp_path / "x.db")
+    async with _process(database=database) as first:
+        assert first.key is not None
+        first.process.send_signal(signal.SIGINT)
+        assert await first.wait() == "stopped\n"
+        assert first.process.returncode == 0
+    async with _process(database=database) as second:
+        assert second.key is None
+        async with aiohttp.ClientSession(headers={"X-API-KEY": first.key}) as session:
+            response = await session.post(second.base_url + "/chat", json=CHAT)
+            assert response.status == 200
+        second.process.send_signal(signal.SIGTERM)
+        assert await second.wait() == "stopped\n"
+    with closing(sqlite3.connect(database)) as connection:
+        assert first.key not in str(connection.execute("SELECT * FROM api_keys").fetchall())
+
+
+async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path) -> None:
+    async with (
+        _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=10) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=20, other={"tokens_per_second": 20}), "stream": True}
+        async with session.post(server.base_url + "/chat", json=call) as response:
+            events = events_of(response)
+            await anext(events)
+            server.process.send_signal(signal.SIGTERM)
+            while True:
+                async with session.get(server.base_url.removesuffix("/v4") + "/ready") as ready:
+                    if ready.status == 503:
+                        break
+            async with session.post(server.base_url + "/chat", json=CHAT) as refused:
+                assert refused.status == 503
+                assert "Retry-After" in refused.headers
+                assert (await refused.json())["detail"]["type"] == "service_unavailable_error"
+            rest = [event async for event in events]
+        assert len(rest) == 19
+        assert rest[-1]["data"][0]["finish_reason"] == "length"
+        assert await server.wait() == "stopped\n"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_still_runs_after_its_time_is_cancelled_and_marked(tmp_path: Path, stream: bool) -> None:
+    database = str(tmp_path / "x.db")
+    async with (
+        _process(database=database, api_key="test key", shutdown_timeout=0.3) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 20}), "stream": stream}
+        if stream:
+            async with session.post(server.base_url + "/chat", json=call) as response:
+                events = events_of(response)
+                await anext(events)
+                server.process.send_signal(signal.SIGTERM)
+                start = time.monotonic()
+                *_, last = [event async for event in events]
+            assert last["detail"]["code"] == 503
+        else:
+            asking = asyncio.ensure_future(session.post(server.base_url + "/chat", json=call))
+            await asyncio.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            start = time.monotonic()
+            assert (await asking).status == 503
+        assert 0.2 < time.monotonic() - start < 3
+        assert await server.wait() == "stopped\n"
+    with closing(sqlite3.connect(database)) as connection:
+        [(status, error, output)] = connection.execute("SELECT status, error, output FROM logs").fetchall()
+        assert (status, error) == ("interrupted", "the server is stopping")
+        assert bool(output) is stream
+
+
+async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(tmp_path: Path) -> None:
+    async with (
+        _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=0.1) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=None, other={"tokens": 100_000}), "stream": True}
+        async with session.post(server.base_url + "/chat", json=call) as response:
+            assert response.status == 200
+            await asyncio.sleep(0.5)  # until every buffer on the way is full
+            server.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(6):
+                assert await server.wait() == "stopped\n"
+
+
+async def test_it_does_not_listen_beyond_loopback_without_a_key(tmp_path: Path) -> None:
+    for host in ("0.0.0.0", "::", "", "example.invalid"):
+        with pytest.raises(ServeError, match="HUMANLOOP_API_KEY"):
+            await serve(ServerSettings(host=host, port=0, database=str(tmp_path / "x.db")))
+
+
+async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1 port {port}"):
+            await serve(ServerSettings(port=port, database=str(tmp_path / "x.db")))
+
+
+async def test_serve_stops_when_its_task_is_cancelled(tmp_path: Path) -> None:
+    ready: asyncio.Future[ServerInfo] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(
+        serve(ServerSettings(port=0, database=str(tmp_path / "x.db")), on_ready=ready.set_result)
+    )
+    info = await ready
+    assert info.new_key is not None
+    assert info.new_key not in repr(info)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(info.base_url)
+
+
+async def test_an_embedded_server_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with EmbeddedServer() as server:
+        async with aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session:
+            for path in ("/health", "/ready"):
+                async with session.get(server.base_url.removesuffix("/v4") + path) as response:
+                    assert response.status == 200
+            async with session.post(server.base_url + "/chat", json=CHAT) as response:
+                assert response.status == 200
+        [folder] = os.listdir(tmp_path)
+        assert "humanloop.db" in os.listdir(tmp_path / folder)
+    assert os.listdir(tmp_path) == []
+    async with EmbeddedServer(api_key="of my own") as other:
+        assert other.api_key == "of my own"
+        assert other.base_url.startswith("http://127.0.0.1:")
+
+
+async def test_a_database_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError):
+        async with EmbeddedServer(database=tmp_path):
+            pass
+
+
+async def test_the_app_runs_in_a_runner_of_ones_own(tmp_path: Path) -> None:
+    app = web.Application()
+    app.add_subapp("/llm", create_app(ServerSettings(database=str(tmp_path / "x.db"), api_key="test key")))
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session:
+        response = await session.post(f"http://{host}:{port}/llm/v4/chat", json=CHAT)
+        assert response.status == 200
+    await runner.cleanup()
+
+
+async def test_the_access_log_holds_neither_bodies_nor_keys(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with start() as api:
+        await api.post("/chat", {**CHAT, "provider_api_keys": {"openai": "sk-secret"}})
+        await api.stream("/chat", CHAT)
+        await api.post("/chat", {**CHAT, "nonsense": "sk-secret"})
+        await asyncio.sleep(0.05)
+        key = api.server.api_key
+    lines = [record.getMessage() for record in caplog.records if record.name == "humanloop_async.server.access"]
+    assert len(lines) == 3
+    assert all('"POST /v4/chat HTTP/1.1"' in line for line in lines)
+    access = "\n".join(lines)
+    assert "Hello" not in access
+    for secret in (key, "sk-secret"):
+        assert secret not in caplog.text
+
+
+def test_settings_come_from_the_environment_and_do_not_show_keys() -> None:
+    settings = ServerSettings.from_environ(
+        {"HUMANLOOP_API_KEY": " hl_secret ", "OPENAI_API_KEY": "sk-secret", "HUMANLOOP_MOCK_TOKENS_PER_SECOND": "5"}
+    )
+    assert settings.api_key == "hl_secret"
+    assert settings.providers.openai_api_key == "sk-secret"
+    assert settings.providers.mock_tokens_per_second == 5
+    assert "secret" not in repr(settings)
+    assert ServerSettings.from_environ({}).api_key is None
+    with pytest.raises(ValueError, match="HUMANLOOP_MOCK_TOKENS_PER_SECOND"):
+        ServerSettings.from_environ({"HUMANLOOP_MOCK_TOKENS_PER_SECOND": "fast"})

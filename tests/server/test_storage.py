@@ -1,0 +1,151 @@
+"""Opening databases: migrations, durability settings, values that must survive the way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, insert, select, text
+
+from humanloop_async.server.storage import migrations
+from humanloop_async.server.storage.database import Database, DatabaseError, database_url
+from humanloop_async.server.storage.keys import add_key, any_key, generate_key, is_valid
+from humanloop_async.server.storage.schema import api_keys, metadata, projects
+
+
+async def test_migrations_build_what_the_schema_says_and_run_once(tmp_path: Path) -> None:
+    path = str(tmp_path / "new" / "folder" / "x.db")
+    for _ in range(2):
+        database = await Database.open(path)
+        async with database.read() as connection:
+            assert await connection.run_sync(_differences) == []
+            assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all() == [
+                "0001"
+            ]
+        await database.aclose()
+
+
+def _differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def test_migrations_can_be_undone(tmp_path: Path) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+
+    def downgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    async with database.write() as connection:
+        await connection.run_sync(downgrade)
+    async with database.read() as connection:
+        tables = await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        assert tables.scalars().all() == ["alembic_version"]
+    await database.aclose()
+
+
+async def test_many_may_open_one_new_database_at_once(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.db")
+    for database in await asyncio.gather(*(Database.open(path) for _ in range(5))):
+        await database.aclose()
+
+
+async def test_tables_of_a_later_version_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    await (await Database.open(str(path))).aclose()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError, match="upgrade the server"):
+        await Database.open(str(path))
+
+
+async def test_what_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("This is a letter, not a database. " * 100)
+    with pytest.raises(DatabaseError, match="file is not a database"):
+        await Database.open(str(tmp_path / "x.db"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DatabaseError, match="cannot open"):
+        await Database.open(str(tmp_path / "folder"))
+
+
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ("a/b.db", "sqlite+aiosqlite"),
+        ("sqlite:///a/b.db", "sqlite+aiosqlite"),
+        ("postgresql://u:p@127.0.0.1/x", "postgresql+asyncpg"),
+        ("postgres://u:p@127.0.0.1/x", "postgresql+asyncpg"),
+    ],
+)
+def test_paths_and_urls_are_understood(given: str, driver: str) -> None:
+    assert database_url(given).drivername == driver
+
+
+@pytest.mark.parametrize("given", [":memory:", "", "sqlite://", "mysql://u:secret@h/x", "://", "x y://z"])
+def test_others_are_refused_without_showing_a_password(given: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        database_url(given)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_commit_is_on_the_disk_and_constraints_hold(tmp_path: Path) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    for opened in (database.read, database.write):
+        async with opened() as connection:
+            pragmas = [
+                (await connection.execute(text(f"PRAGMA {name}"))).scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            ]
+            assert pragmas == ["wal", 2, 1, 30_000]  # 2 is FULL
+    await database.aclose()
+
+
+async def test_times_come_back_in_utc_and_sort_as_time(tmp_path: Path) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    times = {
+        "aware": datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5))),
+        "naive": datetime(2026, 1, 1, 8),
+        "utc": datetime(2026, 1, 1, 9, 0, 0, 5, tzinfo=UTC),
+    }
+    async with database.write() as connection:
+        await connection.execute(
+            insert(projects),
+            [{"id": name, "name": name, "created_at": at, "updated_at": at} for name, at in times.items()],
+        )
+    async with database.read() as connection:
+        rows = (await connection.execute(select(projects.c.id, projects.c.created_at).order_by("created_at"))).all()
+    assert [tuple(row) for row in rows] == [
+        ("aware", datetime(2026, 1, 1, 7, tzinfo=UTC)),
+        ("naive", datetime(2026, 1, 1, 8, tzinfo=UTC)),
+        ("utc", datetime(2026, 1, 1, 9, 0, 0, 5, tzinfo=UTC)),
+    ]
+    await database.aclose()
+
+
+async def test_keys_are_stored_as_digests_and_can_be_revoked(tmp_path: Path) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    key = generate_key()
+    async with database.write() as connection:
+        assert not await any_key(connection)
+        await add_key(connection, key, "first")
+        await add_key(connection, key, "again")
+        assert await any_key(connection)
+        assert await is_valid(connection, key)
+        assert not await is_valid(connection, key + "x")
+        rows = (await connection.execute(select(api_keys))).all()
+        assert len(rows) == 1
+        assert key not in str(rows)
+        await connection.execute(api_keys.update().values(revoked_at=datetime.now(UTC)))
+        assert not await is_valid(connection, key)
+        assert not await any_key(connection)
+    await database.aclose()
