@@ -1,0 +1,1 @@
+"""The command line: ``humanloop-async serve``, ``demo``, ``complete``, ``chat``. Needs the extra ``cli``."""

@@ -1,0 +1,22 @@
+"""``humanloop-async`` and ``python -m humanloop_async``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line on `sys.argv`, and exit with its status."""
+    try:
+        from .cli.app import run
+    except ModuleNotFoundError as exc:
+        if exc.name != "cyclopts":
+            raise
+        sys.exit("humanloop-async: cyclopts is not installed; run: pip install 'humanloop_async[cli]'")
+    except KeyboardInterrupt:  # while importing
+        sys.exit(130)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Help: every option is explained, every example can be typed, and it comes quickly."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from command_line import COMMAND, environment, run
+from cyclopts import App
+
+from humanloop_async import __version__
+from humanloop_async.cli.app import app
+
+COMMANDS = sorted(name for name in app if not name.startswith("-"))
+
+
+def examples() -> Iterator[str]:
+    """The command lines that the help pages show."""
+    pages: list[App] = [app, *(app[name] for name in COMMANDS)]
+    for page in pages:
+        for line in (page.help_epilogue or "").splitlines():
+            if match := re.search(r"humanloop-async [^|<`]*", line):
+                yield re.split(r" {2,}", match[0])[0].strip()
+
+
+def test_the_commands_are_those_of_the_documentation() -> None:
+    assert COMMANDS == ["chat", "complete", "demo", "serve"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_explained(name: str) -> None:
+    page = run(name, "--help", env={"COLUMNS": "200"})
+    assert (page.returncode, page.stderr) == (0, "")
+    assert "Examples:" in page.stdout
+    arguments = list(app[name].assemble_argument_collection(parse_docstring=True))
+    shown = [argument for argument in arguments if argument.parse and argument.show]
+    assert len(shown) >= 6
+    for argument in shown:
+        explanation = argument.parameter.help
+        assert explanation, argument.name
+        assert argument.name.upper().lstrip("-") in page.stdout or argument.name in page.stdout
+        assert " ".join(explanation.split())[:60] in " ".join(page.stdout.replace("│", " ").split())
+        for variable in argument.parameter.env_var or ():
+            assert variable in page.stdout
+
+
+@pytest.mark.parametrize("example", sorted(set(examples())))
+def test_every_example_can_be_typed(example: str) -> None:
+    arguments = shlex.split(example)[1:]
+    app.parse_args(arguments, exit_on_error=False, print_error=False)
+
+
+def test_help_pages_fit_a_terminal() -> None:
+    for arguments in ([], *([name] for name in COMMANDS)):
+        page = run(*arguments, "--help", env={"COLUMNS": "80"}).stdout
+        epilogue = page.rpartition("╯")[2]
+        assert max(map(len, page.splitlines())) <= 80
+        assert not [line for line in epilogue.splitlines() if line and not line[0].isspace() and line[0].islower()]
+
+
+def test_without_a_command_it_shows_the_help() -> None:
+    page = run()
+    assert page.returncode == 0
+    assert page.stdout == run("--help").stdout
+    assert "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted." in page.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"{__version__}\n"
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    done = run("compleat", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "compleat" in done.stderr
+    assert "complete" in done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+def test_help_loads_neither_the_server_nor_an_http_library() -> None:
+    code = """if True:
+        import sys
+        from humanloop_async.cli.app import run
+        run(["complete", "--help"])
+        print(*sorted(sys.modules))
+    """
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "cyclopts" in loaded
+    heavy = {
+        "aiohttp",
+        "anyio",
+        "sqlalchemy",
+        "alembic",
+        "jinja2",
+        "rich.live",
+        "rich.markdown",
+        "humanloop_async.server",
+    }
+    assert not loaded & heavy
+    assert "humanloop_async.client.client" not in loaded
