@@ -6,12 +6,16 @@ import ssl as ssl_module
 import warnings
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from ..config import ClientConfig, Timeout, as_timeout, resolve_api_key, resolve_base_url
 from ..errors import InvalidArgument
+from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
 from .core import Core, base_headers
+from .logs import FeedbackApi, Logs, Sessions
+from .params import CallOptions
+from .projects import Experiments, ModelConfigs, Projects
 from .resources import Chats, Completions
 
 if TYPE_CHECKING:
@@ -110,7 +114,15 @@ class AsyncHumanloop:
         self._in_sync_client = False
         self.completions = Completions(self._core)
         self.chats = Chats(self._core)
+        self.projects = Projects(self._core)
+        self.model_configs = ModelConfigs(self._core)
+        self.experiments = Experiments(self._core)
+        self.sessions = Sessions(self._core)
+        self.logs = Logs(self._core)
+        self.feedback_api = FeedbackApi(self._core)
 
+        self.log = self.logs.log
+        self.feedback = self.feedback_api.feedback
         self.complete = self.completions.create
         self.complete_stream = self.completions.create_stream
         self.complete_deployed = self.completions.create_deployed
@@ -127,6 +139,10 @@ class AsyncHumanloop:
         self.chat_experiment_stream = self.chats.create_experiment_stream
         self.chat_model_config = self.chats.create_model_config
         self.chat_model_config_stream = self.chats.create_model_config_stream
+
+    async def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
+        """A project's configurations: `projects.list_configs` under another name."""
+        return await self.projects.list_configs(project_id, **options)
 
     @property
     def base_url(self) -> str:
@@ -168,4 +184,7 @@ def _httpx_transport(max_connections: int, proxy: str | None, trust_env: bool) -
         from ..transport.httpx_transport import HttpxTransport
     except ImportError as exc:
         raise InvalidArgument("transport='httpx' needs httpx: pip install 'humanloop_async[httpx]'") from exc
-    return HttpxTransport(max_connections=max_connections or None, proxy=proxy, trust_env=trust_env)
+    try:
+        return HttpxTransport(max_connections=max_connections or None, proxy=proxy, trust_env=trust_env)
+    except (ValueError, ImportError) as exc:  # a proxy that httpx cannot use, or not without another package
+        raise InvalidArgument(f"proxy: {exc}") from exc

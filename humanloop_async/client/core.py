@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
+from types import NoneType, TracebackType
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .. import __version__
 from ..config import ClientConfig, Timeout, as_timeout, plain_limit
 from ..errors import ApiException, ClientClosed, InvalidArgument
 from ..transport.base import Transport
-from ..types import ChatResponse, CompletionResponse
+from ..types import ChatResponse, CompletionResponse, Response, ResponseList
+from ..wire.addresses import take_address
 from ..wire.demux import Demultiplexer
 from ..wire.operations import Operation
 from ..wire.requests import HttpRequest, encode_body
-from ..wire.responses import decode_response
+from ..wire.responses import decode_list, decode_response
 from .call import Call
 from .reader import ChunkReader
 from .stream import ChatStream, CompletionStream
 
-ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
+ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
+RecordT = TypeVar("RecordT", bound=Response)
 
 
 class _AsyncCloseable(Protocol):
@@ -66,15 +69,26 @@ class Core:
         self.closed = False
 
     async def call(self, operation: Operation[Any, ResponseT], params: Mapping[str, Any]) -> ResponseT:
-        """A plain call."""
+        """A plain call; `params` are those of the path, the query and the body, and `CallOptions`."""
         call, _ = self._call(operation, params, stream=False)
+        return await self._answer(call, partial(decode_response, operation.response))
+
+    async def call_batch(
+        self, operation: Operation[Any, RecordT], items: Sequence[object], options: Mapping[str, Any]
+    ) -> ResponseList[RecordT]:
+        """A plain call whose body is a list."""
+        call, _ = self._call(operation, options, items, stream=False)
+        return await self._answer(call, partial(decode_list, operation.response))
+
+    async def _answer(self, call: Call, decode: Callable[[bytes], ResponseT]) -> ResponseT:
         response, raw = await call.read(self.config.max_event_bytes)
         try:
-            answer = decode_response(operation.response, raw)
+            answer = decode(raw)
         except ApiException as exc:
             call.describe(exc, response)
             raise
-        answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
+        if answer is not None:
+            answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
         return answer
 
     async def open_completion(
@@ -93,16 +107,25 @@ class Core:
         operation: Operation[Any, Any],
         params: Mapping[str, Any],
     ) -> CompletionStream | ChatStream:
+        samples = params.get("num_samples")
+        if samples is None:
+            samples = 1
+        elif not isinstance(samples, int) or samples < 1:
+            raise InvalidArgument(f"num_samples={samples!r}: give a whole number, at least 1")
         call, timeout = self._call(operation, params, stream=True)
         response = await call.open()
-        samples = params.get("num_samples")
-        demux: Demultiplexer[Any, Any] = Demultiplexer(
-            cast("type[Any]", operation.event), operation.response, samples if isinstance(samples, int) else 1
-        )
+        demux: Demultiplexer[Any, Any] = Demultiplexer(cast("type[Any]", operation.event), operation.response, samples)
         reader = ChunkReader(call, response, demux, timeout, self.config.max_event_bytes)
         return kind(reader, self.config.max_buffered_bytes)
 
-    def _call(self, operation: Operation[Any, Any], params: Mapping[str, Any], *, stream: bool) -> tuple[Call, Timeout]:
+    def _call(
+        self,
+        operation: Operation[Any, Any],
+        params: Mapping[str, Any],
+        items: Sequence[object] | None = None,
+        *,
+        stream: bool,
+    ) -> tuple[Call, Timeout]:
         if self.closed:
             raise ClientClosed("the client is closed; make a new one")
         fields = dict(params)
@@ -110,16 +133,21 @@ class Core:
         max_retries = _option(fields, "max_retries", self.config.max_retries)
         headers = {
             **self.config.headers,
-            "Idempotency-Key": _option(fields, "idempotency_key", None) or uuid.uuid4().hex,
             "Accept": "text/event-stream" if stream else "application/json",
         }
+        if operation.creates:
+            headers["Idempotency-Key"] = uuid.uuid4().hex
         if stream:
             headers["Accept-Encoding"] = "identity"  # compression would hold tokens back
-        headers.update(_option(fields, "extra_headers", None) or {})
-        if self.config.provider_keys:
-            fields["provider_api_keys"] = {**self.config.provider_keys, **(fields.get("provider_api_keys") or {})}
-        fields["stream"] = stream
-        request = HttpRequest(operation.method, self.config.base_url + operation.path, headers, encode_body(fields))
+        if key := _option(fields, "idempotency_key", None):
+            headers.update(checked_headers({"Idempotency-Key": key}))
+        if extra := _option(fields, "extra_headers", None):
+            headers.update(checked_headers(extra))
+        address = take_address(operation, fields)
+        body = self._body(operation, fields, items, stream=stream)
+        if body is None:
+            headers.pop("Content-Type", None)
+        request = HttpRequest(operation.method, self.config.base_url + address, headers, body)
         clocks = as_timeout(timeout)
         call = Call(
             self.transport,
@@ -129,6 +157,21 @@ class Core:
             max_retries=max_retries,
         )
         return call, clocks
+
+    def _body(
+        self, operation: Operation[Any, Any], fields: dict[str, Any], items: Sequence[object] | None, *, stream: bool
+    ) -> bytes | None:
+        if operation.event is not None:
+            if self.config.provider_keys:
+                fields["provider_api_keys"] = {**self.config.provider_keys, **(fields.get("provider_api_keys") or {})}
+            fields["stream"] = stream
+            return encode_body(fields)
+        known: set[str] = set(getattr(operation.request, "__struct_fields__", ()))
+        for item in (fields, *(items or ())):
+            # The server would read past it, and a misspelt name would do nothing at all.
+            if isinstance(item, Mapping) and (unknown := cast("Mapping[str, object]", item).keys() - known):
+                raise InvalidArgument(f"{min(unknown)!r} is not an argument of this call ({operation.id})")
+        return None if operation.request is NoneType else encode_body(fields if items is None else items)
 
 
 def _option(fields: dict[str, Any], name: str, default: Any) -> Any:
@@ -145,8 +188,16 @@ def base_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict
     made = {"Content-Type": "application/json", "User-Agent": f"humanloop_async/{__version__}"}
     if api_key is not None:
         made["X-API-KEY"] = api_key
-    for name, value in (headers or {}).items():
+    return made | checked_headers(headers or {})
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of the caller's, none of which smuggles in another one.
+
+    Raises:
+        InvalidArgument: One cannot be sent.
+    """
+    for name, value in headers.items():
         if not f"{name}{value}".isprintable():
             raise InvalidArgument(f"header {name!r} has characters that cannot stand in a header")
-        made[name] = value
-    return made
+    return dict(headers)

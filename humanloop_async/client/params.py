@@ -104,7 +104,7 @@ class ChatParams(GenerationParams, total=False):
     reasoning_effort: ReasoningEffort | None
 
 
-class _ModelConfigParam(TypedDict, total=False):
+class ModelConfigParam(TypedDict, total=False):
     model: Required[str]
     name: str | None
     description: str | None
@@ -123,13 +123,13 @@ class _ModelConfigParam(TypedDict, total=False):
     endpoint: Literal["complete", "chat", "edit"]
 
 
-class CompletionModelConfigParam(_ModelConfigParam, total=False):
+class CompletionModelConfigParam(ModelConfigParam, total=False):
     """A completion's model configuration as a plain dict; see `ModelConfigCompletionRequest`."""
 
     prompt_template: str | None
 
 
-class ChatModelConfigParam(_ModelConfigParam, total=False):
+class ChatModelConfigParam(ModelConfigParam, total=False):
     """A chat's model configuration as a plain dict; see `ModelConfigChatRequest`."""
 
     chat_template: Sequence[ChatMessageParam | ChatMessage] | None

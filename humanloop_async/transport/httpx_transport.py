@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 
 import anyio
 import httpx
@@ -55,8 +55,11 @@ class HttpxTransport:
                 headers=dict(request.headers),
                 timeout=_NO_CLOCKS,
             )
-            with anyio.fail_after(timeout):
-                response = await self._client.send(built, stream=True, follow_redirects=False)
+            if _in_asyncio():
+                response = await self._send_apart(built, timeout)
+            else:
+                with anyio.fail_after(timeout):
+                    response = await self._client.send(built, stream=True, follow_redirects=False)
         except (httpx.HTTPError, OSError) as exc:
             if isinstance(exc, TimeoutError):
                 raise
@@ -66,6 +69,20 @@ class HttpxTransport:
         except RuntimeError as exc:  # the client was closed by its owner
             raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
         return HttpxResponse(response)
+
+    async def _send_apart(self, request: httpx.Request, timeout: float | None) -> httpx.Response:
+        """Send from a task of its own: a caller that is cancelled twice would not let httpx clean up, and a
+        connection would count as in use for ever."""
+        task = asyncio.ensure_future(self._client.send(request, stream=True, follow_redirects=False))
+        try:
+            await asyncio.wait({task}, timeout=timeout)
+        except BaseException:
+            _go_on_alone(_given_up(task))
+            raise
+        if not task.done():
+            _go_on_alone(_given_up(task))
+            raise TimeoutError
+        return task.result()
 
     async def aclose(self) -> None:
         """Close the client, unless it is your own."""
@@ -152,21 +169,51 @@ class HttpxResponse:
                 ) as duplicate,
             ):
                 duplicate.shutdown(socket.SHUT_RDWR)
-        if self._closing is None and _in_asyncio():
-            self._closing = asyncio.ensure_future(self.aclose())
+        if _in_asyncio():
+            self._close_apart()
 
     async def aclose(self) -> None:
         """See `ResponseStream.aclose`."""
         if self._failure is None:
             self._failure = ApiConnectionError("the response was closed")
-        with anyio.CancelScope(shield=True):
-            if (pending := self._pending) is not None:
-                self._pending = None
-                pending.cancel()
-                await asyncio.wait({pending})
-                if not pending.cancelled():
-                    pending.exception()  # a failure that nobody waits for any more
-            await self._response.aclose()
+        if _in_asyncio():
+            await asyncio.shield(self._close_apart())
+        else:
+            with anyio.CancelScope(shield=True):
+                await self._response.aclose()
+
+    def _close_apart(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = _go_on_alone(self._close_all())
+        return self._closing
+
+    async def _close_all(self) -> None:
+        if (pending := self._pending) is not None:
+            self._pending = None
+            pending.cancel()
+            await asyncio.wait({pending})
+            if not pending.cancelled():
+                pending.exception()  # a failure that nobody waits for any more
+        await self._response.aclose()
+
+
+_alone: set[asyncio.Task[None]] = set()
+"""Tasks that nobody waits for; a loop alone would not keep them alive."""
+
+
+def _go_on_alone(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    task = asyncio.ensure_future(work)
+    _alone.add(task)
+    task.add_done_callback(_alone.discard)
+    return task
+
+
+async def _given_up(sending: asyncio.Task[httpx.Response]) -> None:
+    """End a request whose caller is gone; an answer that came all the same is closed."""
+    sending.cancel()
+    await asyncio.wait({sending})
+    if not sending.cancelled() and sending.exception() is None:
+        await sending.result().aclose()
 
 
 def _in_asyncio() -> bool:

@@ -8,7 +8,8 @@ refuse unknown fields, as v4 does; a null request field means an absent one, whi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -18,21 +19,32 @@ if TYPE_CHECKING:
 else:  # msgspec decodes any JSON value into Any; it knows no recursive aliases
     Json: TypeAlias = Any
 
+ItemT = TypeVar("ItemT")
+
+DateTime: TypeAlias = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+"""ISO 8601 in JSON. One without a zone is UTC."""
+
+PageNumber: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
+PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
+"""How many records a page may hold; more than that is several pages."""
+
 ReasoningEffort: TypeAlias = Literal["high", "medium", "low"] | int
 """A level for OpenAI's reasoning models, or a token budget for Anthropic's."""
 
+Endpoint: TypeAlias = Literal["complete", "chat", "edit"]
+TemplateLanguage: TypeAlias = Literal["default", "jinja"]
 
-class Response(Struct, kw_only=True, dict=True):
-    """Base of every decoded answer; also knows the HTTP response it came from.
+
+class Answer:
+    """What every decoded answer knows of the HTTP response it came from.
 
     `headers`, `status` and `round_trip_time` are empty on an object that no call returned.
     """
 
-    @property
-    def body(self) -> dict[str, Json]:
-        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
-        raw: bytes = self.__dict__.get("_raw") or msgspec.json.encode(self)
-        decoded: dict[str, Json] = msgspec.json.decode(raw)
+    __slots__ = ()
+
+    def _decoded(self) -> Json:
+        decoded: Json = msgspec.json.decode(self.__dict__.get("_raw") or msgspec.json.encode(self))
         return decoded
 
     @property
@@ -57,6 +69,40 @@ class Response(Struct, kw_only=True, dict=True):
         """Remember the HTTP response behind this object. For transports and the client."""
         attributes = cast("dict[str, object]", self.__dict__)
         attributes.update(_raw=raw, _headers=headers, _status=status, _round_trip_time=round_trip_time)
+
+
+class Response(Answer, Struct, kw_only=True, dict=True):
+    """Base of every answer that is a JSON object."""
+
+    @property
+    def body(self) -> dict[str, Json]:
+        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
+        return cast("dict[str, Json]", self._decoded())
+
+
+class ResponseList(Answer, list[ItemT]):
+    """An answer that is a JSON list: a list of its items."""
+
+    @property
+    def body(self) -> list[Json]:
+        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
+        return cast("list[Json]", self._decoded())
+
+
+class PaginatedData(Response, Generic[ItemT], kw_only=True):
+    """One page of a list. Which number the first page has, 0 or 1, depends on the operation.
+
+    Attributes:
+        records: The page's objects; none past the end.
+        page: The number of this page.
+        size: How many records a page holds.
+        total: How many records all pages hold.
+    """
+
+    records: list[ItemT]
+    page: int
+    size: int
+    total: int
 
 
 class Usage(Struct, kw_only=True):
@@ -197,7 +243,9 @@ class ModelConfigTool(Struct, kw_only=True):
             raise ValueError("a tool needs a `name`, or the `id` of an organisation's tool")
 
 
-class _ModelConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+class ModelConfigFields(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What every model configuration has in common. `max_tokens` -1 means as many as fit."""
+
     model: str
     name: str | None = None
     description: str | None = None
@@ -212,20 +260,20 @@ class _ModelConfig(Struct, kw_only=True, forbid_unknown_fields=True):
     seed: int | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: ReasoningEffort | None = None
-    template_language: Literal["default", "jinja"] = "default"
+    template_language: TemplateLanguage = "default"
 
 
-class ModelConfigCompletionRequest(_ModelConfig, kw_only=True):
-    """The parameters of a completion. `max_tokens` -1 means as many as fit."""
+class ModelConfigCompletionRequest(ModelConfigFields, kw_only=True):
+    """The parameters of a completion."""
 
-    endpoint: Literal["complete", "chat", "edit"] = "complete"
+    endpoint: Endpoint = "complete"
     prompt_template: str | None = None
 
 
-class ModelConfigChatRequest(_ModelConfig, kw_only=True):
+class ModelConfigChatRequest(ModelConfigFields, kw_only=True):
     """The parameters of a chat. `chat_template` goes before the request's messages."""
 
-    endpoint: Literal["complete", "chat", "edit"] = "chat"
+    endpoint: Endpoint = "chat"
     chat_template: list[ChatMessage] | None = None
     tools: list[ModelConfigTool] | None = None
 

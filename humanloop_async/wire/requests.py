@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -28,24 +28,34 @@ class HttpRequest:
         return f"HttpRequest({self.method} {self.url})"
 
 
-def encode_body(params: Mapping[str, object]) -> bytes:
-    """The JSON body of a call; parameters that are None are left out, as null means absent.
+def encode_body(params: Mapping[str, object] | Sequence[object]) -> bytes:
+    """The JSON body of a call: an object, or a list of them, also of Structs.
+
+    Fields that are None are left out, as null means absent.
 
     Raises:
         InvalidArgument: A value has no JSON form.
     """
     try:
-        return msgspec.json.encode({name: value for name, value in params.items() if value is not None})
+        return msgspec.json.encode(_present(params) if isinstance(params, Mapping) else [*map(_present, params)])
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise InvalidArgument(f"an argument has no JSON form: {exc}") from exc
 
 
+def _present(item: object) -> object:
+    if isinstance(item, msgspec.Struct):
+        item = msgspec.to_builtins(item)
+    if not isinstance(item, Mapping):
+        return item
+    return {name: value for name, value in cast("Mapping[str, object]", item).items() if value is not None}
+
+
 class MalformedBody(ValueError):
-    """A request body that is not a JSON object at all (400)."""
+    """A request body that is not JSON, or not of the kind that the operation takes (400)."""
 
 
 class InvalidBody(ValueError):
-    """A request body that does not fit its operation's schema (422).
+    """A request body, or a query, that does not fit its operation's schema (422).
 
     Attributes:
         issues: Where it does not fit, and why.
@@ -63,19 +73,56 @@ def decode_request(body: bytes, kind: type[StructT]) -> StructT:
         MalformedBody: Not JSON, or not an object.
         InvalidBody: A missing, unknown or mistyped field.
     """
-    try:
-        fields: Json = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedBody(f"the body is not JSON: {exc}") from exc
+    fields = _decode(body)
     if not isinstance(fields, dict):
         raise MalformedBody("the body must be a JSON object")
-    present = drop_nulls(fields)
-    if isinstance(config := present.get("model_config"), dict):
-        present["model_config"] = drop_nulls(config)
+    return _convert(fields, kind, "body")
+
+
+def decode_batch(body: bytes, kind: type[StructT]) -> StructT | list[StructT]:
+    """Decode and validate a body that is an object or a list of objects; a null field means an absent one.
+
+    Raises:
+        MalformedBody: Not JSON, or neither an object nor a list.
+        InvalidBody: A missing, unknown or mistyped field.
+    """
+    decoded = _decode(body)
+    if isinstance(decoded, dict):
+        return _convert(decoded, kind, "body")
+    if not isinstance(decoded, list):
+        raise MalformedBody("the body must be a JSON object or a list of them")
+    return [_convert(fields, kind, "body", index) for index, fields in enumerate(decoded)]
+
+
+def _decode(body: bytes) -> Json:
+    try:
+        decoded: Json = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedBody(f"the body is not JSON: {exc}") from exc
+    return decoded
+
+
+def _convert(fields: Json, kind: type[StructT], *place: str | int) -> StructT:
+    present = drop_nulls(fields) if isinstance(fields, dict) else fields
+    if isinstance(present, dict):
+        if isinstance(config := present.get("model_config"), dict):
+            present["model_config"] = drop_nulls(config)
+        if isinstance(config := present.get("config"), dict):
+            present["config"] = _logged_config(config)
     try:
         return msgspec.convert(present, kind)
     except msgspec.ValidationError as exc:
-        raise InvalidBody([_issue(str(exc))]) from exc
+        raise InvalidBody([validation_issue(str(exc), *place)]) from exc
+
+
+def _logged_config(config: dict[str, Json]) -> dict[str, Json]:
+    """A log's configuration with its ``type``: documented examples leave it out, or call it ``model_config``."""
+    present = drop_nulls(config)
+    if isinstance(inner := present.get("model_config"), dict):  # an agent's
+        present["model_config"] = drop_nulls(inner)
+    if present.get("type", "model_config") == "model_config":
+        present["type"] = "model"
+    return present
 
 
 def drop_nulls(fields: Mapping[str, Json]) -> dict[str, Json]:
@@ -88,8 +135,8 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"^Object (missing required|contains unknown) field `(.*)`$", re.DOTALL)
 
 
-def _issue(text: str) -> ValidationIssue:
-    """A msgspec message, such as "Expected `int` - at `$.num_samples`", as a v4 issue."""
+def validation_issue(text: str, *place: str | int) -> ValidationIssue:
+    """A msgspec message, such as "Expected `int` - at `$.num_samples`", as a v4 issue of something at `place`."""
     match = cast("re.Match[str]", _PATH.match(text))
     steps: list[Any] = [
         int(index) if index.isdigit() else (name or index) for name, index in _STEP.findall(match["path"] or "")
@@ -102,4 +149,4 @@ def _issue(text: str) -> ValidationIssue:
             if found[1] == "missing required"
             else ("value_error.extra", "extra fields not permitted")
         )
-    return ValidationIssue(loc=["body", *steps], msg=what, type=kind)
+    return ValidationIssue(loc=[*place, *steps], msg=what, type=kind)

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from functools import cache
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 from ..errors import InvalidResponse, StatusError, status_error
-from ..types import ChatResponse, CompletionResponse, Json
+from ..types import Json, Response, ResponseList
 from .requests import drop_nulls
 from .retry import parse_retry_after
 
-ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
-
-_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (CompletionResponse, ChatResponse)
-}
+ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
+ItemT = TypeVar("ItemT", bound=Response)
 
 
 def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
-    """The answer to a call.
+    """The answer to a call; `NoneType` stands for one with nothing to read.
 
     Raises:
         InvalidResponse: It is not what v4 documents; `body` holds its beginning.
     """
+    if kind is NoneType:
+        return cast("ResponseT", None)
+    if get_origin(kind) is ResponseList:
+        return cast("ResponseT", decode_list(get_args(kind)[0], raw))
+    return cast("ResponseT", _decode(kind, raw))
+
+
+def decode_list(kind: type[ItemT], raw: bytes) -> ResponseList[ItemT]:
+    """The answer to a call whose answer is a list of these.
+
+    Raises:
+        InvalidResponse: It is not what v4 documents; `body` holds its beginning.
+    """
+    return ResponseList(_decode(list[kind], raw))  # type: ignore[valid-type]  # it is a value, not a hint
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _decode(kind: Any, raw: bytes) -> Any:
     try:
-        response: ResponseT = _decoders[kind].decode(raw)
-        return response
+        return _decoder(kind).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         try:
             return msgspec.convert(without_nulls(msgspec.json.decode(raw)), kind)

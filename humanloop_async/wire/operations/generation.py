@@ -1,38 +1,9 @@
-"""The table of v4 operations: the client calls through it, the server routes by it."""
+"""Completions and chats."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
-
-import msgspec
-
-from .. import types as t
-
-RequestT = TypeVar("RequestT", bound=msgspec.Struct, covariant=True)
-ResponseT = TypeVar("ResponseT", bound=t.Response, covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[RequestT, ResponseT]):
-    """One v4 operation.
-
-    Attributes:
-        id: Its ``operationId`` in the v4 document.
-        method, path: How it is called; the path is relative to the base URL and starts with "/".
-        request, response: The Structs of its bodies.
-        event: The Struct of one event when it can stream, else None.
-        summary: One line for people.
-    """
-
-    id: str
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
-    path: str
-    request: type[RequestT]
-    response: type[ResponseT]
-    event: type[t.CompletionEvent] | type[t.ChatEvent] | None = None
-    summary: str = ""
-
+from ... import types as t
+from .operation import Operation
 
 COMPLETE = Operation(
     "Completions_create",
@@ -40,8 +11,9 @@ COMPLETE = Operation(
     "/completion",
     t.CompletionRequest,
     t.CompletionResponse,
-    t.CompletionEvent,
     "Complete a prompt with the model configuration in the request.",
+    event=t.CompletionEvent,
+    creates=True,
 )
 COMPLETE_DEPLOYED = Operation(
     "Completions_createDeployed",
@@ -49,8 +21,9 @@ COMPLETE_DEPLOYED = Operation(
     "/completion-deployed",
     t.CompletionDeployedRequest,
     t.CompletionResponse,
-    t.CompletionEvent,
     "Complete a prompt with what is deployed to a project's environment.",
+    event=t.CompletionEvent,
+    creates=True,
 )
 COMPLETE_EXPERIMENT = Operation(
     "Completions_createExperiment",
@@ -58,8 +31,9 @@ COMPLETE_EXPERIMENT = Operation(
     "/completion-experiment",
     t.CompletionExperimentRequest,
     t.CompletionResponse,
-    t.CompletionEvent,
     "Complete a prompt with a configuration sampled from an experiment.",
+    event=t.CompletionEvent,
+    creates=True,
 )
 COMPLETE_MODEL_CONFIG = Operation(
     "Completions_createModelConfig",
@@ -67,8 +41,9 @@ COMPLETE_MODEL_CONFIG = Operation(
     "/completion-model-config",
     t.CompletionModelConfigRequest,
     t.CompletionResponse,
-    t.CompletionEvent,
     "Complete a prompt with a stored model configuration.",
+    event=t.CompletionEvent,
+    creates=True,
 )
 CHAT = Operation(
     "Chats_create",
@@ -76,8 +51,9 @@ CHAT = Operation(
     "/chat",
     t.ChatRequest,
     t.ChatResponse,
-    t.ChatEvent,
     "Continue a conversation with the model configuration in the request.",
+    event=t.ChatEvent,
+    creates=True,
 )
 CHAT_DEPLOYED = Operation(
     "Chats_createDeployed",
@@ -85,8 +61,9 @@ CHAT_DEPLOYED = Operation(
     "/chat-deployed",
     t.ChatDeployedRequest,
     t.ChatResponse,
-    t.ChatEvent,
     "Continue a conversation with what is deployed to a project's environment.",
+    event=t.ChatEvent,
+    creates=True,
 )
 CHAT_EXPERIMENT = Operation(
     "Chats_createExperiment",
@@ -94,8 +71,9 @@ CHAT_EXPERIMENT = Operation(
     "/chat-experiment",
     t.ChatExperimentRequest,
     t.ChatResponse,
-    t.ChatEvent,
     "Continue a conversation with a configuration sampled from an experiment.",
+    event=t.ChatEvent,
+    creates=True,
 )
 CHAT_MODEL_CONFIG = Operation(
     "Chats_createModelConfig",
@@ -103,11 +81,12 @@ CHAT_MODEL_CONFIG = Operation(
     "/chat-model-config",
     t.ChatModelConfigRequest,
     t.ChatResponse,
-    t.ChatEvent,
     "Continue a conversation with a stored model configuration.",
+    event=t.ChatEvent,
+    creates=True,
 )
 
-OPERATIONS: tuple[Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse], ...] = (
+GENERATION_OPERATIONS: tuple[Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse], ...] = (
     COMPLETE,
     COMPLETE_DEPLOYED,
     COMPLETE_EXPERIMENT,
