@@ -1,0 +1,114 @@
+"""``python -m benchmarks``: install the peers, run the measures, render what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import report, start
+from .environments import ENVIRONMENTS, PEERS, install, own_interpreter, this_interpreter
+from .measures import measures
+from .runner import REPEATS, Bench, Interpreter
+
+ROUNDS = 5
+
+
+def record(
+    names: list[str],
+    peers: list[str],
+    *,
+    interpreter: Interpreter,
+    rounds: int = ROUNDS,
+    scale: float = 1.0,
+    repeats: int = REPEATS,
+) -> report.Record:
+    """Run measures and return all that a table is made from."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    known, found = measures(scale), {}
+    with Bench(interpreter, repeats) as bench:
+        for name in names:
+            if name == "start":
+                found[name] = start.run(bench, peers, rounds, say)
+            else:
+                found[name] = bench.run(known[name], peers, rounds, say)
+    return {
+        "machine": report.machine(),
+        "cores": {"server": bench.server_core, "peers": bench.peer_core},
+        "rounds": rounds,
+        "scale": scale,
+        "peers": peers,
+        "gaps": bench.gaps,
+        "versions": bench.versions,
+        "measures": found,
+    }
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    one = commands.add_parser("install", help="create each peer's virtual environment under benchmarks/.venvs")
+    one.add_argument("environment", nargs="*", help=f"which (default: all): {', '.join(ENVIRONMENTS)}")
+
+    two = commands.add_parser("run", help="measure, and print the tables")
+    names = [*measures(), "start"]
+    two.add_argument("measure", nargs="*", help=f"which (default: all): {', '.join(names)}")
+    two.add_argument("--peers", help="which, separated by commas (default: all)")
+    two.add_argument("--rounds", type=int, default=ROUNDS, help="how often the peers take turns (default: %(default)s)")
+    two.add_argument("--scale", type=float, default=1.0, help="shorten the runs, for a first look (default: 1)")
+    two.add_argument("--here", action="store_true", help="run every peer in this Python, not in its own environment")
+    two.add_argument("--output", type=Path, help="also write figures, raw results, machine and versions as JSON")
+
+    three = commands.add_parser("render", help="print a recorded run as Markdown")
+    three.add_argument("record", type=Path)
+    three.add_argument("--summary", action="store_true", help="only the README's table")
+    three.add_argument("--svg", type=Path, help="also draw CPU per event against the peers")
+
+    chosen = parser.parse_args(arguments)
+    for given, known in (("environment", ENVIRONMENTS), ("measure", names)):
+        wrong = set(getattr(chosen, given, ())) - set(known)
+        if wrong:
+            parser.error(f"unknown {given}: {', '.join(sorted(wrong))}; there are {', '.join(known)}")
+    if getattr(chosen, "peers", None):
+        chosen.peers = chosen.peers.split(",")
+        if wrong := set(chosen.peers) - set(PEERS):
+            parser.error(f"unknown peer: {', '.join(sorted(wrong))}; there are {', '.join(PEERS)}")
+    return chosen
+
+
+def main() -> int:
+    chosen = parse()
+    if chosen.command == "install":
+        failed = install(chosen.environment or list(ENVIRONMENTS))
+        if failed:
+            print(f"not installed: {', '.join(failed)}; they will be gaps in the tables", file=sys.stderr)
+        return bool(failed)
+    made: dict[str, Any]
+    if chosen.command == "run":
+        made = record(
+            chosen.measure or [*measures(), "start"],
+            chosen.peers or list(PEERS),
+            rounds=chosen.rounds,
+            scale=chosen.scale,
+            interpreter=this_interpreter if chosen.here else own_interpreter,
+        )
+        if chosen.output:
+            chosen.output.write_text(json.dumps(made, indent=1) + "\n")
+        print(report.tables(made))
+        return 0
+    made = json.loads(chosen.record.read_text())
+    print(report.summary(made) if chosen.summary else f"{report.summary(made)}\n\n{report.tables(made)}")
+    print(f"\n{report.about(made)}")
+    if chosen.svg:
+        report.plot(made, chosen.svg)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

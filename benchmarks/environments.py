@@ -1,0 +1,96 @@
+"""The peers, and the virtual environment that each of them runs in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENVS = ROOT / "benchmarks" / ".venvs"
+
+# What pip installs into each; "." is this package. Ours has its extras apart, so that they do not count as its size.
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "ours": (".",),
+    "ours-extras": (".[httpx,fast]",),
+    "official": ("humanloop==0.7.35",),
+    "openai": ("openai",),
+    "openai-aiohttp": ("openai[aiohttp]",),
+    "httpx-sse": ("httpx", "httpx-sse"),
+    "aiohttp": ("aiohttp",),
+    "floor": ("aiohttp", "msgspec"),
+    "floor-uvloop": ("aiohttp", "msgspec", "uvloop"),
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One row of the tables: an adapter (`benchmarks.peers.<module>`), its environment and its options."""
+
+    name: str
+    title: str
+    module: str
+    environment: str
+    shape: str = "v4"
+    options: dict[str, str] = field(default_factory=dict)
+
+
+_UVLOOP, _HTTPX, _TASKS, _AIOHTTP = {"loop": "uvloop"}, {"transport": "httpx"}, {"tasks": "yes"}, {"backend": "aiohttp"}
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("floor-read", "floor: read, decode nothing", "floor_read", "floor"),
+        Peer("floor-decode", "floor: split and decode", "floor_decode", "floor"),
+        Peer("floor-uvloop", "floor: split and decode, uvloop", "floor_decode", "floor-uvloop", "v4", _UVLOOP),
+        Peer("ours", "humanloop_async", "ours", "ours"),
+        Peer("ours-tasks", "humanloop_async, a task per sample", "ours", "ours", "v4", _TASKS),
+        Peer("ours-uvloop", "humanloop_async, uvloop", "ours", "ours-extras", "v4", _UVLOOP),
+        Peer("ours-httpx", "humanloop_async, httpx transport", "ours", "ours-extras", "v4", _HTTPX),
+        Peer("ours-sync", "humanloop_async, sync", "ours_sync", "ours"),
+        Peer("official", "humanloop 0.7.35 (official)", "official", "official"),
+        Peer("openai", "openai", "openai_sdk", "openai", "openai"),
+        Peer("openai-aiohttp", "openai, aiohttp backend", "openai_sdk", "openai-aiohttp", "openai", _AIOHTTP),
+        Peer("openai-sync", "openai, sync", "openai_sync", "openai", "openai"),
+        Peer("httpx-sse", "httpx + httpx-sse + json", "httpx_sse_json", "httpx-sse"),
+        Peer("aiohttp-json", "aiohttp lines + json", "aiohttp_json", "aiohttp"),
+    )
+}
+
+
+def own_interpreter(peer: Peer) -> Path | None:
+    """The Python of the peer's own environment; None when it is not installed."""
+    scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+    python = VENVS / peer.environment / scripts
+    return python if python.exists() else None
+
+
+def this_interpreter(peer: Peer) -> Path | None:
+    """The Python that runs this; what it cannot import becomes a gap."""
+    del peer
+    return Path(sys.executable)
+
+
+def install(names: list[str]) -> list[str]:
+    """Create the named environments anew; returns those that failed, after pip has said why."""
+    failed: list[str] = []
+    for name in names:
+        print(f"{name}: {' '.join(ENVIRONMENTS[name])}", flush=True)
+        venv.create(VENVS / name, with_pip=True, clear=True)
+        scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+        pip = [str(VENVS / name / scripts), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if subprocess.run([*pip, *ENVIRONMENTS[name]], cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    return failed
+
+
+def installed_size(environment: str) -> dict[str, float]:
+    """Size and number of the packages in an environment, without pip and setuptools."""
+    found = [*(VENVS / environment).glob("lib/python*/site-packages"), VENVS / environment / "Lib/site-packages"]
+    tools = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")
+    entries = [entry for entry in found[0].iterdir() if not entry.name.startswith(tools)]
+    files = [file for entry in entries for file in (entry.rglob("*") if entry.is_dir() else [entry])]
+    size = sum(file.stat().st_size for file in files if file.is_file() and not file.is_symlink())
+    return {"installed_mb": size / 1e6, "packages": sum(entry.name.endswith(".dist-info") for entry in entries)}

@@ -1,0 +1,267 @@
+"""What every adapter runs inside: reads jobs, measures them, answers. Only the standard library.
+
+``python -m benchmarks.peers.NAME OPTIONS`` prints a first line once the peer's library is imported, then
+reads one job a line (JSON) from standard input and answers each with one line::
+
+    {"do": "stream", "streams", "samples", "expect": {...}, "seen": path or null, "stamped": bool}
+    {"do": "calls", "calls", "at_once"}
+    {"do": "grow the allocator's threshold"}
+
+The clock is `time.process_time`: user and system time of this process, all threads, nothing of its sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import json
+import mmap
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+API_KEY = "a-key-of-no-worth"
+MESSAGES: list[Any] = [{"role": "user", "content": "Hello"}]
+MODEL = "gpt-4o-mini"
+YARDSTICK_EVENTS = 10_000
+
+
+def v4_request(samples: int) -> dict[str, Any]:
+    """The arguments of a v4 chat, as each client of it takes them."""
+    return {"project": "benchmark", "model_config": {"model": MODEL}, "messages": MESSAGES, "num_samples": samples}
+
+
+class Tally:
+    """The consumer of a stream: every peer hands it each event's text (`text`), or what it read (`read`).
+
+    Its own cost is measured around each run and taken off the figure.
+    """
+
+    def __init__(self, seen: memoryview | None = None) -> None:
+        self.events = self.chars = self.bytes = 0
+        self.seen = memoryview(bytearray(8)).cast("Q") if seen is None else seen
+
+    def text(self, text: str) -> None:
+        self.events += 1
+        self.chars += len(text)
+        self.seen[0] = self.events
+
+    def read(self, data: bytes) -> None:
+        """For the peer that decodes nothing: an event has two line feeds, both at its end."""
+        self.bytes += len(data)
+        self.chars += data.count(b"\n")
+        self.events = self.chars // 2
+        self.seen[0] = self.events
+
+    def missing(self, expect: dict[str, int]) -> str | None:
+        """What did not arrive, or arrived too often; None when all is well."""
+        names = ("bytes",) if self.bytes else ("events", "chars")
+        wrong = [f"{getattr(self, n):,} of {expect[n]:,} {n}" for n in names if getattr(self, n) != expect[n]]
+        return ", ".join(wrong) or None
+
+
+class StampTally(Tally):
+    """A tally of many streams at once: notes when the first event came, and how late each was."""
+
+    def __init__(self, events: int) -> None:
+        super().__init__()
+        # Made and touched beforehand, or it would count as the streams' memory; mapped, since a large block
+        # that malloc hands out and gets back would change what the client's own reads cost.
+        self.delays = memoryview(mmap.mmap(-1, 8 * events)).cast("q")
+        for i in range(0, events, mmap.PAGESIZE // 8):
+            self.delays[i] = 0
+        self.stamped = 0
+        self.first: tuple[float, float] | None = None
+
+    def text(self, text: str) -> None:
+        if text:
+            self.delays[self.stamped] = time.monotonic_ns() - int(text[:20])
+            self.stamped += 1
+        if self.first is None:
+            self.first = time.process_time(), time.perf_counter()
+        self.events += 1
+        self.chars += len(text)
+
+    def read(self, data: bytes) -> None:
+        if self.first is None:
+            self.first = time.process_time(), time.perf_counter()
+        super().read(data)
+
+
+class Adapter(Protocol):
+    """What a peer's file defines. All of it async, or, for a synchronous client, none of it."""
+
+    def __init__(self, port: int, options: dict[str, str]) -> None: ...
+    def open(self) -> Any:
+        """Make the client."""
+
+    def stream(self, samples: int, tally: Tally) -> Any:
+        """Stream one chat, and hand each event to the tally."""
+
+    def call(self) -> Any:
+        """Make one plain call, and return its text."""
+
+    def close(self) -> Any:
+        """Close the client."""
+
+
+def raise_file_limit() -> None:
+    """Allow as many open sockets as the system lets this process have."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where /proc does not say."""
+    with suppress(OSError), open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
+    return 0
+
+
+def sleeps() -> int:
+    """How often this process has gone to sleep by itself so far."""
+    with suppress(ImportError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    return 0
+
+
+async def _gather(adapter: Adapter, streams: int, samples: int, tally: Tally) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(streams):
+            tasks.create_task(adapter.stream(samples, tally))
+
+
+def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Read one stream, or many at once, to the end."""
+    streams, samples = job["streams"], job["samples"]
+    if job["seen"]:
+        with open(job["seen"], "r+b") as file:
+            tally = Tally(memoryview(mmap.mmap(file.fileno(), 8)).cast("Q"))
+        tally.seen[0] = 0
+    else:
+        tally = StampTally(job["expect"]["events"] * streams) if job["stamped"] else Tally()
+    gc.collect()
+    before = yardstick(tally)
+    memory, slept = resident_bytes(), sleeps()
+    cpu, wall = time.process_time(), time.perf_counter()
+    if streams == 1:
+        drive(adapter.stream(samples, tally))
+    else:
+        drive(_gather(adapter, streams, samples, tally))
+    cpu_end, wall_end = time.process_time(), time.perf_counter()
+    if isinstance(tally, StampTally) and tally.first:
+        cpu, wall = tally.first  # opening the streams is not what is measured
+    events, missing = tally.events, tally.missing({key: n * streams for key, n in job["expect"].items()})
+    if missing:
+        return {"error": f"not all arrived: {missing}"}
+    after = yardstick(tally)
+    own = 0.0 if tally.bytes else events * (before + after) / 2  # the read-only peer calls it once per read
+    result = {
+        "events": events,
+        "cpu_s": cpu_end - cpu - own,
+        "consumer_s": own,
+        "yardstick_s": max(before, after),
+        "wall_s": wall_end - wall,
+        "sleeps": sleeps() - slept,
+        "memory_bytes": (resident_bytes() - memory) / streams,
+    }
+    if isinstance(tally, StampTally) and tally.stamped:
+        quantiles = statistics.quantiles(tally.delays[: tally.stamped], n=100)
+        result |= {"delay_p50_s": quantiles[49] / 1e9, "delay_p99_s": quantiles[98] / 1e9}
+    return result
+
+
+def yardstick(tally: Tally) -> float:
+    """CPU seconds that the tally's own work on one event takes at this moment.
+
+    The work is the same for every peer, so it also tells how fast the machine is right now.
+    """
+    other = StampTally(YARDSTICK_EVENTS) if isinstance(tally, StampTally) else Tally()
+    see, text = other.text, f"{time.monotonic_ns():020d} word"
+    start = time.process_time()
+    for _ in range(YARDSTICK_EVENTS):
+        see(text)
+    return (time.process_time() - start) / YARDSTICK_EVENTS
+
+
+def calls(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Make plain calls, one by one or several at once."""
+    lengths: list[int] = []
+
+    async def caller(number: int) -> None:
+        for _ in range(number):
+            text: str = await adapter.call()
+            lengths.append(len(text))
+
+    async def callers() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(job["at_once"]):
+                tasks.create_task(caller(job["calls"] // job["at_once"]))
+
+    gc.collect()
+    before = yardstick(Tally())
+    cpu, wall = time.process_time(), time.perf_counter()
+    drive(callers())
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    slowest = max(before, yardstick(Tally()))
+    if not min(lengths):
+        return {"error": "a call answered without text"}
+    return {"events": len(lengths), "cpu_s": cpu, "wall_s": wall, "yardstick_s": slowest}
+
+
+def grow_threshold(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Allocate and free one large block, after which glibc no longer maps each read's buffer anew."""
+    del adapter, drive, job
+    block = bytes(8 << 20)
+    del block
+    return {}
+
+
+JOBS = {"stream": stream, "calls": calls, "grow the allocator's threshold": grow_threshold}
+
+
+def main(adapter_type: Callable[[int, dict[str, str]], Adapter], *packages: str) -> None:
+    """Run an adapter until standard input ends. `packages` are those whose versions matter."""
+    port, options = int(sys.argv[1]), json.loads(sys.argv[2])
+    raise_file_limit()
+    adapter = adapter_type(port, options)
+    loop_factory = None
+    if options.get("loop") == "uvloop":
+        import uvloop
+
+        loop_factory, packages = uvloop.new_event_loop, (*packages, "uvloop")
+    versions = {name: metadata.version(name) for name in packages}
+    print(json.dumps({"versions": versions, "python": platform.python_version()}), flush=True)
+    if inspect.iscoroutinefunction(adapter.stream):
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            _answer(adapter, runner.run)
+    else:
+        _answer(adapter, lambda done: done)
+
+
+def _answer(adapter: Adapter, drive: Callable[[Any], Any]) -> None:
+    drive(adapter.open())
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            result = JOBS[job["do"]](adapter, drive, job)
+        except Exception as exc:  # noqa: BLE001 - whatever a peer raises is its result
+            cause: Exception = exc
+            while isinstance(cause, ExceptionGroup):
+                cause = cause.exceptions[0]
+            result = {"error": " ".join(f"{type(cause).__name__}: {cause}"[:200].split())}
+        print(json.dumps(result), flush=True)
+    drive(adapter.close())

@@ -1,0 +1,171 @@
+"""Tables (for the terminal and for Markdown) and the plot, all of them from the recorded figures."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .environments import PEERS
+from .measures import Figure, Measure, measures
+from .start import START
+
+Record = dict[str, Any]
+
+MEASURES: dict[str, Measure] = {**measures(), "start": START}
+
+# The README's table: heading, measure, case, figure.
+SUMMARY = (
+    ("flood, 1 per write (us)", "flood", "1 per write", "cpu_us"),
+    ("flood, 64 per write (us)", "flood", "64 per write", "cpu_us"),
+    ("lock step (us)", "lockstep", "at once", "cpu_us"),
+    ("1,000 streams (us)", "many", "1,000 x 10/s", "cpu_us"),
+    ("memory per stream (KB)", "many", "1,000 x 10/s", "memory_kb"),
+    ("call, 64 at once (us)", "calls", "64 at once", "cpu_us"),
+    ("import (ms)", "start", "", "import_ms"),
+)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were made on."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()),
+        "python": sys.version.split()[0],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def number(value: float) -> str:
+    """Three digits that matter, never an exponent."""
+    if value >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
+def markdown(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, its columns aligned so that a terminal shows it well too."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    aligns = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    lines = [[head.ljust(width) for head, width in zip(headings, widths, strict=True)], aligns]
+    lines += [
+        [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)] for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(found: dict[str, Any] | None, figure: str, ours: dict[str, Any] | None) -> str:
+    """One figure, and how many times ours it is."""
+    if found is None:
+        return "gap"
+    if "failed" in found:
+        return "failed"
+    value = found["figures"].get(figure)
+    if value is None:
+        return "-"
+    base = ours["figures"].get(figure) if ours and "figures" in ours else None
+    ratio = f" ({value / base:.2f}x)" if base and base > 0 and figure == "cpu_us" and found is not ours else ""
+    return number(value) + ratio
+
+
+def table(record: Record, measure: Measure) -> str:
+    """One measure's table; in brackets the ratio to ours, within this run."""
+    by_case = record["measures"][measure.name]
+    figures: list[tuple[str, Figure]] = [(case, figure) for case in by_case for figure in measure.figures]
+    headings = ["", *(f"{case} {figure.heading}".strip() for case, figure in figures)]
+    names = [name for name in measure.peers if name in record["peers"]]
+    rows = [
+        [PEERS[name].title, *(cell(by_case[c].get(name), f.key, by_case[c].get("ours")) for c, f in figures)]
+        for name in names
+    ]
+    notes = [f"- gap: {PEERS[name].title}: {record['gaps'][name]}" for name in names if name in record["gaps"]]
+    for case, by_peer in by_case.items():
+        failed = {name: found["failed"] for name, found in by_peer.items() if "failed" in found}
+        notes += [f"- failed: {PEERS[name].title}, {case}: {why}" for name, why in failed.items()]
+    return "\n\n".join(filter(None, (f"### {measure.title}", markdown(headings, rows), "\n".join(notes))))
+
+
+def tables(record: Record) -> str:
+    """Every measure of a record."""
+    return "\n\n".join(table(record, MEASURES[name]) for name in record["measures"])
+
+
+def summary(record: Record) -> str:
+    """The README's table: the peers against the measures that decide, as far as the record has them."""
+    columns = [c for c in SUMMARY if c[2] in record["measures"].get(c[1], {})]
+    rows: list[list[str]] = []
+    for name in (name for name in PEERS if name in record["peers"]):
+        cells = []
+        for _, measure, case, figure in columns:
+            by_peer = record["measures"][measure][case]
+            taken = name in MEASURES[measure].peers
+            cells.append(cell(by_peer.get(name), figure, by_peer.get("ours")) if taken else "")
+        if any(cells):
+            rows.append([PEERS[name].title, *cells])
+    return markdown(["", *(column[0] for column in columns)], rows)
+
+
+def about(record: Record) -> str:
+    """A sentence on the machine and the versions."""
+    made_on = record["machine"]
+    versions = {name: version for said in record["versions"].values() for name, version in said["versions"].items()}
+    return (
+        f"{made_on['date']}, {made_on['processor']}, {made_on['cores']} cores, {made_on['system']}, {made_on['libc']}, "
+        f"Python {made_on['python']}; medians of {record['rounds']} rounds; "
+        + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        + "."
+    )
+
+
+PLOT = (
+    ("flood, 64 events per write", "flood", "64 per write"),
+    ("lock step, one event per read", "lockstep", "at once"),
+)
+INK, OURS, THEIRS, FLOOR = "#7d8590", "#d9822b", "#5b8fd6", "#8a9199"  # each readable on white and on near-black
+
+
+def plot(record: Record, path: Path) -> None:
+    """CPU per event, a bar for each peer, on a transparent ground: one picture for light and for dark pages."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
+
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "humanloop_async",
+            "font.family": "sans-serif",
+            "font.size": 10,
+            **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
+        }
+    )
+    shown = [(title, record["measures"][m][c]) for title, m, c in PLOT if c in record["measures"].get(m, {})]
+    figure, every_axes = plt.subplots(1, len(shown), figsize=(10, 4.2), sharey=True, squeeze=False)
+    names = [name for name in reversed(PEERS) if all("figures" in found.get(name, {}) for _, found in shown)]
+    for axes, (title, found) in zip(every_axes[0], shown, strict=True):
+        values = [found[name]["figures"]["cpu_us"] for name in names]
+        colours = [FLOOR if n.startswith("floor") else OURS if n.startswith("ours") else THEIRS for n in names]
+        bars = axes.barh([PEERS[name].title for name in names], values, color=colours, height=0.7)
+        axes.bar_label(bars, labels=[f" {number(value)}" for value in values], color=INK)
+        axes.set_xscale("log")
+        axes.set_xlim(10 ** math.floor(math.log10(min(values) / 2)), max(values) * 3)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("CPU per event, µs, logarithmic")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, transparent=True, metadata={"Date": None})

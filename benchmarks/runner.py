@@ -1,0 +1,200 @@
+"""Processes: the server on one core, the peers on another, and the rounds in which they take turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from .environments import PEERS, ROOT, Peer
+from .measures import Case, Job, Measure, Result
+
+TIMEOUT = 300.0  # seconds that one job may take
+DISTURBED = 1.2  # a run is repeated when the machine was this much slower in it than it has been at its best,
+REPEATS = 4  # so often at most,
+LONG = 3.0  # and only if it took no more than these seconds
+Interpreter = Callable[[Peer], Path | None]
+
+
+def cores() -> tuple[int | None, int | None]:
+    """Core of the server and core of the peers; None where they cannot be told apart or processes not be bound."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None, None
+    allowed = sorted(os.sched_getaffinity(0))
+    return (allowed[0], allowed[-1]) if len(allowed) > 1 else (None, None)
+
+
+class Gap(Exception):
+    """This peer cannot run here; the text says why."""
+
+
+class LineProcess:
+    """A process that is asked, and answers, in lines of JSON."""
+
+    def __init__(self, command: list[str], core: int | None) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
+        if core is not None:
+            os.sched_setaffinity(self._process.pid, {core})
+        assert self._process.stdin
+        assert self._process.stdout
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+
+    def ask(self, question: Job | None) -> Any:
+        """Send a question (None: just listen) and wait for its answer.
+
+        Raises:
+            Gap: The process ended or took too long.
+        """
+        timer = threading.Timer(TIMEOUT, self._process.kill)
+        timer.start()
+        try:
+            if question is not None:
+                self._stdin.write(json.dumps(question).encode() + b"\n")
+                self._stdin.flush()
+            line = self._stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        finally:
+            timer.cancel()
+        if line:
+            return json.loads(line)
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise Gap(said[-1][:200] if said else f"ended with {self._process.returncode}")
+
+    def stop(self) -> None:
+        """End it: it stops when its questions do."""
+        try:
+            self._process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        self._errors.close()
+
+
+class Bench:
+    """A server and the file through which a client says what it has seen; use it in a ``with``."""
+
+    def __init__(self, interpreter: Interpreter, repeats: int = REPEATS) -> None:
+        self.interpreter, self.repeats = interpreter, repeats
+        self.server_core, self.peer_core = cores()
+        self.gaps: dict[str, str] = {}
+        self.versions: dict[str, Any] = {}
+        self.best_yardstick: dict[str, float] = {}
+
+    def __enter__(self) -> Bench:
+        handle, self._seen = tempfile.mkstemp(prefix="benchmark-seen-")
+        os.write(handle, bytes(8))
+        os.close(handle)
+        self._server = LineProcess([sys.executable, "-m", "benchmarks.server"], self.server_core)
+        self.port: int = self._server.ask(None)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.stop()
+        os.unlink(self._seen)
+
+    def plan(self, plan: Job) -> dict[str, dict[str, int]]:
+        """Tell the server what to serve next; returns what a stream of each shape will have."""
+        expect: dict[str, dict[str, int]] = self._server.ask({**plan, "seen": self._seen})
+        return expect
+
+    def run(self, measure: Measure, peers: Iterable[str], rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+        """Run a measure: in every round each case, and in each case every peer in turn.
+
+        Returns by case and peer: ``{"runs": [...], "figures": {...}}`` with the medians, or ``{"failed": why}``.
+        """
+        chosen = [name for name in measure.peers if name in peers]
+        runs: dict[str, dict[str, list[Result]]] = {c.name: {name: [] for name in chosen} for c in measure.cases}
+        for number in range(rounds):
+            groups = [(case,) for case in measure.cases] if measure.fresh else [measure.cases]
+            for cases in groups:
+                processes = self._start([name for name in chosen if name not in self.gaps])
+                for case in cases:
+                    say(f"{measure.name}, round {number + 1} of {rounds}: {case.name}")
+                    for name in list(processes):
+                        result = self._undisturbed(measure, case, PEERS[name], processes[name])
+                        runs[case.name][name].append(result)
+                        if result.get("dead"):
+                            processes.pop(name).stop()
+                for process in processes.values():
+                    process.stop()
+        return {
+            case: {name: summarise(measure, found) for name, found in by_peer.items() if name not in self.gaps}
+            for case, by_peer in runs.items()
+        }
+
+    def _start(self, names: list[str]) -> dict[str, LineProcess]:
+        processes: dict[str, LineProcess] = {}
+        for name in names:
+            peer = PEERS[name]
+            python = self.interpreter(peer)
+            if python is None:
+                self.gaps[name] = "not installed"
+                continue
+            command = [str(python), "-m", f"benchmarks.peers.{peer.module}", str(self.port), json.dumps(peer.options)]
+            processes[name] = LineProcess(command, self.peer_core)
+        for name, process in list(processes.items()):
+            try:
+                self.versions[name] = process.ask(None)
+            except Gap as gap:
+                self.gaps[name] = str(gap)
+                processes.pop(name).stop()
+        return processes
+
+    def _undisturbed(self, measure: Measure, case: Case, peer: Peer, process: LineProcess) -> Result:
+        """Run a case again while the machine, by its yardstick and not by the figure, was being slow."""
+        result: Result = {}
+        for _ in range(1 + self.repeats):
+            again = self._run_case(case, peer, process)
+            if "error" in again:
+                return again
+            if not result or again["yardstick_s"] < result["yardstick_s"]:
+                result = again
+            best = min(again["yardstick_s"], self.best_yardstick.get(measure.name, 1.0))
+            self.best_yardstick[measure.name] = best
+            if result["yardstick_s"] < DISTURBED * best or again["wall_s"] > LONG:
+                break
+        return result
+
+    def _run_case(self, case: Case, peer: Peer, process: LineProcess) -> Result:
+        try:
+            if case.before:
+                process.ask(case.before)
+            result: Result = {}
+            for plan, job in filter(None, (case.warm_up, (case.plan, case.job))):
+                expect = self.plan(plan).get(peer.shape, {})
+                seen = self._seen if job.get("lock_step") else None
+                result = process.ask({**job, "expect": expect, "seen": seen})
+                if "error" in result:
+                    return result
+        except Gap as gap:
+            return {"error": str(gap), "dead": True}
+        return {**result, "bytes": expect.get("bytes")}
+
+
+def summarise(measure: Measure, runs: list[Result]) -> dict[str, Any]:
+    """The medians of a peer's runs; one failed run is enough to have no figure."""
+    errors = [run["error"] for run in runs if "error" in run]
+    if errors or not runs:
+        return {"failed": errors[0] if errors else "no run", "runs": runs}
+    figures: dict[str, float] = {}
+    for figure in measure.figures:
+        values = [value for run in runs if (value := figure.of(run)) is not None]
+        if values:
+            figures[figure.key] = statistics.median(values)
+    return {"figures": figures, "runs": runs}

@@ -1,0 +1,87 @@
+"""A tiny run of every benchmark: everything arrives, and the tables can be made. No time is asserted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import record
+from benchmarks.environments import Peer, this_interpreter
+from benchmarks.measures import measures
+from benchmarks.peers import harness
+
+PEERS = ["floor-decode", "ours", "ours-sync"]
+
+
+@pytest.mark.parametrize("name", [*measures(), "start"])
+def test_all_events_of_every_measure_arrive(name: str) -> None:
+    """A run that loses an event has no figure but a failure."""
+    made = record([name], PEERS, rounds=1, scale=0.005, repeats=0, interpreter=this_interpreter)
+    for case, by_peer in made["measures"][name].items():
+        assert "ours" in by_peer
+        for peer, found in by_peer.items():
+            assert "figures" in found, f"{peer}, {case}: {found}"
+            assert len(found["figures"]) > 0
+    assert not made["gaps"]
+    shown = report.tables(json.loads(json.dumps(made)))
+    assert "humanloop_async" in shown
+    assert "failed" not in shown
+
+
+def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
+    """Its row says so, and the reason stands below the table."""
+    made = record(["calls"], ["floor-read", "official"], rounds=1, scale=0, repeats=0, interpreter=absent_if_official)
+    assert made["gaps"] == {"official": "not installed"}
+    assert "figures" in made["measures"]["calls"]["one by one"]["floor-read"]
+    assert "- gap: humanloop 0.7.35 (official): not installed" in report.tables(made)
+
+
+def absent_if_official(peer: Peer) -> Path | None:
+    return None if peer.name == "official" else this_interpreter(peer)
+
+
+class Careless:
+    """A client that loses the third of four events."""
+
+    def open(self) -> None: ...
+
+    def stream(self, samples: int, tally: harness.Tally) -> None:
+        for text in ("one", "two", "four"):
+            tally.text(text)
+
+    def call(self) -> str:
+        return ""
+
+    def close(self) -> None: ...
+
+
+def test_a_lost_event_is_a_failure_and_not_a_figure() -> None:
+    """Whoever reads less is not faster."""
+    job = {"streams": 1, "samples": 1, "expect": {"events": 4, "chars": 15}, "seen": None, "stamped": False}
+    result = harness.stream(Careless(), lambda done: done, job)
+    assert result == {"error": "not all arrived: 3 of 4 events, 10 of 15 chars"}
+
+
+def test_the_plot_and_the_summary_are_made_from_a_record(tmp_path: Path) -> None:
+    """Gaps are named, failures too, and the ratio is to ours."""
+    figures: dict[str, Any] = {"floor-decode": {"cpu_us": 2.0}, "ours": {"cpu_us": 2.5}, "official": {"cpu_us": 15.0}}
+    found: dict[str, Any] = {name: {"figures": values, "runs": []} for name, values in figures.items()}
+    found["aiohttp-json"] = {"failed": "not all arrived: 1 of 2 events", "runs": []}
+    made = {
+        "peers": [*found, "openai"],
+        "gaps": {"openai": "not installed"},
+        "measures": {"flood": {"64 per write": found}, "lockstep": {"at once": found}},
+    }
+    rows = {line.split(" | ")[0].strip("| "): line for line in report.summary(made).splitlines()}
+    assert "15.0 (6.00x)" in rows["humanloop 0.7.35 (official)"]
+    assert "failed" in rows["aiohttp lines + json"]
+    assert "gap" in rows["openai"]
+    assert "- gap: openai: not installed" in report.tables(made)
+
+    pytest.importorskip("matplotlib")
+    report.plot(made, tmp_path / "cpu.svg")
+    drawn = (tmp_path / "cpu.svg").read_text()
+    assert "humanloop 0.7.35 (official)" in drawn
+    assert "nan" not in drawn
