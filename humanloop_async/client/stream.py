@@ -55,8 +55,10 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._split = False  # chunks go to the samples' buffers instead
         self._reading = False
         self._iterating = False  # the one who reads iterates over the stream itself
+        self._unchecked_bytes = 0  # handed to buffers since their sizes were last added up
+        self._free_bytes = max_buffered_bytes  # what was free then
         self._overflow: ApiException | None = None
-        self._waiters: list[Waiter[ChunkT]] = []
+        self._waiters: list[Waiter] = []
         self._loop = running_loop()
 
     # -- views ---------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ class Stream(Generic[ChunkT, ResponseT]):
                 self._ready.extend(chunks)
         finally:
             self._reading = False
-            if self._waiters:
+            if self._waiters and (reader.ended or reader.closed or reader.failure is not None):
                 self._wake()
         return True
 
@@ -262,9 +264,17 @@ class Stream(Generic[ChunkT, ResponseT]):
         for chunk in chunks:
             buffer = buffers[chunk.index]
             if not buffer.closed:
-                buffer.add(chunk)
-        if sum([buffer.size for buffer in buffers]) > self._max_buffered_bytes:
-            unread = ", ".join(str(b.state.index) for b in buffers if b.chunks and not b.has_reader)
+                self._unchecked_bytes += buffer.add(chunk)
+                if buffer.waiter is not None:
+                    buffer.waiter.wake()
+        if self._unchecked_bytes > self._free_bytes:  # only then can the bound have been passed
+            self._check_bound()
+
+    def _check_bound(self) -> None:
+        held = sum(buffer.size for buffer in self._buffers)
+        self._unchecked_bytes, self._free_bytes = 0, self._max_buffered_bytes - held
+        if held > self._max_buffered_bytes:
+            unread = ", ".join(str(b.state.index) for b in self._buffers if b.chunks and not b.has_reader)
             self._overflow = self._reader.describe(
                 BufferLimitExceeded(
                     f"unread chunks take more than max_buffered_bytes={self._max_buffered_bytes:,}; "
@@ -277,20 +287,20 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     async def _wait(self, buffer: SampleBuffer[ChunkT] | None) -> None:
         """Wait until something changed for a sample (None: for the stream), or until there is nobody to read."""
-        waiter = Waiter(buffer, self._loop)
+        waiter = Waiter(self._loop)
         self._waiters.append(waiter)
+        if buffer is not None:
+            buffer.waiter = waiter
         try:
             await waiter.wait()
         finally:
             self._waiters.remove(waiter)
+            if buffer is not None:
+                buffer.waiter = None
 
     def _wake(self) -> None:
-        reader = self._reader
-        over = reader.ended or reader.closed or reader.failure is not None
         for waiter in self._waiters:
-            buffer = waiter.buffer
-            if over or buffer is None or buffer.chunks or buffer.closed or buffer.state.finish_reason is not None:
-                waiter.wake()
+            waiter.wake()
 
     def _pass_on(self) -> None:
         """Somebody stops reading. Unless they are back at once, another one who waits takes over."""

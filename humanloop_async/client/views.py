@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..types import ChatChunk, CompletionChunk
 from ..wire.assemble import Sample
+from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .stream import Stream
@@ -21,18 +22,22 @@ _CHUNK_OVERHEAD = 256
 class SampleBuffer(Generic[ChunkT]):
     """Chunks of one sample that nobody has taken yet, and who waits for more."""
 
-    __slots__ = ("chunks", "closed", "has_reader", "size", "state")
+    __slots__ = ("chunks", "closed", "has_reader", "size", "state", "waiter")
 
     def __init__(self, state: Sample) -> None:
         self.state = state
         self.chunks: deque[ChunkT] = deque()
         self.size = 0  # bytes
         self.closed = False
-        self.has_reader = False  # somebody waits for the next chunk
+        self.has_reader = False  # somebody wants the next chunk
+        self.waiter: Waiter | None = None  # by which to wake them, when another task reads
 
-    def add(self, chunk: ChunkT) -> None:
+    def add(self, chunk: ChunkT) -> int:
+        """Returns the bytes that it counts for."""
         self.chunks.append(chunk)
-        self.size += _CHUNK_OVERHEAD + len(chunk.output)
+        size = _CHUNK_OVERHEAD + len(chunk.output)
+        self.size += size
+        return size
 
     def take(self) -> ChunkT:
         chunk = self.chunks.popleft()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic
 
 import anyio
 
 from ..transport.arrival import Arrival, soon
-from .views import ChunkT, SampleBuffer
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -28,13 +26,12 @@ def when_idle(loop: asyncio.AbstractEventLoop | None, callback: Callable[[], obj
         soon(loop, callback)
 
 
-class Waiter(Generic[ChunkT]):
-    """One reader that waits, for chunks of one sample or (None) for anything."""
+class Waiter:
+    """One reader that waits. Waking it twice does no harm."""
 
-    __slots__ = ("_arrival", "_event", "buffer")
+    __slots__ = ("_arrival", "_event")
 
-    def __init__(self, buffer: SampleBuffer[ChunkT] | None, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.buffer = buffer
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         # anyio's event costs 5 to 10 us a hop under asyncio: much, once per chunk.
         self._arrival = Arrival(loop) if loop is not None else None
         self._event = anyio.Event() if loop is None else None
