@@ -21,6 +21,7 @@ from ..types import (
     PositiveLabel,
     VersionStatus,
 )
+from ..types.experiments import Sampling, Sticky
 from .params import CallOptions, ChatMessageParam, JsonObject, ModelConfigParam
 
 Moment: TypeAlias = datetime | str
@@ -125,6 +126,10 @@ class CreateExperimentParams(CallOptions, total=False):
     config_ids: Sequence[str] | None
     set_active: bool | None
     """Whether to deploy it to the default environment. Default False."""
+    sampling: Sampling | None
+    """"uniform", or "thompson" to pick what gets better feedback more often; as the server is set when absent."""
+    sticky: Sticky | None
+    """Who stays with the configuration that was picked first: "none", "session" or "user"; likewise."""
 
 
 class UpdateExperimentParams(CallOptions, total=False):
@@ -132,6 +137,8 @@ class UpdateExperimentParams(CallOptions, total=False):
     positive_labels: PositiveLabels | None
     config_ids_to_register: Sequence[str] | None
     config_ids_to_deregister: Sequence[str] | None
+    sampling: Sampling | None
+    sticky: Sticky | None
 
 
 # Logs

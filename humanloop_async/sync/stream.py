@@ -157,7 +157,7 @@ class SyncSampleStream(Iterator[ChunkT]):
     @property
     def text(self) -> str:
         """All text that has arrived, read or not."""
-        return "".join(self._buffer.state.text)
+        return self._buffer.state.text
 
     @property
     def text_stream(self) -> Iterator[str]:

@@ -13,17 +13,34 @@ ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 
 class Sample:
-    """What has arrived of one sample. Text is kept in pieces and joined when asked for."""
+    """What has arrived of one sample.
 
-    __slots__ = ("_tool_calls", "finish_reason", "first", "id", "index", "text")
+    Text is kept in pieces and joined when asked for. A piece of a few letters takes ten times their room, so whoever
+    adds to `pieces` calls `pack` whenever there are `PIECES` of them.
+    """
+
+    PIECES = 32
+
+    __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.id: str | None = None
-        self.text: list[str] = []
+        self.pieces: list[str] = []
+        self._blocks: list[str] = []
         self.finish_reason: str | None = None
         self.first: bytes | None = None  # its first event: holds what no later event repeats
         self._tool_calls: dict[str, tuple[ToolCall, list[str]]] = {}
+
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return "".join(self._blocks + self.pieces)
+
+    def pack(self) -> None:
+        """Make one block of the pieces."""
+        self._blocks.append("".join(self.pieces))
+        self.pieces.clear()
 
     def add_tool_calls(self, calls: list[ToolCall]) -> None:
         """Add calls; a further piece with the same id extends the arguments of that call."""
@@ -86,7 +103,7 @@ def _first_data(sample: Sample, event: dict[str, Json]) -> dict[str, Json]:
 
 
 def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str, Json]:
-    text = "".join(sample.text)
+    text = sample.text
     data: dict[str, Json] = dict(first)
     data.update(
         id=sample.id or "",

@@ -70,7 +70,7 @@ def test_whole_streams(name: str, make: Any, texts: list[str], ends: type[ApiExc
     demux = make()
     demux.feed(EventStreamDecoder().feed((DATA / f"{name}.sse").read_bytes()))
     demux.end()
-    assert ["".join(sample.text) for sample in demux.samples] == texts
+    assert [sample.text for sample in demux.samples] == texts
     assert demux.failure is None if ends is None else isinstance(demux.failure, ends)
     assert demux.finished == (ends is None)
 
@@ -85,8 +85,8 @@ def test_a_stream_cut_at_any_byte_is_whole_or_says_so(name: str, make: Any, text
         demux.feed(EventStreamDecoder().feed(stream[:place]))
         demux.end()
         partial = demux.assemble()
-        assert all(text.startswith("".join(sample.text)) for sample, text in zip(demux.samples, texts, strict=True))
-        assert [data.raw_output for data in partial.data] == ["".join(s.text) for s in demux.samples if s.first]
+        assert all(text.startswith(sample.text) for sample, text in zip(demux.samples, texts, strict=True))
+        assert [data.raw_output for data in partial.data] == [s.text for s in demux.samples if s.first]
         assert demux.finished == all(sample.finish_reason for sample in demux.samples)
         assert demux.finished or isinstance(demux.failure, ApiException)
         reasons.add(tuple(sample.finish_reason for sample in demux.samples))
