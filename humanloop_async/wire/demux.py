@@ -72,7 +72,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         """The chunks of these events, in order, up to the first event that is not in order."""
         chunks: list[ChunkT] = []
         decode, samples = self._decode, self._open
-        last, pack_at = self._last, Sample.PIECES
+        last = self._last
         if events:
             self.started = True
         for data in events:
@@ -90,10 +90,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                     self.failure = self._misplaced(chunk.index, data)
                     self._last = last
                     return chunks
-                pieces = sample.pieces
-                pieces.append(chunk.output)
-                if len(pieces) == pack_at:
-                    sample.pack()
+                sample.write(chunk.output)
                 if sample.first is None:
                     sample.first = data
                     sample.id = chunk.id
