@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import TypeVar
 
 import msgspec
@@ -16,25 +15,33 @@ ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 class Sample:
     """What has arrived of one sample.
 
-    `write` adds text. It goes into one growing buffer: a list of pieces to join later would be as fast, and take ten
-    times the room of a text that comes by the syllable.
+    Text is kept in pieces and joined when asked for. A piece of a few letters takes ten times their room, so whoever
+    adds to `pieces` calls `pack` whenever there are `PIECES` of them. (`io.StringIO` would do the same from Python 3.12
+    on; before, it keeps a list of pieces itself.)
     """
 
-    __slots__ = ("_text", "_tool_calls", "finish_reason", "first", "id", "index", "write")
+    PIECES = 16
+
+    __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.id: str | None = None
         self.finish_reason: str | None = None
         self.first: bytes | None = None  # its first event: holds what no later event repeats
-        self._text = StringIO(newline="")  # as it is: no line end is translated
-        self.write = self._text.write
+        self.pieces: list[str] = []
+        self._blocks: list[str] = []
         self._tool_calls: dict[str, tuple[ToolCall, list[str]]] = {}
 
     @property
     def text(self) -> str:
         """All text so far."""
-        return self._text.getvalue()
+        return "".join(self._blocks + self.pieces)
+
+    def pack(self) -> None:
+        """Make one block of the pieces."""
+        self._blocks.append("".join(self.pieces))
+        self.pieces.clear()
 
     def add_tool_calls(self, calls: list[ToolCall]) -> None:
         """Add calls; a further piece with the same id extends the arguments of that call."""

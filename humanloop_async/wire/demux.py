@@ -72,7 +72,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         """The chunks of these events, in order, up to the first event that is not in order."""
         chunks: list[ChunkT] = []
         decode, samples = self._decode, self._open
-        last = self._last
+        last, pack_at = self._last, Sample.PIECES
         if events:
             self.started = True
         for data in events:
@@ -90,7 +90,10 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                     self.failure = self._misplaced(chunk.index, data)
                     self._last = last
                     return chunks
-                sample.write(chunk.output)
+                pieces = sample.pieces
+                pieces.append(chunk.output)
+                if len(pieces) == pack_at:
+                    sample.pack()
                 if sample.first is None:
                     sample.first = data
                     sample.id = chunk.id
