@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Generic, TypeVar
 
@@ -20,6 +21,7 @@ from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..wire.demux import Demultiplexer
 from ..wire.sse import EventStreamDecoder
 from .call import Call
+from .waiting import running_loop
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -61,6 +63,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
         self._give_up = 0.0  # when to stop waiting for the end of the body
         self._head = b""
+        self._retrying: asyncio.Task[None] | None = None
 
     async def read(self) -> list[ChunkT]:
         """The chunks of one read, possibly none; `ended` or `failure` is set when there will be no more."""
@@ -100,6 +103,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if not self.ended and not self.closed:
             self.closed = True
             self.response.close()
+            if self._retrying is not None:
+                self._retrying.cancel()
 
     def partial(self) -> ResponseT:
         """The response as far as it has come."""
@@ -155,7 +160,15 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         failure.__cause__ = cause
         if demux.started:
             self._fail(failure)
-            return
+        elif (loop := running_loop()) is None:
+            await self._try_again(failure)
+        else:
+            # A task of its own, because a reader that is cancelled in the middle must not cost an attempt.
+            task = self._retrying = self._retrying or loop.create_task(self._try_again(failure))
+            await asyncio.wait({task})
+            self._retrying = None
+
+    async def _try_again(self, failure: ApiException) -> None:
         try:
             await self._call.wait_to_retry(self._not_a_stream() or failure)
             self.response.close()
@@ -165,7 +178,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             return
         if self.closed:  # meanwhile
             self.response.close()
-        demux.failure = None
+        self.demux.failure = None
         self._decoder = EventStreamDecoder(self._max_event_bytes)
         self._waiting_since = None
         self._head = b""

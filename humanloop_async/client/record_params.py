@@ -19,9 +19,10 @@ from ..types import (
     LogRequest,
     ModelConfigTool,
     PositiveLabel,
+    Sampling,
+    Sticky,
     VersionStatus,
 )
-from ..types.experiments import Sampling, Sticky
 from .params import CallOptions, ChatMessageParam, JsonObject, ModelConfigParam
 
 Moment: TypeAlias = datetime | str
@@ -127,7 +128,8 @@ class CreateExperimentParams(CallOptions, total=False):
     set_active: bool | None
     """Whether to deploy it to the default environment. Default False."""
     sampling: Sampling | None
-    """"uniform", or "thompson" to pick what gets better feedback more often; as the server is set when absent."""
+    """How it picks: each configuration equally often ("uniform"), or those with better feedback more often
+    ("thompson"). As the server is set when absent; neither this nor `sticky` is part of v4."""
     sticky: Sticky | None
     """Who stays with the configuration that was picked first: "none", "session" or "user"; likewise."""
 
@@ -244,3 +246,5 @@ class ListLogsParams(PageParams, total=False):
     model_filter: str | Sequence[str] | None
     feedback_filter: Mapping[str, str | Sequence[str]] | None
     """By type of feedback: ``{"rating": "good"}``."""
+    evaluator_filter: Mapping[str, str | Sequence[str]] | None
+    """By id of an evaluator."""

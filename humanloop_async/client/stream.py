@@ -11,6 +11,7 @@ reader leaves everything as it was: what has arrived is in the buffers, what has
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -131,7 +132,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._wake()
 
     def __del__(self) -> None:
-        if hasattr(self, "_reader"):
+        if hasattr(self, "_reader") and not sys.is_finalizing():  # then the sockets go with the process
             self._reader.close()
 
     # -- readers: what is there, or wait for it --------------------------------------------------------------------

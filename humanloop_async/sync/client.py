@@ -5,10 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, Unpack
 
 from ..client.client import AsyncHumanloop
+from ..client.params import CallOptions
+from ..types import ProjectConfigResponse, ResponseList
+from .logs import FeedbackApi, Logs, Sessions
 from .loop_thread import LoopThread
+from .projects import Experiments, ModelConfigs, Projects
 from .resources import Chats, Completions
 
 P = ParamSpec("P")
@@ -36,12 +40,20 @@ class Humanloop:
 
     @_same_arguments(AsyncHumanloop.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
-        self._loop = LoopThread()
         self._client = AsyncHumanloop(*args, **settings)
         self._client._in_sync_client = True
+        self._loop = LoopThread(self._client.aclose)
         self.completions = Completions(self._loop, self._client.completions)
         self.chats = Chats(self._loop, self._client.chats)
+        self.projects = Projects(self._loop, self._client.projects)
+        self.model_configs = ModelConfigs(self._loop, self._client.model_configs)
+        self.experiments = Experiments(self._loop, self._client.experiments)
+        self.sessions = Sessions(self._loop, self._client.sessions)
+        self.logs = Logs(self._loop, self._client.logs)
+        self.feedback_api = FeedbackApi(self._loop, self._client.feedback_api)
 
+        self.log = self.logs.log
+        self.feedback = self.feedback_api.feedback
         self.complete = self.completions.create
         self.complete_stream = self.completions.create_stream
         self.complete_deployed = self.completions.create_deployed
@@ -58,6 +70,10 @@ class Humanloop:
         self.chat_experiment_stream = self.chats.create_experiment_stream
         self.chat_model_config = self.chats.create_model_config
         self.chat_model_config_stream = self.chats.create_model_config_stream
+
+    def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
+        """A project's configurations: `projects.list_configs` under another name."""
+        return self.projects.list_configs(project_id, **options)
 
     @property
     def base_url(self) -> str:
@@ -79,13 +95,4 @@ class Humanloop:
         """Close the connections and stop the background thread; twice does no harm."""
         if self._loop.is_running:
             self._loop.call(self._client.aclose)
-            self._loop.stop()
-        else:
-            self._client._core.closed = True
-
-    def __del__(self) -> None:
-        # No warning: a client that is merely dropped, as code for the 0.5 SDK does, leaves nothing behind.
-        loop = getattr(self, "_loop", None)
-        if loop is not None and loop.is_running:
-            loop.call_soon(self._client._close_now)
-            loop.stop_soon()
+        self._loop.stop()

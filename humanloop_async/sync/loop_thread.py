@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple, Unpack
@@ -12,23 +14,30 @@ from typing import TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from ..errors import InvalidArgument
+from ..errors import ClientClosed, InvalidArgument
 
 ResultT = TypeVar("ResultT")
 ArgsT = TypeVarTuple("ArgsT")
 
 
+_GRACE = 0.5
+"""Seconds that a finalizer waits for the thread to close its connections; it takes milliseconds."""
+
+
 class LoopThread:
     """An event loop in a daemon thread, started on first use.
 
-    It works beside any other event loop, so also in a notebook; a forked child starts a thread of its own.
+    It works beside any other event loop, so also in a notebook; a forked child starts a thread of its own. One that is
+    dropped, or still runs when the program ends, is stopped like one that `stop` was called on.
+
+    Args:
+        on_stop: Called on the loop before it stops, unless `stop` was called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
         self._lock = threading.Lock()
-        self._portal: BlockingPortal | None = None
-        self._thread: threading.Thread | None = None
-        self._pid = 0
+        self._state = _State(on_stop)
+        weakref.finalize(self, self._state.abandon)
 
     def call(self, func: Callable[[Unpack[ArgsT]], Awaitable[ResultT]], *args: *ArgsT) -> ResultT:
         """Run a coroutine function on the loop and wait for its result.
@@ -36,10 +45,11 @@ class LoopThread:
         An interrupt of the waiting thread (Ctrl-C) cancels the coroutine.
 
         Raises:
+            ClientClosed: The loop was stopped; what belongs to it, such as a stream, has nothing left to wait for.
             InvalidArgument: Called from the loop's own thread, where waiting would never end.
         """
         portal = self._running()
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._state.thread:
             raise InvalidArgument("the sync client was called from its own event loop; use AsyncHumanloop there")
         future = portal.start_task_soon(func, *args)
         try:
@@ -50,43 +60,70 @@ class LoopThread:
 
     def call_soon(self, func: Callable[[], object]) -> None:
         """Run a plain function on the loop some time soon; does nothing when the loop has stopped. For finalizers."""
-        portal = self._portal
-        if portal is not None and self._pid == os.getpid():
+        portal = self._state.portal
+        if portal is not None and self.is_running and not sys.is_finalizing():  # then nobody would answer
             with contextlib.suppress(RuntimeError):  # stopped meanwhile, and its connections with it
                 portal.start_task_soon(_call, func)
 
     def stop(self) -> None:
-        """Stop the loop and its thread; twice does no harm."""
+        """Stop the loop and its thread for good; twice does no harm."""
         with self._lock:
-            portal, thread, self._portal = self._portal, self._thread, None
-            if portal is None or thread is None or self._pid != os.getpid():
-                return
-        portal.call(portal.stop)
-        thread.join()
-
-    def stop_soon(self) -> None:
-        """`stop` without waiting, from any thread. For finalizers."""
-        portal, self._portal = self._portal, None
-        if portal is not None and self._pid == os.getpid():
-            portal.start_task_soon(portal.stop)
+            portal, thread = self._state.take()
+        if portal is not None and thread is not None:
+            portal.call(portal.stop)
+            thread.join()
 
     @property
     def is_running(self) -> bool:
-        return self._portal is not None and self._pid == os.getpid()
+        return self._state.portal is not None and self._state.pid == os.getpid()
 
     def _running(self) -> BlockingPortal:
         with self._lock:
-            if self._portal is None or self._pid != os.getpid():
+            state = self._state
+            if state.stopped:
+                raise ClientClosed("the client is closed; make a new one")
+            if state.portal is None or state.pid != os.getpid():
                 started: Future[BlockingPortal] = Future()
                 # A daemon: a program that forgets close() must still be able to end.
-                self._thread = threading.Thread(target=_run, args=(started,), name="humanloop_async", daemon=True)
-                self._thread.start()
-                self._portal, self._pid = started.result(), os.getpid()
-            return self._portal
+                state.thread = threading.Thread(target=_run, args=(started,), name="humanloop_async", daemon=True)
+                state.thread.start()
+                state.portal, state.pid = started.result(), os.getpid()
+            return state.portal
+
+
+class _State:
+    """What a finalizer of `LoopThread` needs, without the object that it finalizes."""
+
+    def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
+        self.on_stop = on_stop
+        self.portal: BlockingPortal | None = None
+        self.thread: threading.Thread | None = None
+        self.pid = 0
+        self.stopped = False
+
+    def take(self) -> tuple[BlockingPortal | None, threading.Thread | None]:
+        """The loop and the thread to stop, once; none when they are another process's."""
+        self.stopped = True
+        portal, thread, self.portal = self.portal, self.thread, None
+        return (portal, thread) if self.pid == os.getpid() else (None, None)
+
+    def abandon(self) -> None:
+        portal, thread = self.take()
+        if portal is None or thread is None:
+            return
+        with contextlib.suppress(RuntimeError):
+            portal.start_task_soon(_end, portal, self.on_stop)
+            if threading.current_thread() is not thread:
+                thread.join(_GRACE)
 
 
 async def _call(func: Callable[[], object]) -> None:
     func()
+
+
+async def _end(portal: BlockingPortal, on_stop: Callable[[], Awaitable[object]]) -> None:
+    await on_stop()
+    await portal.stop()
 
 
 def _run(started: Future[BlockingPortal]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl as ssl_module
 import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from ..errors import ApiConnectionError, InvalidArgument
+from ..errors import ApiConnectionError, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
 from . import allocator
 from .arrival import Arrival, receive
@@ -52,10 +54,16 @@ class AiohttpTransport:
         self._proxy = proxy
         self._trust_env = trust_env
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._responses: WeakSet[AiohttpResponse] = WeakSet()  # open ones, or not collected yet
+        self._pid = os.getpid()
+        self._closed = False
 
     def _session(self) -> aiohttp.ClientSession:
         if self._own_session is not None:
             return self._own_session
+        if self._closed:
+            raise ClientClosed("the transport is closed; make a new client")
+        self._leave_to_other_process()
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None or session.closed:
@@ -76,6 +84,12 @@ class AiohttpTransport:
             self._sessions[loop] = session
         return session
 
+    def _leave_to_other_process(self) -> None:
+        """After a fork, the parent's connections are the parent's: closing them here would disturb its event loop."""
+        if self._pid != os.getpid():
+            _of_other_processes.append(self._sessions)
+            self._sessions, self._responses, self._pid = {}, WeakSet(), os.getpid()
+
     async def send(self, request: HttpRequest, timeout: float | None) -> AiohttpResponse:
         """See `Transport.send`."""
         session = self._session()
@@ -87,6 +101,7 @@ class AiohttpTransport:
                     data=request.body,
                     headers=request.headers,
                     allow_redirects=False,
+                    raise_for_status=False,
                     timeout=_NO_CLOCKS if self._own_session is not None else self._timeout,
                 )
         except aiohttp.ConnectionTimeoutError as exc:
@@ -99,22 +114,33 @@ class AiohttpTransport:
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the session was closed by its owner
             raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
-        return AiohttpResponse(response)
+        made = AiohttpResponse(response)
+        self._responses.add(made)
+        return made
 
     async def aclose(self) -> None:
-        """Close the sessions that this transport opened."""
+        """Close the sessions that this transport opened, and the responses that are still being read."""
+        self._leave_to_other_process()
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         self.close()
         if session is not None:
             await session.close()
 
     def close(self) -> bool:
-        """Close the sessions that this transport opened, without waiting. False when there are none."""
+        """`aclose` without waiting. False when there was nothing to close."""
+        self._closed = True
+        self._leave_to_other_process()
+        for response in list(self._responses):
+            response.close()
         sessions = list(self._sessions.values())
         self._sessions.clear()
         for session in sessions:
             _close_now(session)
         return bool(sessions)
+
+
+_of_other_processes: list[object] = []
+"""Sessions of the process that this one was forked from. Kept, because even their finalizers would close them."""
 
 
 class Handler(ResponseHandler):
@@ -144,7 +170,18 @@ class Handler(ResponseHandler):
 class AiohttpResponse:
     """See `ResponseStream`."""
 
-    __slots__ = ("_arrival", "_content", "_deadline", "_failure", "_handler", "_loop", "_response", "_timer")
+    __slots__ = (
+        "__weakref__",
+        "_arrival",
+        "_content",
+        "_deadline",
+        "_failure",
+        "_handler",
+        "_loop",
+        "_pid",
+        "_response",
+        "_timer",
+    )
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -156,6 +193,7 @@ class AiohttpResponse:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
+        self._pid = os.getpid()
 
     @property
     def status(self) -> int:
@@ -237,6 +275,9 @@ class AiohttpResponse:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._pid != os.getpid():
+            _of_other_processes.append(self._response)
+            return
         self._response.close()
         if self._arrival is not None:
             self._arrival.fire()
@@ -252,7 +293,7 @@ def _close_now(session: aiohttp.ClientSession) -> None:
     session.detach()
     if connector is None:
         return
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(module=warnings):  # at exit it cannot be imported any more
         # The sockets of a closed loop are closed by their finalizers, which warn about it.
         warnings.simplefilter("ignore", ResourceWarning)
         closing = connector.close().__await__()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from weakref import WeakSet
 
 import anyio
 import httpx
@@ -38,6 +40,8 @@ class HttpxTransport:
         trust_env: bool = False,
     ) -> None:
         self._owns_client = client is None
+        self._used = False
+        self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
         self._client = client or httpx.AsyncClient(
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=100),
             timeout=_NO_CLOCKS,
@@ -47,6 +51,7 @@ class HttpxTransport:
 
     async def send(self, request: HttpRequest, timeout: float | None) -> HttpxResponse:
         """See `Transport.send`."""
+        self._used = True
         try:
             built = self._client.build_request(
                 request.method,
@@ -68,7 +73,9 @@ class HttpxTransport:
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the client was closed by its owner
             raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
-        return HttpxResponse(response)
+        made = HttpxResponse(response)
+        self._responses.add(made)
+        return made
 
     async def _send_apart(self, request: httpx.Request, timeout: float | None) -> httpx.Response:
         """Send from a task of its own: a caller that is cancelled twice would not let httpx clean up, and a
@@ -85,15 +92,25 @@ class HttpxTransport:
         return task.result()
 
     async def aclose(self) -> None:
-        """Close the client, unless it is your own."""
+        """Close the client, and the responses that are still being read, unless it is your own."""
         if self._owns_client:
+            for response in list(self._responses):
+                await response.aclose()
             await self._client.aclose()
+
+    def close(self) -> bool:
+        """`aclose` as far as that goes without waiting. False when there was nothing to close."""
+        if not self._used or self._client.is_closed:
+            return False
+        if _in_asyncio():
+            _go_on_alone(self._client.aclose())
+        return True
 
 
 class HttpxResponse:
     """See `ResponseStream`."""
 
-    __slots__ = ("_chunks", "_closing", "_failure", "_pending", "_response")
+    __slots__ = ("__weakref__", "_chunks", "_closing", "_failure", "_pending", "_response")
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
@@ -171,6 +188,9 @@ class HttpxResponse:
                 duplicate.shutdown(socket.SHUT_RDWR)
         if _in_asyncio():
             self._close_apart()
+        elif (trio := sys.modules.get("trio")) is not None:
+            with contextlib.suppress(RuntimeError):  # not under trio either: a finalizer, nothing runs any more
+                trio.lowlevel.spawn_system_task(self.aclose)
 
     async def aclose(self) -> None:
         """See `ResponseStream.aclose`."""

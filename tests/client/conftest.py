@@ -1,0 +1,34 @@
+"""The client on both transports and every loop; it may not block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from loops import available_loops
+from scripted import ScriptedServer
+
+from humanloop_async import AsyncHumanloop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return available_loops()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks(blocking_calls_fail: None) -> None:
+    pass
+
+
+@pytest.fixture(params=["aiohttp", "httpx"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def client(peer: ScriptedServer, transport: str) -> AsyncIterator[AsyncHumanloop]:
+    """A client of the scripted server, which tries only once."""
+    async with AsyncHumanloop("hl_key", base_url=f"{peer.url}/v4", transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+        yield client

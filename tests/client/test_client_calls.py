@@ -1,0 +1,164 @@
+"""Plain calls: what is sent, what comes back, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted import ScriptedServer, answer, completion, words
+
+import humanloop_async
+from humanloop_async import (
+    AsyncHumanloop,
+    ChatMessage,
+    InvalidArgument,
+    ModelConfigChatRequest,
+)
+
+CONFIG = {"model": "m", "prompt_template": "{{q}}"}
+CALLS = {
+    "complete": ("completions", "create", "/completion", {"model_config": CONFIG}),
+    "complete_deployed": ("completions", "create_deployed", "/completion-deployed", {"environment": "prod"}),
+    "complete_experiment": ("completions", "create_experiment", "/completion-experiment", {"experiment_id": "exp_1"}),
+    "complete_model_configuration": (
+        "completions",
+        "create_model_config",
+        "/completion-model-config",
+        {"model_config_id": "config_1"},
+    ),
+    "chat": ("chats", "create", "/chat", {"messages": [], "model_config": {"model": "m"}}),
+    "chat_deployed": ("chats", "create_deployed", "/chat-deployed", {"messages": [], "environment": "prod"}),
+    "chat_experiment": ("chats", "create_experiment", "/chat-experiment", {"messages": [], "experiment_id": "exp_1"}),
+    "chat_model_config": (
+        "chats",
+        "create_model_config",
+        "/chat-model-config",
+        {"messages": [], "model_config_id": "c"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_each_call_in_all_its_forms(client: AsyncHumanloop, peer: ScriptedServer, name: str) -> None:
+    resource, method, path, own = CALLS[name]
+    params: dict[str, Any] = {**own, "project": "p", "inputs": {"q": "?"}, "num_samples": 1}
+    kind = "Chat" if name.startswith("chat") else "Completion"
+    top, inner = getattr(client, name), getattr(getattr(client, resource), method)
+    assert top == inner
+    assert getattr(client, f"{name}_stream") == getattr(getattr(client, resource), f"{method}_stream")
+
+    peer.answers(completion("hello"))
+    response = await top(**params)
+    assert type(response).__name__ == f"{kind}Response"
+    assert response.data[0].output == "hello"
+    peer.scripts.clear()
+    peer.streams(*words("a", "b"))
+    async with getattr(client, f"{name}_stream")(**params) as stream:
+        assert type(stream).__name__ == f"{kind}Stream"
+        assert type(await stream.final()).__name__ == f"{kind}Response"
+    async with await top(**params, stream=True) as stream:
+        assert type(stream).__name__ == f"{kind}Stream"
+        assert [chunk.output async for chunk in stream] == ["a", "b"]
+
+    assert [(request.method, request.path) for request in peer.requests] == [("POST", f"/v4{path}")] * 3
+    assert [request.body for request in peer.requests] == [
+        {**params, "stream": stream} for stream in (False, True, True)
+    ]
+    for request in peer.requests:
+        assert request.headers["x-api-key"] == "hl_key"
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["user-agent"] == f"humanloop_async/{humanloop_async.__version__}"
+    assert [request.headers["accept"] for request in peer.requests] == ["application/json", *["text/event-stream"] * 2]
+    assert len({request.headers["idempotency-key"] for request in peer.requests}) == 3
+
+
+async def test_what_is_none_is_left_out(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    await client.complete(project=None, model_config={"model": "m"}, inputs=None, seed=None, timeout=None, user="")
+    assert peer.requests[0].body == {"model_config": {"model": "m"}, "user": "", "stream": False}
+
+
+async def test_structs_and_dicts_are_sent_alike(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    await client.chat(
+        messages=[ChatMessage(role="user", content="hi"), {"role": "assistant", "content": "ho"}],
+        model_config=ModelConfigChatRequest(model="m", temperature=0.5),
+    )
+    body = peer.requests[0].body
+    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+        ("user", "hi"),
+        ("assistant", "ho"),
+    ]
+    assert body["model_config"]["temperature"] == 0.5
+
+
+async def test_provider_keys_go_into_the_body_and_the_calls_own_win(peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    settings: dict[str, Any] = {
+        f"{name}_api_key": f"client-{name}"
+        for name in ("openai", "openai_azure", "openai_azure_endpoint", "anthropic", "cohere", "ai21", "mock")
+    }
+    async with AsyncHumanloop(base_url=peer.url, **settings) as client:
+        await client.complete(model_config={"model": "m"}, provider_api_keys={"openai": "mine", "other": "x"})
+        await client.complete(model_config={"model": "m"})
+    sent = [request.body["provider_api_keys"] for request in peer.requests]
+    common = {name.removesuffix("_api_key"): key for name, key in settings.items()}
+    assert sent == [{**common, "openai": "mine", "other": "x"}, common]
+    for request in peer.requests:
+        assert not any("client-" in value or "mine" in value for value in request.headers.values())
+
+
+async def test_headers_of_the_client_and_of_the_call(peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    async with AsyncHumanloop("k", base_url=peer.url, headers={"X-Team": "a", "X-Kept": "b"}) as client:
+        await client.complete(model_config={"model": "m"}, extra_headers={"X-Team": "mine"}, idempotency_key="the-key")
+    headers = peer.requests[0].headers
+    assert (headers["x-team"], headers["x-kept"], headers["idempotency-key"]) == ("mine", "b", "the-key")
+    assert "idempotency_key" not in peer.requests[0].body
+
+
+@pytest.mark.parametrize("bad", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
+async def test_headers_cannot_smuggle(client: AsyncHumanloop, peer: ScriptedServer, bad: str) -> None:
+    peer.answers(completion("a"))
+    for options in ({"extra_headers": {"X-A": bad}}, {"idempotency_key": bad}, {"extra_headers": {bad: "x"}}):
+        with pytest.raises(InvalidArgument):
+            await client.complete(model_config={"model": "m"}, **options)  # type: ignore[arg-type]
+    assert peer.requests == []
+
+
+async def test_an_argument_without_json_form(client: AsyncHumanloop) -> None:
+    for bad in (object(), {1, object()}, float("nan").hex):
+        with pytest.raises(InvalidArgument):
+            await client.complete(model_config={"model": "m"}, inputs={"a": bad})
+
+
+@pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), float("inf"), True])
+async def test_invalid_options_of_a_call(client: AsyncHumanloop, peer: ScriptedServer, bad: Any) -> None:
+    peer.answers(completion("a"))
+    if bad is not True:
+        with pytest.raises(InvalidArgument):
+            await client.complete(model_config={"model": "m"}, timeout=bad)
+        with pytest.raises(InvalidArgument):
+            await client.complete_stream(model_config={"model": "m"}, timeout=bad)
+    if bad != 1:
+        with pytest.raises(InvalidArgument):
+            await client.complete_stream(model_config={"model": "m"}, num_samples=bad)
+    assert peer.requests == []
+
+
+async def test_the_response_knows_its_http_answer(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    body = {**completion(" a "), "unknown": {"kept": [1]}}
+    peer.plays(0.05, answer(body, X_Request_Id="r1"))
+    response = await client.complete(model_config={"model": "m"})
+    assert response.body == body
+    assert (response.status, response.headers["x-request-id"]) == (200, "r1")
+    assert 0.04 < response.round_trip_time < 2
+
+
+async def test_nulls_in_an_answer_mean_absent(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    [data] = completion("a")["data"]  # type: ignore[misc]
+    peer.answers(
+        {**completion("a"), "provider_responses": None, "num_samples": None, "data": [{**data, "inputs": None}]}
+    )
+    response = await client.complete(model_config={"model": "m"})
+    assert (response.data[0].inputs, response.provider_responses, response.num_samples) == ({}, [], 1)

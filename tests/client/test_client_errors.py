@@ -1,0 +1,200 @@
+"""Refusals, nonsense and redirects: each the right error, which knows its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from scripted import Do, ScriptedServer, answer, completion
+
+from humanloop_async import (
+    ApiConnectionError,
+    ApiException,
+    AsyncHumanloop,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    InvalidResponse,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    StatusError,
+    Timeout,
+    TotalTimeout,
+    UnprocessableEntityError,
+)
+
+STATUSES = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: StatusError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    418: StatusError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    500: ServerError,
+    501: ServerError,
+    503: ServerError,
+    304: StatusError,
+    302: StatusError,
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+async def test_each_status_has_its_class(client: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
+    body = {"detail": {"message": "words", "type": "t", "code": status, "origin": "OpenAI"}}
+    peer.plays(answer(body if status != 304 else b"", f"{status} The Reason", X_Request_Id="r1"))
+    for call in (
+        client.complete(model_config={"model": "m"}),
+        client.complete(model_config={"model": "m"}, stream=True),
+    ):
+        with pytest.raises(ApiException) as caught:
+            await call
+        error = caught.value
+        assert type(error) is STATUSES[status]
+        assert (error.status, error.reason, error.headers["x-request-id"]) == (status, "The Reason", "r1")
+        assert error.round_trip_time is not None
+        assert error.round_trip_time > 0
+        if status != 304:
+            assert error.body == body
+            assert isinstance(error, StatusError)
+            assert (error.type, error.origin, str(error)) == ("t", "OpenAI", f"{status} from OpenAI: words")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "says"),
+    [
+        ({"detail": [{"loc": ["body", "x"], "msg": "bad", "type": "t"}]}, None, "body.x: bad"),
+        ({"detail": {"message": "words"}}, None, "words"),
+        ({"detail": "words"}, None, "words"),
+        (b"plain words", "plain words", "plain words"),
+        (b"", "", "Unprocessable Entity"),
+        (b"\xff\xfe<html>", "\ufffd\ufffd<html>", "<html>"),
+        (b'{"cut', '{"cut', "cut"),
+        (b"[" * 100_000, None, "422"),
+    ],
+    ids=["list", "object", "string", "text", "empty", "bytes", "broken JSON", "nested"],
+)
+async def test_error_bodies_of_every_kind(
+    client: AsyncHumanloop, peer: ScriptedServer, body: Any, expected: Any, says: str
+) -> None:
+    peer.answers(body, "422 Unprocessable Entity")
+    with pytest.raises(UnprocessableEntityError, match=says) as caught:
+        await client.complete(model_config={"model": "m"})
+    if not (isinstance(body, bytes) and expected is None):
+        assert caught.value.body == (body if expected is None else expected)
+
+
+async def test_an_error_body_that_never_ends(peer: ScriptedServer, transport: str) -> None:
+    """The refusal is known, and told within the call's time."""
+    peer.plays(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf", Do.WAIT)
+    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+        started = time.monotonic()
+        with pytest.raises(BadRequestError, match="half"):
+            await client.complete(model_config={"model": "m"}, timeout=0.3)
+        assert time.monotonic() - started < 1
+
+
+async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers(b"x" * 1_000_000, "400 Bad Request")
+    with pytest.raises(BadRequestError) as caught:
+        await client.complete(model_config={"model": "m"})
+    assert caught.value.body == "x" * 65536
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"<html>", b"7", b"null", b"[]", b"{}", b'{"data": 7}', b'{"data": [{}]}', b"\xff", b"[" * 100_000]
+)
+async def test_answers_that_are_not_v4(client: AsyncHumanloop, peer: ScriptedServer, garbage: bytes) -> None:
+    peer.answers(garbage, X_Request_Id="r1")
+    with pytest.raises(InvalidResponse) as caught:
+        await client.complete(model_config={"model": "m"})
+    error = caught.value
+    assert (error.status, error.headers["x-request-id"], len(peer.requests)) == (200, "r1", 1)
+    assert error.body == garbage[:2000].decode(errors="replace")
+    assert error.round_trip_time is not None
+
+
+async def test_an_answer_too_large(peer: ScriptedServer, transport: str) -> None:
+    peer.answers(completion("x" * 10_000))
+    async with AsyncHumanloop(base_url=peer.url, max_event_bytes=5000, transport=transport) as client:  # type: ignore[arg-type]
+        with pytest.raises(InvalidResponse, match="max_event_bytes=5,000"):
+            await client.complete(model_config={"model": "m"})
+    assert len(peer.requests) == 1
+
+
+async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Do.WAIT)
+    for timeout in (0.2, Timeout(total=0.2)):
+        started = time.monotonic()
+        with pytest.raises(TotalTimeout):
+            await client.complete(model_config={"model": "m"}, timeout=timeout)
+        assert 0.15 < time.monotonic() - started < 0.7
+
+
+async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(Do.WAIT)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.complete(model_config={"model": "m"})
+    await asyncio.wait_for(peer.client_left.wait(), 1)
+
+
+async def test_with_another_http_server(httpserver: HTTPServer, transport: str) -> None:
+    """Werkzeug judges the request: method, path, headers and body."""
+    httpserver.expect_request(
+        "/v4/chat-model-config",
+        method="POST",
+        headers={"X-API-KEY": "k"},
+        json={"messages": [], "model_config_id": "c", "stream": False},
+    ).respond_with_json(completion("from werkzeug"))
+    async with AsyncHumanloop("k", base_url=httpserver.url_for("/v4"), transport=transport) as client:  # type: ignore[arg-type]
+        response = await client.chat_model_config(messages=[], model_config_id="c")
+    assert response.data[0].output == "from werkzeug"
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_redirects_to_the_same_origin(client: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
+    peer.answers({}, f"{status} Moved", Location="/new/place")
+    peer.answers({}, f"{status} Moved", Location="end")
+    peer.answers(completion("there"))
+    assert (await client.complete(model_config={"model": "m"})).data[0].output == "there"
+    assert [request.path for request in peer.requests] == ["/v4/completion", "/new/place", "/new/end"]
+    assert len({(request.raw, request.headers["x-api-key"]) for request in peer.requests}) == 1
+
+
+async def test_redirects_to_another_origin_get_no_key(
+    client: AsyncHumanloop, peer: ScriptedServer, far_peer: ScriptedServer
+) -> None:
+    far_peer.answers(completion("stolen"))
+    for there in (f"{far_peer.url}/v4/completion", f"//{far_peer.url[7:]}/x", "ftp://h", "https://127.0.0.1/"):
+        peer.scripts.clear()
+        peer.answers({}, "307 Elsewhere", Location=there)
+        with pytest.raises(InvalidResponse, match="redirects") as caught:
+            await client.complete(model_config={"model": "m"})
+        assert caught.value.status == 307
+    assert far_peer.requests == []
+
+
+@pytest.mark.parametrize("there", ["http://[::1", "http://h:99999/"])
+async def test_redirects_to_nowhere(client: AsyncHumanloop, peer: ScriptedServer, there: str) -> None:
+    """No URL at all; httpx refuses it before we can."""
+    peer.answers({}, "307 Elsewhere", Location=there)
+    with pytest.raises((InvalidResponse, ApiConnectionError)):
+        await client.complete(model_config={"model": "m"})
+
+
+async def test_redirects_in_a_circle(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers({}, "307 Round", Location="/v4/completion")
+    with pytest.raises(StatusError) as caught:
+        await client.complete(model_config={"model": "m"})
+    assert caught.value.status == 307
+    assert len(peer.requests) == 6

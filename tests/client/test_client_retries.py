@@ -1,0 +1,160 @@
+"""What is tried again, how often and after how long; a stream only before its first event."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import time
+from typing import Any
+
+import pytest
+from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+
+from humanloop_async import (
+    ApiConnectionError,
+    ApiException,
+    AsyncHumanloop,
+    RateLimitError,
+    ServerError,
+    StatusError,
+    StreamTruncated,
+)
+
+
+@pytest.fixture
+async def patient(peer: ScriptedServer, transport: str) -> Any:
+    async with AsyncHumanloop(base_url=peer.url, transport=transport) as client:  # type: ignore[arg-type]
+        yield client
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
+async def test_what_may_pass_is_tried_again(patient: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
+    """With the same idempotency key and body."""
+    peer.answers({"detail": "wait"}, f"{status} Wait")
+    peer.answers({"detail": "wait"}, f"{status} Wait")
+    peer.answers(completion("third time"))
+    assert (await patient.complete(model_config={"model": "m"})).data[0].output == "third time"
+    assert len(peer.requests) == 3
+    assert len({(request.headers["idempotency-key"], request.raw) for request in peer.requests}) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 501, 505])
+async def test_what_will_not_pass_is_not_tried_again(
+    patient: AsyncHumanloop, peer: ScriptedServer, status: int
+) -> None:
+    peer.answers({"detail": "no"}, f"{status} No")
+    with pytest.raises(StatusError):
+        await patient.complete(model_config={"model": "m"})
+    assert len(peer.requests) == 1
+
+
+async def test_retries_end(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers({"detail": "no"}, "503 No")
+    for max_retries, attempts in ((None, 3), (0, 1), (1, 2)):
+        peer.requests.clear()
+        with pytest.raises(ServerError):
+            await patient.complete(model_config={"model": "m"}, max_retries=max_retries)
+        assert len(peer.requests) == attempts
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+async def test_retry_after_is_kept(patient: AsyncHumanloop, peer: ScriptedServer, as_date: bool) -> None:
+    value = email.utils.formatdate(int(time.time()) + 2, usegmt=True) if as_date else "1"
+    peer.answers({"detail": "wait"}, "429 Wait", Retry_After=value)
+    peer.answers(completion("a"))
+    started = time.monotonic()
+    await patient.complete(model_config={"model": "m"})
+    assert 0.9 < time.monotonic() - started < 3.5
+
+
+async def test_retry_after_is_told_when_there_is_no_retry(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.answers({"detail": "wait"}, "429 Wait", Retry_After="7")
+    with pytest.raises(RateLimitError) as caught:
+        await client.complete(model_config={"model": "m"})
+    assert caught.value.retry_after == 7
+
+
+async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """A pause that cannot be kept within the clock ends the call with the refusal itself, at once."""
+    peer.answers({"detail": "wait"}, "429 Wait", Retry_After="5")
+    started = time.monotonic()
+    with pytest.raises(RateLimitError):
+        await patient.complete(model_config={"model": "m"}, timeout=1)
+    assert time.monotonic() - started < 0.5
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("end", [Do.RESET, Do.CLOSE])
+async def test_broken_connections_are_tried_again(patient: AsyncHumanloop, peer: ScriptedServer, end: Do) -> None:
+    peer.plays(end)
+    peer.plays(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0.02, end)
+    peer.answers(completion("a"))
+    await patient.complete(model_config={"model": "m"})
+    assert len({request.headers["idempotency-key"] for request in peer.requests}) == 1
+    assert len(peer.requests) == 3
+
+
+async def test_nobody_listens(unused_tcp_port: int, transport: str) -> None:
+    async with AsyncHumanloop(base_url=f"http://127.0.0.1:{unused_tcp_port}/v4", transport=transport) as client:  # type: ignore[arg-type]
+        with pytest.raises(ApiConnectionError) as caught:
+            await client.complete(model_config={"model": "m"}, max_retries=1)
+    assert caught.value.status is None
+    assert caught.value.round_trip_time is not None
+    assert str(unused_tcp_port) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "end", [(Do.RESET,), (Do.CLOSE,), (STREAM, Do.RESET), (STREAM, chunk(b": hi\n\n"), Do.CLOSE), (STREAM, END)]
+)
+async def test_streams_are_tried_again_before_their_first_event(
+    patient: AsyncHumanloop, peer: ScriptedServer, end: Any
+) -> None:
+    peer.plays(*end)
+    peer.plays(*end)
+    peer.streams(*words("a", "b"))
+    async with patient.complete_stream(model_config={"model": "m"}) as stream:
+        assert [chunk.output async for chunk in stream] == ["a", "b"]
+    assert len(peer.requests) == 3
+    assert len({(request.headers["idempotency-key"], request.raw) for request in peer.requests}) == 1
+
+
+async def test_streams_are_given_up_before_their_first_event(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(STREAM, END)
+    async with patient.complete_stream(model_config={"model": "m"}, max_retries=1) as stream:
+        with pytest.raises(StreamTruncated):
+            await anext(stream)
+    assert len(peer.requests) == 2
+
+
+async def test_streams_are_not_tried_again_after_their_first_event(
+    patient: AsyncHumanloop, peer: ScriptedServer
+) -> None:
+    """Text that was handed over would come twice."""
+    peer.plays(STREAM, chunk(event(0, "a")), 0.02, Do.RESET)
+    peer.streams(*words("again"))
+    async with patient.complete_stream(model_config={"model": "m"}) as stream:
+        assert (await anext(stream)).output == "a"
+        with pytest.raises(StreamTruncated):
+            await anext(stream)
+    assert len(peer.requests) == 1
+
+
+async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Short timeouts of the reader neither use up the attempts nor keep the next one from coming through."""
+    peer.plays(STREAM, END)
+    peer.plays(0.3, STREAM, *map(chunk, words("a", "b")), END)
+    got: list[str] = []
+    async with patient.complete_stream(model_config={"model": "m"}) as stream:
+        source = aiter(stream)
+        async with asyncio.timeout(6):
+            while True:
+                try:
+                    got.append((await asyncio.wait_for(anext(source), 0.05)).output)
+                except StopAsyncIteration:
+                    break
+                except ApiException:
+                    raise
+                except TimeoutError:
+                    continue
+    assert got == ["a", "b"]
+    assert len(peer.requests) == 2

@@ -1,0 +1,99 @@
+"""Settings: from arguments, from the environment, and those that cannot be used. Keys are never shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted import ScriptedServer, completion
+
+from humanloop_async import (
+    ApiException,
+    AsyncHumanloop,
+    InvalidArgument,
+    Timeout,
+)
+
+
+async def test_settings_come_from_the_environment(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer.answers(completion("a"))
+    monkeypatch.setenv("HUMANLOOP_API_KEY", "from-env")
+    monkeypatch.setenv("HUMANLOOP_BASE_URL", f"{peer.url}/env/")
+    async with AsyncHumanloop() as client:
+        await client.complete(model_config={"model": "m"})
+    async with AsyncHumanloop("argument", host=f"{peer.url}/host/") as client:
+        await client.complete(model_config={"model": "m"})
+    assert [(r.path, r.headers["x-api-key"]) for r in peer.requests] == [
+        ("/env/completion", "from-env"),
+        ("/host/completion", "argument"),
+    ]
+
+
+async def test_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = AsyncHumanloop()
+    assert client.base_url == "http://127.0.0.1:8460/v4"
+    await client.aclose()
+
+
+async def test_no_key_is_sent_when_there_is_none(peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    async with AsyncHumanloop(base_url=peer.url) as client:
+        await client.complete(model_config={"model": "m"})
+    assert "x-api-key" not in peer.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "127.0.0.1:8460"},
+        {"base_url": "ftp://127.0.0.1"},
+        {"base_url": "http://"},
+        {"base_url": "http://[::1"},
+        {"base_url": "http://127.0.0.1:99999"},
+        {"base_url": "http://a/v4", "host": "http://b/v4"},
+        {"api_key": "line\nend"},
+        {"api_key": "ключ"},
+        {"headers": {"X-A": "b\r\nX-C: d"}},
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": float("nan")},
+        {"max_retries": -1},
+        {"transport": "requests"},
+        {"transport": "httpx", "ssl": False},
+        {"proxy": "127.0.0.1:1", "transport": "httpx"},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        AsyncHumanloop(**settings)
+    assert "ключ" not in str(caught.value)
+
+
+def test_the_same_address_under_both_names_is_fine() -> None:
+    client = AsyncHumanloop(base_url="http://127.0.0.1:1/v4/", host="http://127.0.0.1:1/v4")
+    assert client.base_url == "http://127.0.0.1:1/v4"
+
+
+@pytest.mark.parametrize("clocks", [{"connect": 0}, {"idle": -1}, {"total": "1"}, {"first_token": float("inf")}])
+def test_clocks_that_cannot_be_used(clocks: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(clocks))):
+        Timeout(**clocks)
+
+
+async def test_keys_are_never_shown(peer: ScriptedServer) -> None:
+    peer.answers({"detail": "no"}, "401 Unauthorized")
+    secret = "sk-SECRET"
+    async with AsyncHumanloop(secret, base_url=peer.url, openai_api_key=secret) as client:
+        shown: list[object] = [client, client._core.config, client.completions, client._core]
+        for options in ({}, {"extra_headers": {"X-A": secret + "\n"}}, {"provider_api_keys": {"openai": object()}}):
+            with pytest.raises(ApiException) as caught:
+                await client.complete(model_config={"model": "m"}, **options)  # type: ignore[arg-type]
+            error: BaseException | None = caught.value
+            while error is not None:
+                shown.append(error)
+                error = error.__cause__
+        opening = client.complete_stream(model_config={"model": "m"}, provider_api_keys={"openai": secret})
+        shown.append(opening)
+    for thing in shown:
+        assert "SECRET" not in repr(thing) + str(thing)

@@ -1,0 +1,167 @@
+"""Whole programs under ``-X dev -W error``: whatever they do to a stream, the interpreter has nothing to say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from scripted import END, STREAM, Do, ScriptedServer, chunk, event
+
+START = """
+import asyncio, gc, os, signal, sys, threading, time
+from humanloop_async import *
+URL = sys.argv[1]
+CONFIG = {"model": "m"}
+def client(**settings): return AsyncHumanloop(base_url=URL, transport=sys.argv[2], max_retries=0, **settings)
+def opening(c, n=1): return c.complete_stream(model_config=CONFIG, num_samples=n)
+def sync(**settings): return Humanloop(base_url=URL, transport=sys.argv[2], max_retries=0, **settings)
+"""
+
+
+def run(peer: ScriptedServer, program: str, transport: str, *, code: int = 0, limit: float = 10) -> tuple[str, str]:
+    script = START + textwrap.dedent(program)
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", script, peer.url, transport]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    # Debug mode reports slow callbacks, which says something about this machine only.
+    said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("Executing <"))
+    assert done.returncode == code, done.stderr
+    return done.stdout, said
+
+
+PROGRAMS = {
+    "break": """
+        async def main():
+            async with client() as c:
+                async with opening(c) as s:
+                    async for _ in s: break
+                s = await opening(c)
+                async for _ in s: break
+        asyncio.run(main())""",
+    "cancel": """
+        async def read(c):
+            async with opening(c, 2) as s:
+                await asyncio.gather(*(anext(x) for x in s.samples), s.final())
+        async def main():
+            async with client() as c:
+                for double in (False, True):
+                    t = asyncio.ensure_future(read(c)); await asyncio.sleep(.2); t.cancel()
+                    if double: await asyncio.sleep(0); t.cancel()
+                    try: await t
+                    except asyncio.CancelledError: pass
+        asyncio.run(main())""",
+    "aclose twice and during anext": """
+        async def main():
+            async with client() as c:
+                s = await opening(c); await anext(s)
+                t = asyncio.ensure_future(anext(s)); await asyncio.sleep(.05)
+                await s.aclose(); await s.aclose()
+                try: await t
+                except StreamClosed: pass
+        asyncio.run(main())""",
+    "garbage": """
+        async def main():
+            async with client() as c:
+                s = await opening(c); await anext(s); del s; gc.collect()
+                s = await opening(c); await anext(s.samples[0]); del s; gc.collect()
+                await asyncio.sleep(.1)
+        asyncio.run(main())""",
+    "garbage in a cycle": """
+        async def main():
+            async with client() as c:
+                s = await opening(c); await anext(s)
+                box = [s]; box.append(box); del s, box; gc.collect(); await asyncio.sleep(.1)
+        asyncio.run(main())""",
+    "never awaited": """
+        async def main():
+            async with client() as c: opening(c)
+        asyncio.run(main())""",
+    "twice": """
+        async def main(c):
+            s = await opening(c); await anext(s); await s.aclose()
+        c = client()
+        asyncio.run(main(c)); asyncio.run(main(c))
+        asyncio.run(c.aclose())""",
+    "interrupted": """
+        async def main():
+            async with client() as c, opening(c) as s:
+                threading.Timer(.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+                async for _ in s: pass
+        try: asyncio.run(main())
+        except KeyboardInterrupt: pass""",
+    "sync, interrupted": """
+        with sync() as c, opening(c) as s:
+            threading.Timer(.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            started = time.monotonic()
+            try: list(s)
+            except KeyboardInterrupt: pass
+            assert time.monotonic() - started < 1""",
+    "sync, break and garbage": """
+        with sync() as c:
+            s = opening(c)
+            for _ in s: break
+            s = opening(c); next(s); del s; gc.collect()""",
+    "sync, closed before its stream": """
+        c = sync(); s = opening(c); next(s); c.close(); s.close(); del s; gc.collect()""",
+    "sync, never closed": """
+        c = sync(); s = opening(c); next(s); del s; time.sleep(.1); del c; gc.collect(); time.sleep(.2)""",
+    "sync, never closed until the end": """
+        c = sync(); s = opening(c); next(s)""",
+    "sync, beside a running loop": """
+        async def main():
+            with sync() as c:
+                for _ in opening(c): break
+        asyncio.run(main())""",
+}
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_nothing_is_said(far_peer: ScriptedServer, program: str, transport: str) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    assert run(far_peer, program, transport) == ("", "")
+
+
+USE = "async def main(): s = await opening(c); await anext(s); await s.aclose()\nc = client(); asyncio.run(main())"
+FORGETFUL = {
+    "after use": f"{USE}; del c; gc.collect()",
+    "at the end": USE,
+    "in the middle": "async def main():\n    c = client(); s = await opening(c); await anext(s)\nasyncio.run(main())",
+}
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("program", FORGETFUL.values(), ids=FORGETFUL)
+def test_a_client_never_closed_is_told_once(far_peer: ScriptedServer, program: str, transport: str) -> None:
+    """Exactly one warning, which names our client. (The sync client cleans up after itself and says nothing.)"""
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    _, said = run(far_peer, program, transport)
+    warnings = [line for line in said.splitlines() if line.partition(":")[0].endswith("Warning")]
+    assert len(warnings) == 1, said
+    assert "ResourceWarning" in warnings[0]
+    assert "Humanloop(base_url=" in warnings[0]
+    assert "was not closed" in warnings[0]
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> None:
+    """The child gets a thread and connections of its own; what it closes is not the parent's."""
+    far_peer.plays(STREAM, chunk(event(0, "a")), 1.0, chunk(event(0, "b", "stop")), END)
+    program = """
+        import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
+        c = sync(); s = opening(c); assert next(s).output == "a"
+        pid = os.fork()
+        if pid == 0:
+            ok = False
+            try:
+                ok = opening(c).final().data[0].output == "ab"
+                c.close(); del s, c; gc.collect()
+            finally: os._exit(0 if ok else 1)
+        assert os.waitpid(pid, 0)[1] == 0, "the child failed"
+        assert [x.output for x in s] == ["b"]
+        assert opening(c).final().data[0].output == "ab"
+        c.close(); print("done")"""
+    out, _ = run(far_peer, program, transport, limit=15)
+    assert out == "done\n"

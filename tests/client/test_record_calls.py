@@ -1,0 +1,230 @@
+"""The calls around generation: what each sends, what it gives, and how it fails."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import AsyncIterator
+from operator import attrgetter
+from typing import Any
+
+import pytest
+from record_calls import CALLS, LOG, Expected
+from scripted import Do, ScriptedServer, answer
+
+from humanloop_async import (
+    ApiException,
+    AsyncHumanloop,
+    AuthenticationError,
+    Humanloop,
+    InvalidArgument,
+    InvalidResponse,
+    NotFoundError,
+    Pages,
+    ProjectResponse,
+    ResponseList,
+    ServerError,
+    SyncPages,
+    UnprocessableEntityError,
+)
+from humanloop_async.types import CreateLogResponse, LogRequest
+from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
+
+
+def check(expected: Expected, given: Any, peer: ScriptedServer) -> None:
+    expected.check(peer)
+    if expected.operation.response is type(None):
+        assert given is None
+        return
+    assert given.body == expected.answer
+    assert isinstance(given, ResponseList) == isinstance(expected.answer, list)
+    assert given.headers["x-request"] == "r1"
+    assert given.round_trip_time > 0
+    if "experiments" not in expected.name or isinstance(given, ResponseList):  # an experiment's status is another one
+        assert given.status == expected.operation.status or expected.name == "experiments.sample"
+
+
+@pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
+async def test_a_call_sends_what_the_document_says(
+    expected: Expected, peer: ScriptedServer, client: AsyncHumanloop
+) -> None:
+    expected.script(peer)
+    check(expected, await attrgetter(expected.name)(client)(*expected.args, **expected.kwargs), peer)
+
+
+@pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
+def test_a_sync_call_sends_the_same(expected: Expected, far_peer: ScriptedServer) -> None:
+    expected.script(far_peer)
+    with Humanloop("hl_key", base_url=f"{far_peer.url}/v4", max_retries=0) as client:
+        given = attrgetter(expected.name)(client)(*expected.args, **expected.kwargs)
+        if isinstance(given, SyncPages):
+            assert not far_peer.requests
+            assert len(given.records) == 1
+        check(expected, given, far_peer)
+
+
+def test_every_operation_is_called_above() -> None:
+    called = {expected.operation.id for expected in CALLS}
+    assert called == {operation.id for operation in OPERATIONS} - {operation.id for operation in GENERATION_OPERATIONS}
+
+
+GROUPS = ["projects", "model_configs", "experiments", "sessions", "logs", "feedback_api"]
+
+
+@pytest.fixture
+async def idle_client() -> AsyncIterator[AsyncHumanloop]:
+    async with AsyncHumanloop() as client:
+        yield client
+
+
+@pytest.mark.parametrize("group", GROUPS)
+async def test_the_sync_client_has_the_same_methods(group: str, idle_client: AsyncHumanloop) -> None:
+    """The same names with the same arguments; what they give is the same, or its sync form."""
+
+    def methods(client: object) -> dict[str, Any]:
+        found = inspect.getmembers(getattr(client, group), inspect.ismethod)
+        return {name: inspect.signature(method) for name, method in found if not name.startswith("_")}
+
+    with Humanloop() as sync:
+        ours, theirs = methods(sync), methods(idle_client)
+    assert ours.keys() == theirs.keys()
+    for name, signature in ours.items():
+        assert signature.parameters == theirs[name].parameters
+        assert signature.return_annotation.replace("SyncPages[", "Pages[") == theirs[name].return_annotation
+
+
+async def test_nothing_to_read_is_none_and_whatever_came_is_read_past(
+    peer: ScriptedServer, client: AsyncHumanloop
+) -> None:
+    peer.answers(b"null")
+    assert await client.projects.delete_deployed_config("pr_1", "env_1") is None  # type: ignore[func-returns-value]
+
+
+async def test_an_answer_keeps_its_raw_response(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+    peer.answers([{"id": "data_1", "project_id": "pr_1", "newer": 1}], X_Request="r2")
+    made = await client.log([LOG])
+    assert list(made) == [CreateLogResponse(id="data_1", project_id="pr_1")]
+    assert made.body == [{"id": "data_1", "project_id": "pr_1", "newer": 1}]
+    assert (made.status, made.headers["X-Request"]) == (200, "r2")
+
+
+async def test_provider_keys_go_to_providers_only(peer: ScriptedServer) -> None:
+    """They are for generation: a log or a project has no use for them."""
+    peer.answers({"id": "data_1", "project_id": "pr_1"})
+    async with AsyncHumanloop(base_url=f"{peer.url}/v4", openai_api_key="sk-secret") as client:
+        await client.log(output="x")
+    assert b"sk-secret" not in peer.requests[0].raw
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "words"),
+    [
+        ("projects.update", ("pr_1",), {"nmae": "x"}, "'nmae' is not an argument"),
+        ("projects.get", ("pr_1",), {"environment": "x"}, "'environment' is not an argument"),
+        ("log", (), {"outptu": "x"}, "'outptu' is not an argument"),
+        ("log", ([{"output": "x"}, {"outptu": "x"}],), {}, "'outptu' is not an argument"),
+        ("log", ({"output": "x"},), {"source": "y"}, "'source' in the body or as a keyword"),
+        ("log", ("text",), {}, "the body is a str"),
+        ("log", (3,), {}, "the body is a int"),
+        ("log", (), {"output": object()}, "no JSON form"),
+        ("logs.delete", ([],), {}, "at least one id"),
+        ("logs.delete", ("",), {}, "at least one id"),
+        ("projects.delete", ("",), {}, "id=''"),
+        ("projects.delete", ("..",), {}, "id='..'"),
+        ("experiments.sample", (None,), {}, "experiment_id=None"),
+        ("projects.list", (), {"colour": "red"}, "'colour' is not an argument"),
+        ("projects.list", (), {"filter": object()}, "cannot stand in a query"),
+        ("projects.get", ("pr_1",), {"extra_headers": {"a": "b\r\nc: d"}}, "header"),
+    ],
+)
+async def test_an_unusable_argument_is_told_before_anything_is_sent(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], words: str, peer: ScriptedServer, client: AsyncHumanloop
+) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        await attrgetter(name)(client)(*args, **kwargs)
+    assert not peer.requests
+
+
+async def test_options_go_along_with_every_form(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+    peer.answers({"id": "data_1", "project_id": "pr_1"})
+    peer.answers([])
+    peer.answers({"records": [], "page": 0, "size": 10, "total": 0})
+    headers = {"X-Trace": "t"}
+    await client.log(LogRequest(output="x"), idempotency_key="k1", extra_headers=headers)
+    await client.log([], idempotency_key="k2", extra_headers=headers)
+    await client.projects.list(extra_headers=headers, timeout=5, max_retries=0)
+    assert [request.headers["x-trace"] for request in peer.requests] == ["t"] * 3
+    assert [request.headers.get("idempotency-key") for request in peer.requests] == ["k1", "k2", None]
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "error"),
+    [
+        ("401 Unauthorized", {"type": "authentication_error", "message": "no", "code": 401}, AuthenticationError),
+        ("404 Not Found", {"type": "not_found_error", "message": "no", "code": 404}, NotFoundError),
+        ("422 No", [{"loc": ["body"], "msg": "no", "type": "t"}], UnprocessableEntityError),
+    ],
+)
+async def test_a_refusal_is_its_own_error(
+    status: str, detail: object, error: type[ApiException], peer: ScriptedServer, client: AsyncHumanloop
+) -> None:
+    peer.answers({"detail": detail}, status)
+    for name, args in [("projects.delete", ("pr_1",)), ("logs.list", ("pr_1",)), ("log", ([LOG],)), ("feedback", ())]:
+        with pytest.raises(error, match="no") as caught:
+            await attrgetter(name)(client)(*args)
+        assert caught.value.body == {"detail": detail}
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"id":1}', b"<html>", b"\xff", b"[" * 100_000])
+async def test_an_answer_of_another_kind_is_told_with_its_beginning(
+    raw: bytes, peer: ScriptedServer, client: AsyncHumanloop
+) -> None:
+    peer.answers(raw)
+    with pytest.raises(InvalidResponse) as caught:
+        await client.projects.get("pr_1")
+    assert caught.value.status == 200
+    assert caught.value.body == raw[:2000].decode(errors="replace")
+
+
+async def test_a_list_that_is_an_object_is_told(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+    peer.answers({"id": "data_1", "project_id": "pr_1"})
+    with pytest.raises(InvalidResponse):
+        await client.log([LOG])
+
+
+async def test_a_creation_is_tried_again_under_the_same_key(peer: ScriptedServer, transport: Any) -> None:
+    peer.plays(Do.RESET)
+    peer.plays(answer({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    peer.answers({"id": "sesh_1"}, "201 Created")
+    async with AsyncHumanloop(base_url=f"{peer.url}/v4", transport=transport) as client:
+        session = await client.sessions.create()
+    assert (session.id, session.status) == ("sesh_1", 201)
+    assert len(peer.requests) == 3
+    assert len({request.headers["idempotency-key"] for request in peer.requests}) == 1
+
+
+async def test_retries_end(peer: ScriptedServer) -> None:
+    peer.plays(answer({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    async with AsyncHumanloop(base_url=f"{peer.url}/v4", max_retries=1) as client:
+        with pytest.raises(ServerError):
+            await client.logs.get("data_1")
+    assert len(peer.requests) == 2
+
+
+# Types
+
+
+async def test_what_comes_back_is_typed(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+    (expected,) = [call for call in CALLS if call.name == "projects.list"]
+    expected.script(peer)
+    pages = client.projects.list()
+    assert isinstance(pages, Pages)
+    page = await pages
+    assert [type(record) for record in page.records] == [ProjectResponse]
+    assert json.loads(peer.requests[0].raw or b"null") is None

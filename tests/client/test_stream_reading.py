@@ -1,0 +1,290 @@
+"""Reading a stream: all chunks, one sample, text, the whole response; in any order and from any number of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import anyio
+import pytest
+from scripted import END, STREAM, Do, ScriptedServer, chunk, event, interleaved, text_of, words
+
+from humanloop_async import (
+    AsyncHumanloop,
+    CompletionChunk,
+    CompletionResponse,
+    CompletionStream,
+    SampleStream,
+    StreamBusy,
+)
+from humanloop_async.client.core import OpeningStream
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+def complete(client: AsyncHumanloop, num_samples: int = 1) -> OpeningStream[CompletionStream]:
+    return client.complete_stream(project="p", model_config={"model": "m"}, num_samples=num_samples)
+
+
+async def texts(sample: SampleStream[CompletionChunk]) -> str:
+    return "".join([chunk.output async for chunk in sample])
+
+
+async def test_all_chunks_in_the_order_of_their_arrival(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.streams(event(2, "c"), event(0, "a"), event(1, "b", "stop"), event(0, "A", "stop"), event(2, "C", "length"))
+    async with complete(client, 3) as stream:
+        assert isinstance(stream, CompletionStream)
+        got = [(chunk.index, chunk.output, chunk.finish_reason) async for chunk in stream]
+    assert got == [(2, "c", None), (0, "a", None), (1, "b", "stop"), (0, "A", "stop"), (2, "C", "length")]
+
+
+async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.streams(*words("a", "b"))
+    stream = await complete(client)
+    assert [chunk.output async for chunk in stream] == ["a", "b"]
+    assert [chunk.output async for chunk in stream] == []  # and it stays at its end
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    await stream.aclose()
+
+
+async def test_stream_true_on_the_plain_call(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.streams(*words("a"))
+    async with await client.complete(project="p", model_config={"model": "m"}, stream=True) as stream:
+        assert [chunk.output async for chunk in stream] == ["a"]
+
+
+async def test_status_and_headers(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.streams(*words("a"))
+    async with complete(client) as stream:
+        assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
+
+
+async def test_events_cut_anywhere(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    data = b"".join(words("ünï\u2028", "🙂", "end")).replace(b"\n", b"\r\n")
+    peer.plays(STREAM, *(chunk(data[at : at + 7]) for at in range(0, len(data), 7)), END)
+    async with complete(client) as stream:
+        assert [chunk.output async for chunk in stream] == ["ünï\u2028", "🙂", "end"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+async def test_samples_one_after_another_in_any_order(
+    client: AsyncHumanloop, peer: ScriptedServer, order: tuple[int, ...]
+) -> None:
+    """Reading one sample to its end first is no deadlock; the others wait in their buffers."""
+    peer.streams(*interleaved(3, 20))
+    async with complete(client, 3) as stream:
+        samples = stream.samples
+        assert [sample.index for sample in samples] == [0, 1, 2]
+        for index in order:
+            assert samples[index].id is None or index != order[0]
+            assert await texts(samples[index]) == text_of(index, 20)
+            assert samples[index].finish_reason == "stop"
+            assert samples[index].id == f"data_{index}"
+            assert samples[index].text == text_of(index, 20)
+
+
+@pytest.mark.parametrize("pause", [0, 0.001])
+async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, peer: ScriptedServer, pause: float) -> None:
+    pieces = [chunk(data) for data in interleaved(4, 30)]
+    peer.plays(STREAM, *(step for piece in pieces for step in (piece, pause)), END)
+    got: dict[int, str] = {}
+
+    async def read(sample: SampleStream[CompletionChunk]) -> None:
+        got[sample.index] = await texts(sample)
+
+    async with complete(client, 4) as stream:
+        async with anyio.create_task_group() as tasks:
+            for sample in stream.samples:
+                tasks.start_soon(read, sample)
+        response = await stream.final()
+    assert got == {index: text_of(index, 30) for index in range(4)}
+    assert [data.raw_output for data in response.data] == [text_of(index, 30) for index in range(4)]
+
+
+async def test_a_task_per_sample_in_gather(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.streams(*interleaved(3, 10))
+    async with complete(client, 3) as stream:
+        got = await asyncio.gather(*map(texts, stream.samples), stream.final())
+    assert list(got[:3]) == [text_of(index, 10) for index in range(3)]
+    assert isinstance(got[3], CompletionResponse)
+
+
+async def test_samples_of_different_lengths(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """The task whose sample ends first hands the reading on; none waits for ever."""
+    go_on = asyncio.Event()
+    peer.plays(
+        STREAM, chunk(event(0, "a", "stop")), go_on, chunk(event(1, "b")), 0.02, chunk(event(1, "c", "stop")), END
+    )
+    async with complete(client, 2) as stream:
+        first, second = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
+        assert await asyncio.wait_for(first, 2) == "a"  # at once, though the stream goes on
+        go_on.set()
+        assert await asyncio.wait_for(second, 2) == "bc"
+
+
+async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Also the one that reads the socket for all: the others go on, and its sample can be taken up again."""
+    go_on = asyncio.Event()
+    peer.plays(STREAM, chunk(event(0, "0")), go_on, *map(chunk, interleaved(3, 5)), END)
+    async with complete(client, 3) as stream:
+        tasks = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
+        await asyncio.sleep(0.05)
+        for task in tasks[:2]:
+            task.cancel()
+        go_on.set()
+        assert await asyncio.wait_for(tasks[2], 2) == text_of(2, 5)
+        assert await texts(stream.samples[1]) == text_of(1, 5)
+        assert stream.samples[0].text == "0" + text_of(0, 5)
+        for task in tasks[:2]:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Every reader is cancelled again and again, and takes its sample up again."""
+    pieces = [chunk(data) for data in interleaved(3, 60)]
+    peer.plays(STREAM, *(step for piece in pieces for step in (piece, 0.0005)), END)
+    rng = random.Random(1)
+
+    async def stubborn(sample: SampleStream[CompletionChunk]) -> str:
+        got = ""
+        while True:
+            task = asyncio.ensure_future(anext(sample))
+            await asyncio.wait({task}, timeout=rng.random() * 0.003)
+            task.cancel()
+            try:
+                got += (await task).output
+            except asyncio.CancelledError:
+                pass
+            except StopAsyncIteration:
+                return got
+
+    async with complete(client, 3) as stream:
+        got = await asyncio.wait_for(asyncio.gather(*map(stubborn, stream.samples)), 15)
+    assert got == [text_of(index, 60) for index in range(3)]
+
+
+@pytest.mark.parametrize("of_sample", [False, True])
+async def test_polling_with_short_timeouts_loses_nothing(
+    client: AsyncHumanloop, peer: ScriptedServer, of_sample: bool
+) -> None:
+    expected = [f"{number}," for number in range(30)]
+    peer.plays(STREAM, *(step for data in words(*expected) for step in (chunk(data), 0.004)), END)
+    async with complete(client) as stream:
+        source = stream.samples[0] if of_sample else aiter(stream)
+        got: list[str] = []
+        polls = 0
+        while True:
+            polls += 1
+            try:
+                got.append((await asyncio.wait_for(anext(source), 0.002)).output)
+            except TimeoutError:
+                continue
+            except StopAsyncIteration:
+                break
+    assert got == expected
+    assert polls > 31
+
+
+async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """The wait for the body's end is one wait, however often its reader is cancelled."""
+    peer.plays(STREAM, *map(chunk, words("a")), Do.WAIT)
+    async with complete(client) as stream:
+        source = aiter(stream)
+        assert (await anext(source)).output == "a"
+        async with asyncio.timeout(3):
+            while True:
+                try:
+                    await asyncio.wait_for(anext(source), 0.02)
+                except StopAsyncIteration:
+                    break
+                except TimeoutError:
+                    continue
+
+
+async def test_closing_a_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """What it has and what comes for it is dropped; the others go on."""
+    peer.streams(*interleaved(3, 10))
+    async with complete(client, 3) as stream:
+        first, second, third = stream.samples
+        assert (await anext(second)).output == "1.0 "
+        await second.aclose()
+        await second.aclose()
+        assert [chunk async for chunk in second] == []
+        assert await texts(third) == text_of(2, 10)
+        assert await texts(first) == text_of(0, 10)
+        response = await stream.final()
+    assert response.data[1].raw_output == text_of(1, 10)  # dropped for its reader, not from the answer
+
+
+async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    go_on = asyncio.Event()
+    peer.plays(
+        STREAM, chunk(event(0, "a")), go_on, *map(chunk, words("b", index=0)), *map(chunk, words("c", index=1)), END
+    )
+    async with complete(client, 2) as stream:
+        first, second = stream.samples
+        tasks = [asyncio.ensure_future(texts(sample)) for sample in (second, first)]
+        await asyncio.sleep(0.05)
+        await first.aclose()  # its reader waits; the other one reads the socket
+        assert await asyncio.wait_for(tasks[1], 1) in {"a", ""}
+        go_on.set()
+        assert await asyncio.wait_for(tasks[0], 2) == "c"
+
+
+async def test_two_readers_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    async with complete(client) as stream:
+        [sample] = stream.samples
+        await anext(sample)
+        first = asyncio.ensure_future(anext(sample))
+        await asyncio.sleep(0.01)
+        with pytest.raises(StreamBusy):
+            await anext(sample)
+        assert (await first).output == "b"
+
+
+async def test_two_readers_of_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    async with complete(client) as stream:
+        await anext(stream)
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        for second in (anext(stream), stream.final()):
+            with pytest.raises(StreamBusy):
+                await second
+        assert (await first).output == "b"
+
+
+async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    async with complete(client) as stream:
+        await anext(stream)
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.01)
+        with pytest.raises(StreamBusy):
+            stream.samples  # noqa: B018
+        assert (await first).output == "b"
+    async with complete(client) as stream:
+        [sample] = stream.samples
+        await anext(sample)
+        first = asyncio.ensure_future(anext(sample))
+        await asyncio.sleep(0.01)
+        with pytest.raises(StreamBusy):
+            await anext(stream)
+        assert (await first).output == "b"
+
+
+async def test_stream_and_samples_one_after_the_other(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Every chunk comes out once, whichever way."""
+    peer.streams(*interleaved(2, 6))
+    async with complete(client, 2) as stream:
+        got = [await anext(stream) for _ in range(3)]
+        got += [await anext(stream.samples[1]) for _ in range(2)]
+        got.append(await anext(stream))
+        got += [chunk async for chunk in stream.samples[0]]
+        got += [chunk async for chunk in stream]
+    for index in range(2):
+        assert "".join(chunk.output for chunk in got if chunk.index == index) == text_of(index, 6)

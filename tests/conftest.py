@@ -1,0 +1,60 @@
+"""What tests of several rooms share: a scripted server, the embedded server, no settings from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import blockbuster_ctx
+from postgres import Cluster, programs, running_cluster
+from scripted import ScriptedServer, in_thread
+
+if TYPE_CHECKING:
+    from humanloop_async import EmbeddedServer
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HUMANLOOP_API_KEY", "HUMANLOOP_BASE_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL that runs until the end of the session."""
+    if (bin := programs()) is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed (the extra `postgres` brings it)")
+    with running_cluster(bin) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def blocking_calls_fail() -> Iterator[None]:
+    """A blocking call on an event loop, made by the client or below it, raises."""
+    with blockbuster_ctx("humanloop_async", excluded_modules=["humanloop_async.server"]):
+        yield
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[ScriptedServer]:
+    """A scripted server on the test's own loop."""
+    async with ScriptedServer().running() as server:
+        yield server
+
+
+@pytest.fixture
+def far_peer() -> Iterator[ScriptedServer]:
+    """A scripted server on another thread's loop."""
+    with in_thread() as server:
+        yield server
+
+
+@pytest.fixture
+async def embedded() -> AsyncIterator[EmbeddedServer]:
+    """The real server with its mock provider, on the test's own loop."""
+    from humanloop_async import EmbeddedServer  # here, so that tests of the client do not wait for the server's import
+
+    async with EmbeddedServer() as server:
+        yield server

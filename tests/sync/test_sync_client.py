@@ -1,0 +1,358 @@
+"""The sync client: plain calls and streams, from any thread, with nothing left behind."""
+
+# ruff: noqa: PT012 - a stream raises from a loop, so the loop is inside of `raises`
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+
+from humanloop_async import (
+    ClientClosed,
+    Humanloop,
+    IdleTimeout,
+    InvalidArgument,
+    StreamBusy,
+    StreamClosed,
+    StreamTruncated,
+    SyncChatStream,
+    SyncCompletionStream,
+    Timeout,
+    UnprocessableEntityError,
+)
+
+CONFIG = {"model": "m"}
+
+
+@pytest.fixture(params=["aiohttp", "httpx"])
+def client(far_peer: ScriptedServer, request: pytest.FixtureRequest) -> Iterator[Humanloop]:
+    with Humanloop("hl_key", base_url=f"{far_peer.url}/v4", transport=request.param, max_retries=0) as client:
+        yield client
+
+
+def complete(client: Humanloop, num_samples: int = 1) -> SyncCompletionStream:
+    return client.complete_stream(model_config={"model": "m"}, num_samples=num_samples)
+
+
+def left(peer: ScriptedServer, within: float = 1.0) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline and not peer.left_at:
+        time.sleep(0.01)
+    return bool(peer.left_at)
+
+
+def outcome_of(call: Callable[[], object]) -> BaseException | None:
+    """What a call raises within three seconds, if anything; by a thread, which a hanging call may keep."""
+    raised: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as exc:  # noqa: BLE001
+            raised.put(exc)
+        else:
+            raised.put(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return raised.get(timeout=3)
+
+
+CALLS = {
+    "complete": {"model_config": CONFIG},
+    "complete_deployed": {},
+    "complete_experiment": {"experiment_id": "e"},
+    "complete_model_configuration": {"model_config_id": "c"},
+    "chat": {"messages": [], "model_config": CONFIG},
+    "chat_deployed": {"messages": []},
+    "chat_experiment": {"messages": [], "experiment_id": "e"},
+    "chat_model_config": {"messages": [], "model_config_id": "c"},
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_call_in_all_its_forms(client: Humanloop, far_peer: ScriptedServer, name: str) -> None:
+    far_peer.answers(completion("plain"))
+    assert getattr(client, name)(**CALLS[name]).data[0].output == "plain"
+    far_peer.scripts.clear()
+    far_peer.streams(*words("a", "b"))
+    kind = SyncChatStream if name.startswith("chat") else SyncCompletionStream
+    with getattr(client, f"{name}_stream")(**CALLS[name]) as stream:
+        assert type(stream) is kind
+        assert [chunk.output for chunk in stream] == ["a", "b"]
+    with getattr(client, name)(**CALLS[name], stream=True) as stream:
+        assert type(stream) is kind
+        assert stream.final().data[0].output == "ab"
+    path = name.replace("_", "-").replace("complete", "completion").replace("model-configuration", "model-config")
+    assert [request.path for request in far_peer.requests] == [f"/v4/{path}"] * 3
+    assert [request.body["stream"] for request in far_peer.requests] == [False, True, True]
+
+
+def test_errors_are_the_same(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.answers({"detail": [{"loc": ["body"], "msg": "bad"}]}, "422 Unprocessable Entity")
+    for call in (client.complete, client.complete_stream):
+        with pytest.raises(UnprocessableEntityError, match="body: bad") as caught:
+            call(model_config={"model": "m"})
+        assert caught.value.status == 422
+    far_peer.scripts.clear()
+    far_peer.streams(event(0, "a"), end=(Do.CLOSE,))
+    got = []
+    with pytest.raises(StreamTruncated) as cut:
+        for piece in complete(client):
+            got.append(piece.output)  # noqa: PERF401
+    assert got == ["a"]
+    assert cut.value.partial is not None
+    assert cut.value.partial.data[0].output == "a"
+
+
+def test_samples_one_after_another(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.streams(*interleaved(3, 20))
+    with complete(client, 3) as stream:
+        for index in (2, 0, 1):
+            sample = stream.samples[index]
+            assert "".join(sample.text_stream) == text_of(index, 20)
+            assert (sample.index, sample.id, sample.finish_reason) == (index, f"data_{index}", "stop")
+            assert sample.text == text_of(index, 20)
+        assert [data.raw_output for data in stream.final().data] == [text_of(index, 20) for index in range(3)]
+
+
+def test_a_thread_per_sample(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, *(step for data in interleaved(4, 20) for step in (chunk(data), 0.001)), END)
+    with complete(client, 4) as stream, ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda sample: "".join(chunk.output for chunk in sample), stream.samples))
+    assert got == [text_of(index, 20) for index in range(4)]
+
+
+def test_stream_and_samples_one_after_the_other(client: Humanloop, far_peer: ScriptedServer) -> None:
+    """Every chunk comes out once, also those that had come over in a batch."""
+    far_peer.plays(STREAM, chunk(b"".join(interleaved(2, 6))), END)
+    with complete(client, 2) as stream:
+        got = [next(stream) for _ in range(3)]
+        got += [next(stream.samples[1]) for _ in range(2)]
+        got.append(next(stream))
+        got += list(stream.samples[0])
+        got += list(stream)
+    for index in range(2):
+        assert "".join(chunk.output for chunk in got if chunk.index == index) == text_of(index, 6)
+
+
+def test_chunks_come_when_they_come(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), 0.5, chunk(event(0, "b", "stop")), END)
+    with complete(client) as stream:
+        started = time.monotonic()
+        assert next(stream).output == "a"
+        assert time.monotonic() - started < 0.3
+        assert next(stream).output == "b"
+        with pytest.raises(StopIteration):
+            next(stream)
+
+
+def test_text_status_headers_partial(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.streams(event(0, "a"), event(0, ""), event(0, "b", "stop"))
+    with complete(client) as stream:
+        assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
+        assert list(stream.text_stream) == ["a", "b"]
+        assert stream.partial.data[0].output == "ab"
+    with complete(client, 2) as stream, pytest.raises(InvalidArgument):
+        stream.text_stream  # noqa: B018
+
+
+def test_closing_a_sample(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.streams(*interleaved(2, 5))
+    with complete(client, 2) as stream:
+        stream.samples[0].close()
+        assert list(stream.samples[0]) == []
+        assert "".join(stream.samples[1].text_stream) == text_of(1, 5)
+
+
+def test_clocks(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    with client.complete_stream(model_config={"model": "m"}, timeout=Timeout(idle=0.2)) as stream:
+        next(stream)
+        with pytest.raises(IdleTimeout):
+            next(stream)
+
+
+def break_inside_the_block(client: Humanloop) -> None:
+    with complete(client) as stream:
+        for _ in stream:
+            break
+
+
+def break_without_a_block(client: Humanloop) -> None:
+    stream = complete(client)
+    for _ in stream:
+        break
+    time.sleep(0.2)
+    assert stream.status == 200
+
+
+def forget_the_stream(client: Humanloop) -> None:
+    stream = complete(client)
+    next(stream)
+    del stream
+    gc.collect()
+
+
+def forget_the_sample(client: Humanloop) -> None:
+    for _ in complete(client).samples[0]:
+        break
+    gc.collect()
+
+
+def fail_in_the_loop(client: Humanloop) -> None:
+    with pytest.raises(ZeroDivisionError):
+        for _ in complete(client):
+            _ = 1 / 0
+
+
+@pytest.mark.parametrize(
+    "leave", [break_inside_the_block, break_without_a_block, forget_the_stream, forget_the_sample, fail_in_the_loop]
+)
+def test_leaving_early(client: Humanloop, far_peer: ScriptedServer, leave: Callable[[Humanloop], None]) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    far_peer.answers(completion("next"))
+    leave(client)
+    assert left(far_peer)
+    assert client.complete(model_config={"model": "m"}).data[0].output == "next"
+
+
+def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    with complete(client) as stream:
+        stream.text_stream  # noqa: B018
+        iter(stream)
+        gc.collect()
+        time.sleep(0.05)
+        assert [piece.output for piece in stream] == ["a", "b"]
+
+
+def test_reading_after_closing(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    with complete(client) as stream:
+        next(stream)
+    stream.close()
+    with pytest.raises(StreamClosed):
+        next(stream)
+
+
+def test_closing_under_a_reader(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    stream = complete(client)
+    next(stream)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(next, stream)
+        time.sleep(0.1)
+        stream.close()
+        assert isinstance(reader.exception(timeout=2), StreamClosed)
+
+
+def test_two_readers(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b", "stop")), END)
+    with complete(client) as stream, ThreadPoolExecutor(1) as pool:
+        next(stream)
+        reader = pool.submit(next, stream)
+        time.sleep(0.1)
+        with pytest.raises(StreamBusy):
+            next(stream)
+        assert reader.result(2).output == "b"
+
+
+def test_a_hundred_finished_streams_use_one_connection(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.streams(*interleaved(2, 3))
+    for number in range(100):
+        with complete(client, 2) as stream:
+            assert len(list(stream) if number % 2 else stream.final().data)
+    assert (len(far_peer.requests), far_peer.connections) == (100, 1)
+
+
+def test_a_closed_client(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.answers(completion("a"))
+    client.complete(model_config={"model": "m"})
+    client.close()
+    client.close()
+    with pytest.raises(ClientClosed):
+        client.complete(model_config={"model": "m"})
+    client.close()
+    time.sleep(0.1)
+    assert far_peer.open_connections == 0
+    assert not [thread for thread in threading.enumerate() if thread.name == "humanloop_async"]
+
+
+def test_a_client_never_used_starts_no_thread() -> None:
+    with Humanloop():
+        assert not [thread for thread in threading.enumerate() if thread.name == "humanloop_async"]
+
+
+def test_a_stream_outlives_its_closed_client(client: Humanloop, far_peer: ScriptedServer) -> None:
+    """It says that it is closed; it does not hang."""
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    stream = complete(client)
+    next(stream)
+    client.close()
+    assert isinstance(outcome_of(lambda: next(stream)), StreamClosed | StreamTruncated | ClientClosed)
+    stream.close()
+    assert left(far_peer)
+    assert not [thread for thread in threading.enumerate() if thread.name == "humanloop_async"]
+
+
+def test_closing_while_another_thread_reads(far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    with ThreadPoolExecutor(2) as pool:
+        client = Humanloop(base_url=far_peer.url)
+        stream = complete(client)
+        next(stream)
+        reader = pool.submit(next, stream)
+        time.sleep(0.1)
+        pool.submit(client.close).result(5)
+        assert reader.exception(timeout=3) is not None
+
+
+def test_threads_share_a_client(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(0.02, STREAM, *map(chunk, words("a", "b")), END)
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda _: complete(client).final().data[0].output, range(40)))
+    assert got == ["ab"] * 40
+    assert len([thread for thread in threading.enumerate() if thread.name == "humanloop_async"]) == 1
+
+
+async def test_inside_a_running_loop(client: Humanloop, far_peer: ScriptedServer) -> None:
+    """In the loop's own thread, as in a notebook, and in its worker threads."""
+    far_peer.streams(*words("a", "b"))
+    assert complete(client).final().data[0].output == "ab"
+    assert [chunk.output for chunk in complete(client)] == ["a", "b"]
+    got = await asyncio.gather(*(asyncio.to_thread(lambda: complete(client).final()) for _ in range(5)))
+    assert [response.data[0].output for response in got] == ["ab"] * 5
+
+
+def test_called_from_its_own_loop(client: Humanloop, far_peer: ScriptedServer) -> None:
+    """Waiting there would never end, so it raises at once."""
+    far_peer.answers(completion("a"))
+
+    async def inside() -> None:
+        client.complete(model_config={"model": "m"})
+
+    with pytest.raises(InvalidArgument, match="AsyncHumanloop"):
+        client._loop.call(inside)
+    assert far_peer.requests == []
+
+
+def test_a_temporary_client(far_peer: ScriptedServer) -> None:
+    """Its stream is read to its end, or ends with a clear error; it neither hangs nor ends short in silence."""
+    far_peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    stream = Humanloop(base_url=far_peer.url).complete_stream(model_config={"model": "m"})
+    gc.collect()
+    got: list[str] = []
+
+    def read() -> None:
+        got.extend(piece.output for piece in stream)
+
+    error = outcome_of(read)
+    assert isinstance(error, StreamTruncated | ClientClosed) or got == ["a", "b"]

@@ -1,0 +1,64 @@
+"""The sync client mirrors the async one: names, arguments, views."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from humanloop_async import AsyncHumanloop, Humanloop, SyncChatStream, SyncCompletionStream, SyncSampleStream
+from humanloop_async.client import resources as async_resources
+from humanloop_async.client.stream import ChatStream, CompletionStream
+from humanloop_async.client.views import SampleStream
+from humanloop_async.sync import resources as sync_resources
+
+
+def public(cls: type) -> set[str]:
+    """Public names, the async ones under their sync names."""
+    return {name.removeprefix("a") if name == "aclose" else name for name in dir(cls) if not name.startswith("_")}
+
+
+PAIRS: list[tuple[type, type]] = [
+    (AsyncHumanloop, Humanloop),
+    (CompletionStream, SyncCompletionStream),
+    (ChatStream, SyncChatStream),
+    (SampleStream, SyncSampleStream),
+    (async_resources.Completions, sync_resources.Completions),
+    (async_resources.Chats, sync_resources.Chats),
+]
+
+
+@pytest.mark.parametrize(("ours", "mirror"), PAIRS, ids=lambda cls: cls.__name__)
+def test_the_same_names(ours: type, mirror: type) -> None:
+    assert public(ours) == public(mirror)
+
+
+@pytest.mark.parametrize(("ours", "mirror"), PAIRS, ids=lambda cls: cls.__name__)
+def test_the_same_arguments(ours: type, mirror: type) -> None:
+    for name in public(ours) - {"close"}:
+        mine, other = inspect.getattr_static(ours, name), inspect.getattr_static(mirror, name)
+        assert isinstance(mine, property) == isinstance(other, property)
+        if inspect.isfunction(mine):
+            assert parameters(mine) == parameters(other), name
+            assert bool(mine.__doc__) == bool(other.__doc__), name
+
+
+def parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
+    return [(p.name, p.kind, p.default, p.annotation) for p in inspect.signature(function).parameters.values()]
+
+
+def test_the_same_settings() -> None:
+    assert parameters(AsyncHumanloop.__init__) == parameters(Humanloop.__init__)
+
+
+def test_the_same_names_on_the_clients_themselves() -> None:
+    ours, mirror = AsyncHumanloop(), Humanloop()
+    assert {name for name in vars(ours) if not name.startswith("_")} == {
+        name for name in vars(mirror) if not name.startswith("_")
+    }
+    for name, value in vars(ours).items():
+        if inspect.ismethod(value):
+            assert parameters(value) == parameters(getattr(mirror, name)), name
+            assert value.__name__ == getattr(mirror, name).__name__
+    mirror.close()

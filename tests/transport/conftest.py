@@ -1,0 +1,27 @@
+"""Both transports, on every loop; nothing below them may block."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from loops import available_loops
+
+from humanloop_async import AiohttpTransport, HttpxTransport
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return available_loops()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks(blocking_calls_fail: None) -> None:
+    pass
+
+
+@pytest.fixture(params=["aiohttp", "httpx"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[AiohttpTransport | HttpxTransport]:
+    made = AiohttpTransport() if request.param == "aiohttp" else HttpxTransport()
+    yield made
+    await made.aclose()

@@ -1,0 +1,222 @@
+"""What is particular to one transport: sessions and clients of one's own, TLS, proxies, pools, trio."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+
+import aiohttp
+import httpx
+import pytest
+import trio
+import trustme
+from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of, words
+
+from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop, HttpxTransport, IdleTimeout
+from humanloop_async.transport.base import Transport
+from humanloop_async.wire.requests import HttpRequest
+
+
+async def ask(transport: Transport, url: str) -> bytes:
+    response = await transport.send(HttpRequest("POST", url, {}, b"{}"), 5)
+    try:
+        data = b""
+        while piece := await response.read(5):
+            data += piece
+        return data
+    finally:
+        await response.aclose()
+
+
+async def test_a_session_of_ones_own_is_used_and_not_closed(peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    async with aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
+        async with AsyncHumanloop(base_url=peer.url, transport=AiohttpTransport(session)) as client:
+            await client.complete(model_config={"model": "m"})
+        await AiohttpTransport(session).aclose()
+        assert not session.closed
+    assert peer.requests[0].headers["x-mine"] == "1"
+
+
+async def test_a_session_that_judges_statuses_and_has_clocks(peer: ScriptedServer) -> None:
+    """Statuses and clocks are ours, whatever the session's defaults are."""
+    peer.answers({"detail": "no"}, "418 No")
+    peer.plays(STREAM, chunk(b"a"), 0.3, chunk(b"b"), END)
+    clocks = aiohttp.ClientTimeout(total=0.1, sock_read=0.1)
+    async with aiohttp.ClientSession(raise_for_status=True, timeout=clocks) as session:
+        transport = AiohttpTransport(session)
+        assert await ask(transport, peer.url) == b'{"detail": "no"}'
+        assert await ask(transport, peer.url) == b"ab"
+
+
+async def test_a_client_of_ones_own_is_used_and_not_closed(peer: ScriptedServer) -> None:
+    peer.answers(completion("a"))
+    async with httpx.AsyncClient(headers={"X-Mine": "1"}, timeout=0.001, follow_redirects=True) as own:
+        async with AsyncHumanloop(base_url=peer.url, transport=HttpxTransport(own)) as client:
+            await client.complete(model_config={"model": "m"})
+        assert not own.is_closed
+    assert peer.requests[0].headers["x-mine"] == "1"
+
+
+async def test_a_session_that_was_closed_by_its_owner(peer: ScriptedServer) -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    own = httpx.AsyncClient()
+    await own.aclose()
+    for transport in (AiohttpTransport(session), HttpxTransport(own)):
+        with pytest.raises(ApiConnectionError, match="closed"):
+            await ask(transport, peer.url)
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def tls_peer(authority: trustme.CA) -> AsyncIterator[ScriptedServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with ScriptedServer().running(context) as server:
+        yield server
+
+
+async def test_tls_with_an_authority_of_ones_own(authority: trustme.CA, tls_peer: ScriptedServer) -> None:
+    tls_peer.streams(*words("a", "b"))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    client: AsyncHumanloop
+    async with httpx.AsyncClient(verify=trusting) as own:
+        for client in (
+            AsyncHumanloop(base_url=tls_peer.url, ssl=trusting),
+            AsyncHumanloop(base_url=tls_peer.url, ssl=False),
+            AsyncHumanloop(base_url=tls_peer.url, transport=HttpxTransport(own)),
+        ):
+            async with client, client.complete_stream(model_config={"model": "m"}) as stream:
+                assert [chunk.output async for chunk in stream] == ["a", "b"]
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+async def test_tls_with_an_authority_nobody_knows(tls_peer: ScriptedServer, transport: str) -> None:
+    tls_peer.answers({})
+    async with AsyncHumanloop(base_url=tls_peer.url, transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+        with pytest.raises(ApiConnectionError, match=r"(?i)certificate"):
+            await client.complete(model_config={"model": "m"})
+    assert tls_peer.requests == []
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedServer, transport: str) -> None:
+    tls_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    made = (
+        AiohttpTransport(ssl=trusting) if transport == "aiohttp" else HttpxTransport(httpx.AsyncClient(verify=trusting))
+    )
+    async with AsyncHumanloop(base_url=tls_peer.url, transport=made) as client:
+        async with client.complete_stream(model_config={"model": "m"}) as stream:
+            await anext(stream)
+        await asyncio.wait_for(tls_peer.client_left.wait(), 1)
+    await made.aclose()
+    if isinstance(made, HttpxTransport):
+        await made._client.aclose()
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+async def test_a_proxy_is_asked(peer: ScriptedServer, transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given, or from the environment when that is wanted; not from the environment otherwise."""
+    peer.answers(completion("through the proxy"))
+    target = "http://api.invalid/v4"
+    async with AsyncHumanloop(base_url=target, proxy=peer.url, transport=transport) as client:  # type: ignore[arg-type]
+        assert (await client.complete(model_config={"model": "m"})).data[0].output == "through the proxy"
+    monkeypatch.setenv("HTTP_PROXY", peer.url)
+    monkeypatch.setenv("http_proxy", peer.url)
+    async with AsyncHumanloop(base_url=target, trust_env=True, transport=transport) as client:  # type: ignore[arg-type]
+        await client.complete(model_config={"model": "m"})
+    assert [request.path for request in peer.requests] == [f"{target}/completion"] * 2
+    async with AsyncHumanloop(base_url="http://127.0.0.1:9/v4", transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+        with pytest.raises(ApiConnectionError):
+            await client.complete(model_config={"model": "m"})
+    assert len(peer.requests) == 2
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+async def test_the_pool_has_its_limit(peer: ScriptedServer, transport: str) -> None:
+    """Further calls wait for their turn."""
+    peer.plays(0.02, STREAM, *map(chunk, words("a", "b")), END)
+    async with AsyncHumanloop(base_url=peer.url, max_connections=2, transport=transport) as client:  # type: ignore[arg-type]
+
+        async def one() -> str:
+            async with client.complete_stream(model_config={"model": "m"}) as stream:
+                return (await stream.final()).data[0].output
+
+        assert await asyncio.gather(*(one() for _ in range(10))) == ["ab"] * 10
+    assert peer.connections == 2
+
+
+# -- trio ----------------------------------------------------------------------------------------------------------
+
+
+def test_under_trio_a_task_per_sample() -> None:
+    got: dict[int, str] = {}
+
+    async def main(url: str) -> None:
+        async with AsyncHumanloop(base_url=url, transport="httpx") as client:
+            for _ in range(3):
+                async with client.complete_stream(model_config={"model": "m"}, num_samples=3) as stream:
+                    async with trio.open_nursery() as nursery:
+                        for sample in stream.samples:
+                            nursery.start_soon(read, sample)
+                    assert len((await stream.final()).data) == 3
+
+    async def read(sample: AsyncIterator[object]) -> None:
+        got[sample.index] = "".join([chunk.output async for chunk in sample])  # type: ignore[attr-defined]
+
+    with in_thread() as peer:
+        peer.streams(*interleaved(3, 10))
+        trio.run(main, peer.url)
+        assert peer.connections == 1
+    assert got == {index: text_of(index, 10) for index in range(3)}
+
+
+def test_under_trio_clocks_retries_and_calls() -> None:
+    async def main(url: str) -> None:
+        async with AsyncHumanloop(base_url=url, transport="httpx") as client:
+            assert (await client.complete(model_config={"model": "m"})).data[0].output == "second try"
+            stream = await client.complete_stream(model_config={"model": "m"}, timeout=0.2)
+            assert (await anext(stream)).output == "a"
+            with pytest.raises(IdleTimeout):
+                await anext(stream)
+            await stream.aclose()
+
+    with in_thread() as peer:
+        peer.plays(Do.CLOSE)
+        peer.answers(completion("second try"))
+        peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+        trio.run(main, peer.url)
+
+
+# trio tells of every async generator that is not run to its end; httpx reads through four of them.
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+def test_under_trio_leaving_frees_the_connection() -> None:
+    async def main(url: str) -> None:
+        async with AsyncHumanloop(base_url=url, transport="httpx", max_connections=1, max_retries=0) as client:
+            for _ in range(3):
+                async with client.complete_stream(model_config={"model": "m"}) as stream:
+                    async for _ in stream:
+                        break
+                stream = await client.complete_stream(model_config={"model": "m"})
+                async for _ in stream:
+                    break
+                with trio.move_on_after(0.1):
+                    async with client.complete_stream(model_config={"model": "m"}) as stream:
+                        await stream.final()
+
+    async def bounded(url: str) -> None:
+        with trio.fail_after(5):
+            await main(url)
+
+    with in_thread() as peer:
+        peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+        trio.run(bounded, peer.url)
