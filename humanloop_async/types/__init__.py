@@ -57,6 +57,8 @@ from .experiments import (
     CreateExperimentRequest,
     ExperimentConfigResponse,
     ExperimentResponse,
+    Sampling,
+    Sticky,
     UpdateExperimentRequest,
 )
 from .feedback import (
@@ -231,8 +233,10 @@ __all__ = [
     "Response",
     "ResponseFormat",
     "ResponseList",
+    "Sampling",
     "SessionProjectResponse",
     "SessionResponse",
+    "Sticky",
     "TemplateLanguage",
     "TextChatContent",
     "ToolCall",

@@ -1,14 +1,25 @@
-"""Experiments: configurations of a project, tried against each other by feedback."""
+"""Experiments: configurations of a project, tried against each other by feedback.
+
+`sampling` and `sticky` are additions of this project to v4, which says nothing of how an experiment picks. They belong
+to each experiment, because one that is to learn and one that is to measure can run side by side; a client that does
+not know them gets what the server is set to.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from .configs import ConfigResponse
 from .feedback import PositiveLabel
 from .shared import DateTime, Response
+
+Sampling: TypeAlias = Literal["uniform", "thompson"]
+"""Each configuration equally often, or those with better feedback more often."""
+
+Sticky: TypeAlias = Literal["none", "session", "user"]
+"""Who stays with the configuration that was picked first: nobody, a session, or a request's `user`."""
 
 
 class CreateExperimentRequest(Struct, kw_only=True):
@@ -18,6 +29,8 @@ class CreateExperimentRequest(Struct, kw_only=True):
     positive_labels: list[PositiveLabel]
     config_ids: list[str] | None = None
     set_active: bool = False
+    sampling: Sampling | None = None
+    sticky: Sticky | None = None
 
 
 class UpdateExperimentRequest(Struct, kw_only=True):
@@ -27,6 +40,8 @@ class UpdateExperimentRequest(Struct, kw_only=True):
     positive_labels: list[PositiveLabel] | None = None
     config_ids_to_register: list[str] | None = None
     config_ids_to_deregister: list[str] | None = None
+    sampling: Sampling | None = None
+    sticky: Sticky | None = None
 
 
 class BaseMetricResponse(Struct, kw_only=True):
@@ -75,3 +90,5 @@ class ExperimentResponse(Response, kw_only=True):
     created_at: DateTime
     updated_at: DateTime
     configs: list[ExperimentConfigResponse] | None = None
+    sampling: Sampling | None = None
+    sticky: Sticky | None = None

@@ -26,6 +26,7 @@ Day: TypeAlias = Annotated[
     str, Meta(extra_json_schema={"anyOf": [{"format": "date"}, {"format": "date-time"}], "type": "string"})
 ]
 """A date, or a date with a time; one without a zone is UTC."""
+SortColumn: TypeAlias = Annotated[str, Meta(pattern=r"^(source|model|timestamp|feedback-.+)\.(asc|desc)$")]
 
 
 class LogRequest(Struct, kw_only=True):
@@ -172,6 +173,7 @@ class ListLogsQuery(Struct, kw_only=True):
         sort: ``column.asc`` or ``column.desc``; columns are source, model, timestamp and feedback-{type}.
         source_filter, model_filter: One of these values.
         feedback_filter: By type of feedback; ``feedback-{type}_filter=value`` on the wire. One of these values.
+        evaluator_filter: By id of an evaluator, likewise.
     """
 
     project_id: str
@@ -180,10 +182,11 @@ class ListLogsQuery(Struct, kw_only=True):
     version_status: VersionStatus | None = None
     start_date: Day | None = None
     end_date: Day | None = None
-    sort: list[str] | None = None
+    sort: list[SortColumn] | None = None
     source_filter: list[str] | None = None
     model_filter: list[str] | None = None
     feedback_filter: dict[str, list[str]] | None = None
+    evaluator_filter: dict[str, list[str]] | None = None
     size: PageSize = 50
     page: PageNumber = 0
 

@@ -1,8 +1,8 @@
 """Types that several operations share: usage, tools, messages, model configurations, errors.
 
-Response types ignore unknown fields, and their optional fields may be null. Request types
-refuse unknown fields, as v4 does; a null request field means an absent one, which
-`humanloop_async.wire.operations.decode_request` sees to.
+Response types ignore unknown fields, and their optional fields may be null. Requests of generation and model
+configurations refuse unknown fields, as v4 does; the others read past them. A null request field means an absent one,
+which `humanloop_async.wire.requests` sees to.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .requests import InvalidBody, validation_issue
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
-_KEYED = re.compile(r"(\w+)-(.+)_filter")
+_KEYED = re.compile(r"(\w+)-(.+)_filter", re.DOTALL)
 """A filter with a name of the caller's in it: ``feedback-rating_filter`` is ``feedback_filter["rating"]``."""
 
 
@@ -53,7 +53,7 @@ def _segment(name: str, value: object) -> str:
 
 def _pairs(name: str, value: object) -> list[str]:
     items = cast("Collection[object]", value) if isinstance(value, list | tuple | set | frozenset) else [value]
-    return [f"{quote(name, safe='')}={_quoted(name, _text(name, item))}" for item in items if item is not None]
+    return [f"{_quoted(name, name)}={_quoted(name, _text(name, item))}" for item in items if item is not None]
 
 
 def _text(name: str, value: object) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from humanloop_async.errors import InvalidArgument
 from humanloop_async.types import ChatMessage, ChatModelConfigRequest, ChatRequest, CompletionRequest, GenerationRequest
-from humanloop_async.wire.operations import OPERATIONS
+from humanloop_async.wire.operations import GENERATION_OPERATIONS
 from humanloop_async.wire.requests import InvalidBody, MalformedBody, decode_request, drop_nulls, encode_body
 
 CHAT: dict[str, Any] = {"model_config": {"model": "m"}, "messages": [{"role": "user", "content": "Hi"}]}
@@ -83,7 +83,7 @@ def test_a_value_without_a_json_form_is_the_callers_mistake(value: object) -> No
 # Into the server
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+@pytest.mark.parametrize("operation", GENERATION_OPERATIONS, ids=lambda operation: operation.id)
 def test_null_means_absent(operation: Any) -> None:
     """Official clients send whole configurations back with their nulls."""
     given: dict[str, Any] = {
@@ -270,7 +270,7 @@ values = st.recursive(
 bodies = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode())
 
 
-@given(bodies, st.sampled_from(OPERATIONS))
+@given(bodies, st.sampled_from(GENERATION_OPERATIONS))
 def test_no_body_raises_anything_else(body: bytes, operation: Any) -> None:
     with suppress(MalformedBody, InvalidBody):
         assert isinstance(decode_request(body, operation.request), operation.request)

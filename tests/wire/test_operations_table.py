@@ -1,0 +1,78 @@
+"""The table against the v4 document: names, addresses and statuses are contracts with code that exists."""
+
+from __future__ import annotations
+
+import pytest
+
+from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS, Operation
+
+DOCUMENTED = """
+Chats_create                      POST   /chat                                                       200
+Chats_createDeployed              POST   /chat-deployed                                              200
+Chats_createExperiment            POST   /chat-experiment                                            200
+Chats_createModelConfig           POST   /chat-model-config                                          200
+Completions_create                POST   /completion                                                 200
+Completions_createDeployed        POST   /completion-deployed                                        200
+Completions_createExperiment      POST   /completion-experiment                                      200
+Completions_createModelConfig     POST   /completion-model-config                                    200
+Experiments_create                POST   /projects/{project_id}/experiments                          200
+Experiments_delete                DELETE /experiments/{experiment_id}                                204
+Experiments_list                  GET    /projects/{project_id}/experiments                          200
+Experiments_sample                GET    /experiments/{experiment_id}/model-config                   200
+Experiments_update                PATCH  /experiments/{experiment_id}                                200
+Feedback_feedback                 POST   /feedback                                                   200
+Logs_delete                       DELETE /logs                                                       204
+Logs_get                          GET    /logs/{id}                                                  200
+Logs_list                         GET    /logs                                                       200
+Logs_log                          POST   /logs                                                       200
+Logs_update                       PATCH  /logs/{id}                                                  200
+Logs_updateByRef                  PATCH  /logs                                                       200
+ModelConfigs_get                  GET    /model-configs/{id}                                         200
+ModelConfigs_register             POST   /model-configs                                              200
+Projects_create                   POST   /projects                                                   201
+Projects_deactivateConfig         DELETE /projects/{id}/active-config                                200
+Projects_deactivateExperiment     DELETE /projects/{id}/active-experiment                            200
+Projects_delete                   DELETE /projects/{id}                                              204
+Projects_deleteDeployedConfig     DELETE /projects/{project_id}/deployed-config/{environment_id}     200
+Projects_deployConfig             PATCH  /projects/{project_id}/deploy-config                        200
+Projects_export                   POST   /projects/{id}/export                                       200
+Projects_get                      GET    /projects/{id}                                              200
+Projects_getActiveConfig          GET    /projects/{id}/active-config                                200
+Projects_list                     GET    /projects                                                   200
+Projects_listConfigs              GET    /projects/{id}/configs                                      200
+Projects_listDeployedConfigs      GET    /projects/{id}/deployed-configs                             200
+Projects_update                   PATCH  /projects/{id}                                              200
+Sessions_create                   POST   /sessions                                                   201
+Sessions_get                      GET    /sessions/{id}                                              200
+Sessions_list                     GET    /sessions                                                   200
+"""
+
+
+def test_the_table_is_the_document() -> None:
+    rows = sorted((op.id, op.method, op.path, str(op.status)) for op in OPERATIONS)
+    assert rows == [tuple(line.split()) for line in DOCUMENTED.strip().splitlines()]
+
+
+def test_only_what_would_make_two_things_carries_a_key() -> None:
+    """A project's export is a POST, too, but only reads."""
+    creating = {op.id for op in OPERATIONS if op.method == "POST"} - {"Projects_export"}
+    assert {op.id for op in OPERATIONS if op.creates} == creating
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_an_operation_is_consistent(operation: Operation[None, None]) -> None:
+    assert operation.summary.endswith(".")
+    names = [*operation.path_parameters]
+    for part in (operation.query, operation.request):
+        names += getattr(part, "__struct_fields__", ())
+    assert len(set(names)) == len(names), "a keyword of the client must have one place to go to"
+    assert (operation.event is not None) == (operation in GENERATION_OPERATIONS)
+    if operation.status == 204:
+        assert operation.response is type(None)
+    if operation.method in {"GET", "DELETE"}:
+        assert operation.request is type(None)
+
+
+def test_paged_lists_begin_where_the_document_says() -> None:
+    paged = {op.id: op.first_page for op in OPERATIONS if "page" in getattr(op.query, "__struct_fields__", ())}
+    assert paged == {"Projects_list": 0, "Projects_export": 0, "Logs_list": 0, "Sessions_list": 1}
