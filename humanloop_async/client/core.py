@@ -108,10 +108,8 @@ class Core:
         params: Mapping[str, Any],
     ) -> CompletionStream | ChatStream:
         samples = params.get("num_samples")
-        if samples is None:
-            samples = 1
-        elif not isinstance(samples, int) or samples < 1:
-            raise InvalidArgument(f"num_samples={samples!r}: give a whole number, at least 1")
+        if not isinstance(samples, int) or samples < 1:
+            samples = 1  # the default; what is no number of samples, the server refuses
         call, timeout = self._call(operation, params, stream=True)
         response = await call.open()
         demux: Demultiplexer[Any, Any] = Demultiplexer(cast("type[Any]", operation.event), operation.response, samples)

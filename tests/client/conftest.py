@@ -9,6 +9,8 @@ import pytest
 from loops import available_loops
 from scripted import ScriptedServer
 
+import humanloop_async.transport.aiohttp_transport
+import humanloop_async.transport.httpx_transport  # noqa: F401 - loaded here, for a loop under test must not block
 from humanloop_async import AsyncHumanloop
 
 

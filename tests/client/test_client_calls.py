@@ -13,6 +13,7 @@ from humanloop_async import (
     ChatMessage,
     InvalidArgument,
     ModelConfigChatRequest,
+    UnprocessableEntityError,
 )
 
 CONFIG = {"model": "m", "prompt_template": "{{q}}"}
@@ -140,10 +141,18 @@ async def test_invalid_options_of_a_call(client: AsyncHumanloop, peer: ScriptedS
             await client.complete(model_config={"model": "m"}, timeout=bad)
         with pytest.raises(InvalidArgument):
             await client.complete_stream(model_config={"model": "m"}, timeout=bad)
-    if bad != 1:
-        with pytest.raises(InvalidArgument):
-            await client.complete_stream(model_config={"model": "m"}, num_samples=bad)
     assert peer.requests == []
+
+
+@pytest.mark.parametrize("bad", [0, -1, "5"])
+async def test_what_is_no_number_of_samples_is_for_the_server_to_refuse(
+    client: AsyncHumanloop, peer: ScriptedServer, bad: Any
+) -> None:
+    """As with every other field of the body: its words say more than ours could."""
+    issue = {"loc": ["body", "num_samples"], "msg": "Expected `int` >= 1", "type": "type_error"}
+    peer.answers({"detail": [issue]}, status="422 Unprocessable Entity")
+    with pytest.raises(UnprocessableEntityError, match="num_samples: Expected"):
+        await client.complete_stream(model_config={"model": "m"}, num_samples=bad)
 
 
 async def test_the_response_knows_its_http_answer(client: AsyncHumanloop, peer: ScriptedServer) -> None:
