@@ -87,8 +87,11 @@ def resolve_base_url(base_url: str | None, host: str | None) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        secret = bool(parts.username or parts.password)
     except ValueError:
-        usable = False
+        usable = secret = False
+    if secret:  # it would show in every error text
+        raise InvalidArgument("base_url holds a name or a password; send them by headers={'Authorization': ...}")
     if not usable:
         raise InvalidArgument(f"base_url={url!r} is not an http(s) URL such as {DEFAULT_BASE_URL!r}")
     return url

@@ -71,6 +71,7 @@ __all__ = [
     "StreamTruncated",
     "TotalTimeout",
     "UnprocessableEntityError",
+    "is_retryable",
     "status_error",
 ]
 
@@ -172,8 +173,6 @@ class NotFoundError(StatusError):
 class ConflictError(StatusError):
     """409: the request collides with another one."""
 
-    retryable = True
-
 
 class PayloadTooLargeError(StatusError):
     """413: the request's body is above the server's limit."""
@@ -186,13 +185,9 @@ class UnprocessableEntityError(StatusError):
 class RateLimitError(StatusError):
     """429: too many requests; `retry_after` may say when to come back."""
 
-    retryable = True
-
 
 class ServerError(StatusError):
     """500-599: the server or the provider behind it failed."""
-
-    retryable = True
 
 
 class InvalidResponse(ApiException):
@@ -259,6 +254,14 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 }
 
 
+def is_retryable(status: int) -> bool:
+    """Whether the same request may get another answer later: 408, 409, 429 and 500-599.
+
+    Except 501 and 505: a server that does not know the operation will not learn it by being asked again.
+    """
+    return status in {408, 409, 429} or (500 <= status <= 599 and status not in {501, 505})
+
+
 def status_error(status: int, body: Json, *, reason: str | None = None) -> StatusError:
     """The `StatusError` for a status code and a decoded v4 error body.
 
@@ -275,9 +278,10 @@ def status_error(status: int, body: Json, *, reason: str | None = None) -> Statu
         words = _words(detail) or reason or "no explanation"
     except RecursionError:  # decoding goes a little deeper than str() does
         words = "an explanation nested too deeply to show"
-    by_class = ServerError if status >= 500 else StatusError
+    by_class = ServerError if 500 <= status <= 599 else StatusError
     error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {words[:2000]}")
     error.status, error.reason, error.body = status, reason, body
+    error.retryable = is_retryable(status)
     error.type = kind if isinstance(kind, str) else None
     error.origin = origin if isinstance(origin, str) else None
     return error

@@ -40,7 +40,7 @@ def test_the_tree_is_the_one_in_the_docstring() -> None:
 
 
 def test_the_public_names_are_complete_and_sorted() -> None:
-    assert errors.__all__ == sorted({*CLASSES, "status_error"})
+    assert errors.__all__ == sorted({*CLASSES, "is_retryable", "status_error"})
 
 
 def test_what_the_drawing_says_of_other_bases() -> None:
@@ -79,21 +79,23 @@ def test_the_errors_that_may_pass_say_so() -> None:
         "ApiConnectionError",
         "ApiTimeoutError",
         "ConnectTimeout",
-        "ConflictError",
         "FirstTokenTimeout",
         "IdleTimeout",
-        "RateLimitError",
-        "ServerError",
         "StreamTruncated",
         "TotalTimeout",
     }
+    # Of refusals the status decides, as it does for the retries.
+    assert [status for status in range(300, 700) if status_error(status, None).retryable] == [
+        *(408, 409, 429),
+        *(status for status in range(500, 600) if status not in (501, 505)),
+    ]
 
 
 @pytest.mark.parametrize("status", [*range(300, 600), 600, 999])
 def test_each_status_has_its_class(status: int) -> None:
     error = status_error(status, None, reason="Reason")
     named = {int(number): name for name, number in re.findall(r"(\w+) +(\d{3})$", str(errors.__doc__), re.MULTILINE)}
-    expected = named.get(status, "ServerError" if status >= 500 else "StatusError")
+    expected = named.get(status, "ServerError" if 500 <= status <= 599 else "StatusError")
     assert type(error).__name__ == expected
     assert (error.status, error.reason, str(error)) == (status, "Reason", f"{status}: Reason")
 

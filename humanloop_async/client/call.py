@@ -20,7 +20,7 @@ from ..errors import (
 from ..transport.base import ResponseStream, Transport
 from ..wire.requests import HttpRequest
 from ..wire.responses import decode_error
-from ..wire.retry import is_retryable, retry_delay
+from ..wire.retry import retry_delay
 
 _MAX_ERROR_BODY = 64 * 1024
 _ERROR_BODY_WAIT = 5.0
@@ -147,7 +147,7 @@ class Call:
         if not allowed:
             response.close()
             error = InvalidResponse(
-                f"the server redirects to {there}, where no key is sent; set base_url to it if it is yours"
+                f"the server redirects to {there!a}, where no key is sent; set base_url to it if it is yours"
             )
             self.describe(error, response)
             raise error
@@ -191,9 +191,7 @@ class Call:
 
 
 def _may_retry(exc: ApiException) -> bool:
-    if isinstance(exc, StatusError):
-        return exc.status is not None and is_retryable(exc.status)
-    return isinstance(exc, (ApiConnectionError, StreamTruncated))
+    return exc.retryable and isinstance(exc, (StatusError, ApiConnectionError, StreamTruncated))
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

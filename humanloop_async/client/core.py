@@ -42,16 +42,21 @@ class OpeningStream(Generic[StreamT]):
     __slots__ = ("_open", "_stream")
 
     def __init__(self, open_stream: Callable[[], Awaitable[StreamT]]) -> None:
-        self._open = open_stream
+        self._open: Callable[[], Awaitable[StreamT]] | None = open_stream
         self._stream: StreamT | None = None
 
     def __await__(self) -> Generator[Any, Any, StreamT]:
-        return self._open().__await__()
+        return self._opened().__await__()
 
     async def __aenter__(self) -> StreamT:
-        stream = self._stream = await self._open()
-        del self._open  # and with it the call's arguments: a stream may run for long
-        return stream
+        self._stream = await self._opened()
+        return self._stream
+
+    def _opened(self) -> Awaitable[StreamT]:
+        if (open_stream := self._open) is None:
+            raise InvalidArgument("a streamed call is sent once; make the call again for another stream")
+        self._open = None  # and with it the call's arguments: a stream may run for long
+        return open_stream()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -129,14 +134,16 @@ class Core:
         fields = dict(params)
         timeout = _option(fields, "timeout", self.config.timeout)
         max_retries = _option(fields, "max_retries", self.config.max_retries)
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise InvalidArgument(f"max_retries={max_retries!r}: give a whole number, at least 0")
         headers = {
             **self.config.headers,
-            "Accept": "text/event-stream" if stream else "application/json",
+            "accept": "text/event-stream" if stream else "application/json",
         }
         if operation.creates:
-            headers["Idempotency-Key"] = uuid.uuid4().hex
+            headers["idempotency-key"] = uuid.uuid4().hex
         if stream:
-            headers["Accept-Encoding"] = "identity"  # compression would hold tokens back
+            headers["accept-encoding"] = "identity"  # compression would hold tokens back
         if key := _option(fields, "idempotency_key", None):
             headers.update(checked_headers({"Idempotency-Key": key}))
         if extra := _option(fields, "extra_headers", None):
@@ -144,7 +151,7 @@ class Core:
         address = take_address(operation, fields)
         body = self._body(operation, fields, items, stream=stream)
         if body is None:
-            headers.pop("Content-Type", None)
+            headers.pop("content-type", None)
         request = HttpRequest(operation.method, self.config.base_url + address, headers, body)
         clocks = as_timeout(timeout)
         call = Call(
@@ -160,8 +167,9 @@ class Core:
         self, operation: Operation[Any, Any], fields: dict[str, Any], items: Sequence[object] | None, *, stream: bool
     ) -> bytes | None:
         if operation.event is not None:
-            if self.config.provider_keys:
-                fields["provider_api_keys"] = {**self.config.provider_keys, **(fields.get("provider_api_keys") or {})}
+            keys = fields.get("provider_api_keys")
+            if self.config.provider_keys and (keys is None or isinstance(keys, Mapping)):
+                fields["provider_api_keys"] = {**self.config.provider_keys, **cast("Mapping[str, str]", keys or {})}
             fields["stream"] = stream
             return encode_body(fields)
         known: set[str] = set(getattr(operation.request, "__struct_fields__", ()))
@@ -183,9 +191,9 @@ def base_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict
     Raises:
         InvalidArgument: One cannot be sent.
     """
-    made = {"Content-Type": "application/json", "User-Agent": f"humanloop_async/{__version__}"}
+    made = {"content-type": "application/json", "user-agent": f"humanloop_async/{__version__}"}
     if api_key is not None:
-        made["X-API-KEY"] = api_key
+        made["x-api-key"] = api_key
     return made | checked_headers(headers or {})
 
 
@@ -195,7 +203,11 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     Raises:
         InvalidArgument: One cannot be sent.
     """
-    for name, value in headers.items():
+    try:
+        made = {name.lower(): value for name, value in headers.items()}  # so that one can replace another
+    except AttributeError as exc:
+        raise InvalidArgument("headers are a mapping from names to values, all text") from exc
+    for name, value in made.items():
         if not f"{name}{value}".isprintable():
             raise InvalidArgument(f"header {name!r} has characters that cannot stand in a header")
-    return dict(headers)
+    return made

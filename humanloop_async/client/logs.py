@@ -90,9 +90,9 @@ class Logs:
 
         Source: Humanloop API v4, DELETE /logs.
         """
-        if not id:
-            raise InvalidArgument("logs.delete needs at least one id")
-        ids = id if isinstance(id, str) else [*id]
+        ids = [id] if isinstance(id, str) else [*id]
+        if not ids or not all(ids):
+            raise InvalidArgument("logs.delete needs at least one id, and no empty ones")
         return await self._core.call(ops.DELETE_LOGS, {"id": ids, **options})
 
 

@@ -11,17 +11,18 @@ from ..errors import (
     ApiConnectionError,
     ApiException,
     ApiTimeoutError,
+    ClientClosed,
     EventTooLarge,
     FirstTokenTimeout,
     IdleTimeout,
     InvalidResponse,
 )
+from ..transport.arrival import running_loop
 from ..transport.base import ResponseStream
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..wire.demux import Demultiplexer
 from ..wire.sse import EventStreamDecoder
 from .call import Call
-from .waiting import running_loop
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -41,6 +42,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         demux: What has been read, by sample.
         ended: The body was read to its end, or given up after every sample had finished.
         failure: What ended the stream early. Chunks that `read` returned arrived before it.
+        counts_bytes: Whether `bytes_read` is wanted: the size of the events of the last read.
     """
 
     def __init__(
@@ -61,6 +63,9 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._max_event_bytes = max_event_bytes
         self._decoder = EventStreamDecoder(max_event_bytes)
         self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
+        self._chunks_came = False
+        self.counts_bytes = False
+        self.bytes_read = 0
         self._give_up = 0.0  # when to stop waiting for the end of the body
         self._head = b""
         self._retrying: asyncio.Task[None] | None = None
@@ -79,23 +84,29 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         except ApiConnectionError as exc:
             await self._connection_ended(exc)
             return []
+        except ClientClosed as exc:
+            self._fail(exc)
+            return []
         if not data:
             await self._connection_ended(None)
             return []
+        too_large: EventTooLarge | None = None
         try:
-            chunks = demux.feed(self._decoder.feed(data))
+            events = self._decoder.feed(data)
         except EventTooLarge as exc:
-            chunks = demux.feed(exc.events)
-            self._fail(demux.failure or exc)
-            return chunks
+            events, too_large = exc.events, exc
+        chunks = demux.feed(events)
+        if self.counts_bytes:
+            self.bytes_read = sum(map(len, events))
         if chunks:
             self._waiting_since = None
+            self._chunks_came = True
         elif not demux.started:
             self._head += data[: _HEAD_BYTES - len(self._head)]
         if demux.done:
             demux.end()
-        if demux.failure is not None:
-            self._fail(demux.failure)
+        if (failure := demux.failure or too_large) is not None:
+            self._fail(failure)
         return chunks
 
     def close(self) -> None:
@@ -128,16 +139,15 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
-        clocks = self._timeout
-        limit = clocks.idle if self.demux.started else clocks.first_token
+        limit = self._timeout.idle if self._chunks_came else self._timeout.first_token
         if limit is not None:
             limit = max(0.0, self._waiting_since + limit - now)
-        return limit if clocks.total is None else self._call.remaining(limit)
+        return limit if self._timeout.total is None else self._call.remaining(limit)
 
     def _timed_out(self) -> ApiTimeoutError:
         if (total := self._call.out_of_time()) is not None:
             return total
-        if self.demux.started:
+        if self._chunks_came:
             return IdleTimeout(f"no further chunk within idle={self._timeout.idle} s; comments do not count")
         return FirstTokenTimeout(f"no chunk within first_token={self._timeout.first_token} s; comments do not count")
 
@@ -171,10 +181,15 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
     async def _try_again(self, failure: ApiException) -> None:
         try:
             await self._call.wait_to_retry(self._not_a_stream() or failure)
-            self.response.close()
-            self.response = await self._call.open()
         except ApiException as exc:
             self._fail(exc, exc.__cause__)
+            return
+        self.response.close()
+        try:
+            self.response = await self._call.open()
+        except ApiException as exc:  # of another answer, or of none
+            exc.partial = self.partial()
+            self.failure = exc
             return
         if self.closed:  # meanwhile
             self.response.close()
@@ -186,6 +201,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
     def _not_a_stream(self) -> InvalidResponse | None:
         """The error for a body that is something else than an event stream."""
         kind = self.response.headers.get("Content-Type", "")
+        if self.response.status == 204:
+            return InvalidResponse("asked for a stream, and got 204, an answer without a body")
         if not self._head or kind.startswith("text/event-stream"):
             return None
         error = InvalidResponse(f"asked for a stream, and got {kind or 'a body of unknown type'} without any event")
@@ -195,7 +212,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
     async def _drain(self) -> None:
         """Every sample has finished; see whether the body ends too, so that the connection can be reused.
 
-        The response is whole whatever happens here, except for an error event.
+        The response is whole whatever happens here, except for an event that breaks the contract or is an error.
         """
         self._give_up = self._give_up or time.monotonic() + _DRAIN  # one wait, also when its reader is cancelled
         demux = self.demux

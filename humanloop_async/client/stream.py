@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from ..errors import ApiException, BufferLimitExceeded, InvalidArgument, StreamBusy, StreamClosed
+from ..transport.arrival import running_loop
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from .reader import ChunkReader
-from .views import ChunkIterator, SampleBuffer, SampleStream, TextStream
-from .waiting import Waiter, running_loop, when_idle
+from .views import CHUNK_BYTES, ChunkIterator, SampleBuffer, SampleStream, TextStream
+from .waiting import Waiter, when_idle
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -113,7 +114,7 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     # -- lifetime ------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Stream[ChunkT, ResponseT]:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -208,7 +209,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         """Read once and hand over what came. False at the end; raises what ended the stream early."""
         reader = self._reader
         if (failure := reader.failure or self._overflow) is not None:
-            raise failure
+            raise failure.with_traceback(None)  # it may be raised to several readers, and more than once
         if reader.ended:
             return False
         if reader.closed:
@@ -219,7 +220,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         try:
             chunks = await reader.read()
             if self._split:
-                self._hand_over(chunks)
+                self._hand_over(chunks, reader.bytes_read)
             else:
                 self._ready.extend(chunks)
         finally:
@@ -239,7 +240,8 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._split = True
         if not self._buffers:
             self._buffers = [SampleBuffer(state) for state in self._reader.demux.samples]
-        self._hand_over(self._ready)
+        self._reader.counts_bytes = True
+        self._hand_over(self._ready, 0)
         self._ready.clear()
 
     def _use_queue(self) -> None:
@@ -260,12 +262,16 @@ class Stream(Generic[ChunkT, ResponseT]):
         buffer.closed = True
         self._wake()
 
-    def _hand_over(self, chunks: Iterable[ChunkT]) -> None:
+    def _hand_over(self, chunks: Sequence[ChunkT], size: int) -> None:
+        """Put chunks, whose events had `size` bytes together, where they belong."""
         buffers = self._buffers
+        cost = CHUNK_BYTES + size // (len(chunks) or 1)
         for chunk in chunks:
             buffer = buffers[chunk.index]
             if not buffer.closed:
-                self._unchecked_bytes += buffer.add(chunk)
+                buffer.chunks.append(chunk)
+                buffer.size += cost
+                self._unchecked_bytes += cost
                 if buffer.waiter is not None:
                     buffer.waiter.wake()
         if self._unchecked_bytes > self._free_bytes:  # only then can the bound have been passed
@@ -275,7 +281,8 @@ class Stream(Generic[ChunkT, ResponseT]):
         held = sum(buffer.size for buffer in self._buffers)
         self._unchecked_bytes, self._free_bytes = 0, self._max_buffered_bytes - held
         if held > self._max_buffered_bytes:
-            unread = ", ".join(str(b.state.index) for b in self._buffers if b.chunks and not b.has_reader)
+            full = [buffer for buffer in self._buffers if buffer.chunks]
+            unread = ", ".join(str(b.state.index) for b in [b for b in full if not b.has_reader] or full)
             self._overflow = self._reader.describe(
                 BufferLimitExceeded(
                     f"unread chunks take more than max_buffered_bytes={self._max_buffered_bytes:,}; "
@@ -300,7 +307,7 @@ class Stream(Generic[ChunkT, ResponseT]):
                 buffer.waiter = None
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
+        for waiter in [*self._waiters]:  # one that is woken may step at once, and leave
             waiter.wake()
 
     def _pass_on(self) -> None:
@@ -316,12 +323,6 @@ class Stream(Generic[ChunkT, ResponseT]):
 class CompletionStream(Stream[CompletionChunk, CompletionResponse]):
     """A streamed completion. See `Stream`."""
 
-    async def __aenter__(self) -> CompletionStream:
-        return self
-
 
 class ChatStream(Stream[ChatChunk, ChatResponse]):
     """A streamed chat. See `Stream`."""
-
-    async def __aenter__(self) -> ChatStream:
-        return self

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 
-_CHUNK_OVERHEAD = 256
-"""Bytes counted for a buffered chunk beside its text; about what the object takes."""
+CHUNK_BYTES = 256
+"""Bytes that a buffered chunk counts for, beside its event: a chat's chunk keeps that alive."""
 
 
 class SampleBuffer(Generic[ChunkT]):
@@ -32,17 +32,10 @@ class SampleBuffer(Generic[ChunkT]):
         self.has_reader = False  # somebody wants the next chunk
         self.waiter: Waiter | None = None  # by which to wake them, when another task reads
 
-    def add(self, chunk: ChunkT) -> int:
-        """Returns the bytes that it counts for."""
-        self.chunks.append(chunk)
-        size = _CHUNK_OVERHEAD + len(chunk.output)
-        self.size += size
-        return size
-
     def take(self) -> ChunkT:
-        chunk = self.chunks.popleft()
-        self.size -= _CHUNK_OVERHEAD + len(chunk.output)
-        return chunk
+        chunks = self.chunks
+        self.size -= self.size // len(chunks)  # its share; what each chunk took is not kept
+        return chunks.popleft()
 
     def clear(self) -> None:
         self.chunks.clear()

@@ -10,14 +10,6 @@ import anyio
 from ..transport.arrival import Arrival, soon
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The running asyncio loop; None under trio."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
 def when_idle(loop: asyncio.AbstractEventLoop | None, callback: Callable[[], object]) -> None:
     """Run a callback once the running task waits; at once under trio."""
     if loop is None:

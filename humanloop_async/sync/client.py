@@ -93,6 +93,5 @@ class Humanloop:
 
     def close(self) -> None:
         """Close the connections and stop the background thread; twice does no harm."""
-        if self._loop.is_running:
-            self._loop.call(self._client.aclose)
+        self._client._core.closed = True
         self._loop.stop()

@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio
@@ -31,7 +31,7 @@ class LoopThread:
     dropped, or still runs when the program ends, is stopped like one that `stop` was called on.
 
     Args:
-        on_stop: Called on the loop before it stops, unless `stop` was called.
+        on_stop: Called on the loop before it stops.
     """
 
     def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
@@ -48,12 +48,15 @@ class LoopThread:
             ClientClosed: The loop was stopped; what belongs to it, such as a stream, has nothing left to wait for.
             InvalidArgument: Called from the loop's own thread, where waiting would never end.
         """
-        portal = self._running()
-        if threading.current_thread() is self._state.thread:
-            raise InvalidArgument("the sync client was called from its own event loop; use AsyncHumanloop there")
-        future = portal.start_task_soon(func, *args)
+        with self._lock:  # what is handed over before the loop is told to stop is still ended by it
+            portal = self._running()
+            if threading.current_thread() is self._state.thread:
+                raise InvalidArgument("the sync client was called from its own event loop; use AsyncHumanloop there")
+            future = portal.start_task_soon(func, *args)
         try:
             return future.result()
+        except CancelledError as exc:
+            raise ClientClosed("the client was closed during this call") from exc
         except BaseException:
             future.cancel()
             raise
@@ -66,11 +69,12 @@ class LoopThread:
                 portal.start_task_soon(_call, func)
 
     def stop(self) -> None:
-        """Stop the loop and its thread for good; twice does no harm."""
+        """Stop the loop and its thread for good, and end the calls that still run; twice does no harm."""
         with self._lock:
             portal, thread = self._state.take()
         if portal is not None and thread is not None:
-            portal.call(portal.stop)
+            with contextlib.suppress(CancelledError):
+                portal.call(_end, portal, self._state.on_stop)
             thread.join()
 
     @property
@@ -78,17 +82,16 @@ class LoopThread:
         return self._state.portal is not None and self._state.pid == os.getpid()
 
     def _running(self) -> BlockingPortal:
-        with self._lock:
-            state = self._state
-            if state.stopped:
-                raise ClientClosed("the client is closed; make a new one")
-            if state.portal is None or state.pid != os.getpid():
-                started: Future[BlockingPortal] = Future()
-                # A daemon: a program that forgets close() must still be able to end.
-                state.thread = threading.Thread(target=_run, args=(started,), name="humanloop_async", daemon=True)
-                state.thread.start()
-                state.portal, state.pid = started.result(), os.getpid()
-            return state.portal
+        state = self._state
+        if state.stopped:
+            raise ClientClosed("the client is closed; make a new one")
+        if state.portal is None or state.pid != os.getpid():
+            started: Future[BlockingPortal] = Future()
+            # A daemon: a program that forgets close() must still be able to end.
+            state.thread = threading.Thread(target=_run, args=(started,), name="humanloop_async", daemon=True)
+            state.thread.start()
+            state.portal, state.pid = started.result(), os.getpid()
+        return state.portal
 
 
 class _State:
@@ -123,7 +126,7 @@ async def _call(func: Callable[[], object]) -> None:
 
 async def _end(portal: BlockingPortal, on_stop: Callable[[], Awaitable[object]]) -> None:
     await on_stop()
-    await portal.stop()
+    await portal.stop(cancel_remaining=True)
 
 
 def _run(started: Future[BlockingPortal]) -> None:

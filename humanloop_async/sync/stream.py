@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ..client.stream import Stream
 from ..client.views import SampleBuffer
@@ -84,9 +84,11 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 
     def final(self) -> ResponseT:
         """Read what is left and give the whole response; see `Stream.final`."""
+        if not self._samples:
+            self._ready.clear()
         return self._loop.call(self._stream.final)
 
-    def __enter__(self) -> SyncStream[ChunkT, ResponseT]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -184,12 +186,6 @@ def _texts(chunks: Iterator[Any]) -> Iterator[str]:
 class SyncCompletionStream(SyncStream[CompletionChunk, CompletionResponse]):
     """A streamed completion for plain iteration. See `SyncStream`."""
 
-    def __enter__(self) -> SyncCompletionStream:
-        return self
-
 
 class SyncChatStream(SyncStream[ChatChunk, ChatResponse]):
     """A streamed chat for plain iteration. See `SyncStream`."""
-
-    def __enter__(self) -> SyncChatStream:
-        return self

@@ -13,11 +13,12 @@ from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
 
-from ..errors import ApiConnectionError, ClientClosed, InvalidArgument
+from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
 from . import allocator
-from .arrival import Arrival, receive
+from .arrival import Arrival, receive, running_loop
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
@@ -131,11 +132,14 @@ class AiohttpTransport:
         self._closed = True
         self._leave_to_other_process()
         for response in list(self._responses):
-            response.close()
-        sessions = list(self._sessions.values())
+            response.close(ClientClosed("the client was closed while the answer was being read"))
+        sessions = list(self._sessions.items())
         self._sessions.clear()
-        for session in sessions:
-            _close_now(session)
+        for loop, session in sessions:
+            if loop.is_running() and loop is not running_loop():
+                loop.call_soon_threadsafe(_close_now, session)
+            else:
+                _close_now(session)
         return bool(sessions)
 
 
@@ -205,16 +209,17 @@ class AiohttpResponse:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return self._response.headers
+        return CIMultiDict(self._response.headers)  # aiohttp's own cannot be pickled, and errors carry it
 
     async def read(self, timeout: float | None) -> bytes:
         """See `ResponseStream.read`."""
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         content, handler = self._content, self._handler
         try:
             while not (data := content.read_nowait()):
                 if content.at_eof():
+                    self._disarm()
                     return b""
                 if handler is None:
                     async with asyncio.timeout(timeout):
@@ -235,8 +240,9 @@ class AiohttpResponse:
             self._failure = TimeoutError()
             raise
         except (aiohttp.ClientError, OSError, RuntimeError) as exc:
-            self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
-            self._failure.__cause__ = exc
+            if self._failure is None:
+                self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+                self._failure.__cause__ = exc
             if arrived := self._take_buffered():
                 return arrived
             raise self._failure from exc
@@ -249,8 +255,7 @@ class AiohttpResponse:
             self._arm()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self._timer = self._loop.call_at(self._deadline, self._check_deadline)
 
     def _check_deadline(self) -> None:
@@ -270,11 +275,19 @@ class AiohttpResponse:
         except (aiohttp.ClientError, OSError, RuntimeError):
             return b""
 
-    def close(self) -> None:
-        """See `ResponseStream.close`."""
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def close(self, reason: ApiException | None = None) -> None:
+        """See `ResponseStream.close`. Readers get `reason`. May be called from any thread, as finalizers are."""
+        if self._failure is None:
+            self._failure = reason
+        if self._loop.is_running() and self._loop is not running_loop():
+            self._loop.call_soon_threadsafe(self.close)
+            return
+        self._disarm()
         if self._pid != os.getpid():
             _of_other_processes.append(self._response)
             return

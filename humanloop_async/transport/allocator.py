@@ -12,7 +12,7 @@ it as the short-lived allocation that it is. ``benchmarks/`` shows lock step bef
 
 from __future__ import annotations
 
-_BLOCK = 16 << 20
+_BLOCK = 1 << 20
 """Bytes; well above the 256 KiB that asyncio asks for."""
 
 _settled = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -20,6 +21,14 @@ _WakeUp = Callable[["asyncio.Future[None]"], object]
 
 _receiving: dict[asyncio.AbstractEventLoop, list[Callable[[], object]]] = {}
 """What is to be done before a loop's `receive` returns, while one runs."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The running asyncio loop of this thread; None under trio, and where none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Arrival(asyncio.Future[None]):
@@ -43,11 +52,16 @@ class Arrival(asyncio.Future[None]):
             self._wake_up, self._context = fn, context
 
     def fire(self) -> None:
-        """Let the task go on: now, when no task is running, else soon."""
+        """Let the task go on: now, when its loop is running and no task is, else soon. From any thread."""
         if self.done():
             return
+        loop = self.get_loop()
+        if running_loop() is not loop:
+            with suppress(RuntimeError):  # a closed loop runs nothing any more
+                loop.call_soon_threadsafe(self.fire)
+            return
         super().set_result(None)
-        if asyncio.current_task(loop := self.get_loop()) is None:
+        if asyncio.current_task(loop) is None:
             self._step()
         else:
             soon(loop, self._step)

@@ -12,8 +12,9 @@ from weakref import WeakSet
 import anyio
 import httpx
 
-from ..errors import ApiConnectionError, InvalidArgument
+from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
+from .arrival import running_loop
 
 _NO_CLOCKS = httpx.Timeout(None)
 
@@ -60,7 +61,7 @@ class HttpxTransport:
                 headers=dict(request.headers),
                 timeout=_NO_CLOCKS,
             )
-            if _in_asyncio():
+            if running_loop() is not None:
                 response = await self._send_apart(built, timeout)
             else:
                 with anyio.fail_after(timeout):
@@ -95,14 +96,14 @@ class HttpxTransport:
         """Close the client, and the responses that are still being read, unless it is your own."""
         if self._owns_client:
             for response in list(self._responses):
-                await response.aclose()
+                await response.aclose(ClientClosed("the client was closed while the answer was being read"))
             await self._client.aclose()
 
     def close(self) -> bool:
         """`aclose` as far as that goes without waiting. False when there was nothing to close."""
         if not self._used or self._client.is_closed:
             return False
-        if _in_asyncio():
+        if running_loop() is not None:
             _go_on_alone(self._client.aclose())
         return True
 
@@ -135,7 +136,7 @@ class HttpxResponse:
         """See `ResponseStream.read`."""
         if self._failure is not None:
             raise self._failure
-        if not _in_asyncio():
+        if running_loop() is None:
             return await self._read_here(timeout)
         # httpx closes a connection whose read is cancelled. So the read is a task of its own, which outlives
         # a cancelled caller and serves the next one.
@@ -167,7 +168,7 @@ class HttpxResponse:
                     break
             return data
         except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-            self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+            self._failure = self._failure or ApiConnectionError(f"the connection broke: {_words(exc)}")
             raise self._failure from exc
 
     def close(self) -> None:
@@ -176,7 +177,8 @@ class HttpxResponse:
             return
         if self._failure is None:
             self._failure = ApiConnectionError("the response was closed")
-        if (stream := self._response.extensions.get("network_stream")) is not None:
+        stream = self._response.extensions.get("network_stream")
+        if stream is not None and self._response.http_version.startswith("HTTP/1"):  # HTTP/2 shares its socket
             # httpx cannot close without waiting; shutting the socket down tells the server at once. The one that
             # uvloop shows cannot do that, a duplicate of it can.
             with (
@@ -186,17 +188,17 @@ class HttpxResponse:
                 ) as duplicate,
             ):
                 duplicate.shutdown(socket.SHUT_RDWR)
-        if _in_asyncio():
+        if running_loop() is not None:
             self._close_apart()
         elif (trio := sys.modules.get("trio")) is not None:
             with contextlib.suppress(RuntimeError):  # not under trio either: a finalizer, nothing runs any more
                 trio.lowlevel.spawn_system_task(self.aclose)
 
-    async def aclose(self) -> None:
-        """See `ResponseStream.aclose`."""
+    async def aclose(self, reason: ApiException | None = None) -> None:
+        """See `ResponseStream.aclose`. Readers get `reason`."""
         if self._failure is None:
-            self._failure = ApiConnectionError("the response was closed")
-        if _in_asyncio():
+            self._failure = reason or ApiConnectionError("the response was closed")
+        if running_loop() is not None:
             await asyncio.shield(self._close_apart())
         else:
             with anyio.CancelScope(shield=True):
@@ -234,14 +236,6 @@ async def _given_up(sending: asyncio.Task[httpx.Response]) -> None:
     await asyncio.wait({sending})
     if not sending.cancelled() and sending.exception() is None:
         await sending.result().aclose()
-
-
-def _in_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _words(exc: BaseException) -> str:

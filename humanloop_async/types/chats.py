@@ -130,7 +130,7 @@ class ChatChunk(Struct, kw_only=True, frozen=True, gc=False):
         """
         try:
             return _message_decoder.decode(self.raw_output_message)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise InvalidEvent(f"output_message: {exc}", bytes(self.raw_output_message)) from exc
 
 

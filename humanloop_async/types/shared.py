@@ -44,7 +44,11 @@ class Answer:
     __slots__ = ()
 
     def _decoded(self) -> Json:
-        decoded: Json = msgspec.json.decode(self.__dict__.get("_raw") or msgspec.json.encode(self))
+        raw: bytes = self.__dict__.get("_raw") or msgspec.json.encode(self)
+        try:
+            decoded: Json = msgspec.json.decode(raw)
+        except UnicodeDecodeError:  # in a field that nobody had read before
+            decoded = msgspec.json.decode(raw.decode(errors="replace"))
         return decoded
 
     @property

@@ -75,17 +75,17 @@ def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, 
         last: Data of the last event.
     """
     begun = [sample for sample in samples if sample.first is not None]
-    firsts = [_decode(sample.first) for sample in begun]
+    # Samples may share their first event, which is then decoded once.
+    firsts = {event: _decode(event) for event in dict.fromkeys(sample.first for sample in begun)}
+    said = {event: _by_index(body) for event, body in firsts.items()}
     chat = kind is ChatResponse
     made: dict[str, Json] = {
-        "data": [
-            _sample_data(sample, _first_data(sample, event), chat) for sample, event in zip(begun, firsts, strict=True)
-        ],
+        "data": [_sample_data(sample, said[sample.first].get(sample.index, {}), chat) for sample in begun],
         "usage": msgspec.to_builtins(usage),
         "provider_responses": [],  # v4 promises one per provider call, and no event holds that
     }
     echoes: dict[str, Json] = {"num_samples": len(samples)}
-    for event in (*firsts, _decode(last)):
+    for event in (*firsts.values(), _decode(last)):
         echoes |= drop_nulls(event)
     try:
         return msgspec.convert({**echoes, **made}, kind)
@@ -94,13 +94,14 @@ def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, 
         return msgspec.convert({"num_samples": len(samples), **made}, kind)
 
 
-def _first_data(sample: Sample, event: dict[str, Json]) -> dict[str, Json]:
-    """What the sample's first event says of it; `inputs` and `messages` are nowhere else."""
+def _by_index(event: dict[str, Json]) -> dict[int, dict[str, Json]]:
+    """What an event says of its samples; of a first event, `inputs` and `messages` are nowhere else."""
     items = event.get("data")
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, dict) and item.get("index") == sample.index:
-            return drop_nulls(item)
-    return {}
+    return {
+        index: drop_nulls(item)
+        for item in (reversed(items) if isinstance(items, list) else ())
+        if isinstance(item, dict) and isinstance(index := item.get("index"), int)
+    }
 
 
 def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str, Json]:

@@ -18,6 +18,7 @@ from ..types import (
     Usage,
 )
 from .assemble import Sample, assemble
+from .requests import drop_nulls
 from .responses import without_nulls
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
@@ -73,6 +74,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         chunks: list[ChunkT] = []
         decode, samples = self._decode, self._open
         last, pack_at = self._last, Sample.PIECES
+        if self.done or self.failure is not None:
+            return chunks  # nothing that follows counts
         if events:
             self.started = True
         for data in events:
@@ -82,6 +85,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 event = self._decode_unusual(data, exc)
                 if event is None:
                     break
+            if not event.data and self._is_error(data):
+                break
             chunk: ChunkT
             for chunk in event.data:
                 try:
@@ -151,6 +156,14 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             self.failure = InvalidEvent(f"an event is not what v4 documents: {invalid}", data)
             self.failure.__cause__ = invalid
             return None
+
+    def _is_error(self, data: bytes) -> bool:
+        """Whether an event without chunks tells of an error; it is kept as `failure` then."""
+        body: Json = msgspec.json.decode(data)
+        if not isinstance(body, dict) or not drop_nulls(body).keys() & _ERROR_KEYS:
+            return False
+        self.failure = _error_event(drop_nulls(body))
+        return True
 
     def _misplaced(self, index: int, data: bytes) -> InvalidEvent:
         if 0 <= index < len(self.samples):

@@ -14,14 +14,6 @@ LONGEST_RETRY_AFTER = 120.0
 """A server that asks for a longer pause, in seconds, gets no retry: the caller should know instead."""
 
 
-def is_retryable(status: int) -> bool:
-    """Whether the same request may get another answer later: 408, 409, 429 and 500-599.
-
-    Except 501 and 505: a server that does not know the operation will not learn it by being asked again.
-    """
-    return status in {408, 409, 429} or (500 <= status <= 599 and status not in {501, 505})
-
-
 def retry_delay(attempt: int, *, jitter: float, retry_after: float | None = None) -> float | None:
     """Seconds to wait before the next attempt; None when the server asks for too long a pause.
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from humanloop_async.errors import is_retryable
 from humanloop_async.wire.retry import (
     FIRST_DELAY,
     LONGEST_DELAY,
     LONGEST_RETRY_AFTER,
-    is_retryable,
     parse_retry_after,
     retry_delay,
 )

@@ -242,7 +242,7 @@ def reference_bounded(stream: bytes, limit: int) -> tuple[list[bytes], bool]:
         if len(block) > limit:
             return events, True
         if number < len(blocks):
-            events += reference(block + b"\n\n")
+            events += reference(b"\n" + block + b"\n\n")  # only a stream begins with a byte order mark
     return events, False
 
 
