@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -15,6 +15,7 @@ from cyclopts.validators import Number
 from .. import __version__
 from ..errors import ApiException
 from ..types import ChatMessage
+from . import database, keys
 from .chat import COMMANDS, ChatCall, converse
 from .failures import FAILED, INTERRUPTED, OK, CommandError, explain, missing_module, usage_error
 from .options import Flag, Inputs, ModelOptions, Pace, Samples, ServerOptions, parse_inputs, prompt_text
@@ -44,6 +45,8 @@ app = App(
     help_epilogue=TOP_EPILOGUE,
     version=__version__,
 )
+app.command(keys.app)
+app.command(database.app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -79,6 +82,8 @@ SERVE_EPILOGUE = """\
 Examples:
   humanloop-async serve
   humanloop-async serve --port 9000 --db /var/lib/humanloop/v4.db
+  humanloop-async serve --environment production --environment staging
+  humanloop-async serve --workers 4 --db postgresql://humanloop@127.0.0.1/v4
   HUMANLOOP_API_KEY=a-key-of-yours humanloop-async serve --host 0.0.0.0
   OPENAI_API_KEY=... humanloop-async serve
 
@@ -101,8 +106,13 @@ def serve_command(
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8460,
     db: str = "humanloop.db",
+    environment: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ("production",),
+    experiment_sampling: Literal["uniform", "thompson"] = "uniform",
+    experiment_sticky: Literal["none", "session", "user"] = "none",
     grace: Pace = 30.0,
+    workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
+    max_body: Annotated[float, Parameter(validator=Number(gt=0))] = 16,
     mock_pace: Pace | None = None,
     access_log: Flag = False,
 ) -> None:
@@ -115,8 +125,15 @@ def serve_command(
         host: Address to listen on. One beyond this machine needs a key: HUMANLOOP_API_KEY, or one made before.
         port: Port to listen on; 0 takes a free one.
         db: Path of a SQLite file, made when it is missing, or a postgresql:// URL.
+        environment: Name of an environment to deploy to; give it again for more. The first is the default
+            one. Default: production.
+        experiment_sampling: How experiments pick a config that do not say so themselves: each equally often, or the
+            better ones more often.
+        experiment_sticky: Who stays with the config that was picked first, unless the experiment says so itself.
         grace: Seconds that running generations get to finish after Ctrl-C.
-        max_generations: How many generations may run at once; further ones are told to come back (429).
+        workers: How many processes serve the address; each has limits, and a model of provider local, of its own.
+        max_generations: How many generations a process runs at once; further ones are told to come back (429).
+        max_body: Largest request body, in MiB; larger ones are refused (413).
         mock_pace: Words per second of each sample of provider mock; 0 for as fast as possible.
         access_log: Write a line per request to standard error; neither prompts nor keys are in it.
     """
@@ -137,11 +154,15 @@ def serve_command(
         host=host,
         port=port,
         database=db,
+        environments=environment,
+        experiment_sampling=experiment_sampling,
+        experiment_sticky=experiment_sticky,
         shutdown_timeout=grace,
         max_generations=max_generations,
+        max_body_bytes=int(max_body * 1024 * 1024),
         providers=providers,
     )
-    run_server(settings, access_log=access_log)
+    run_server(settings, workers=workers, access_log=access_log)
 
 
 DEMO_EPILOGUE = """\

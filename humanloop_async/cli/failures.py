@@ -13,7 +13,7 @@ _EXTRAS = {
     "aiosqlite": "'humanloop_async[server]'",
     "alembic": "'humanloop_async[server]'",
     "jinja2": "'humanloop_async[server]'",
-    "asyncpg": "asyncpg",
+    "asyncpg": "'humanloop_async[postgres]'",
 }
 """What to install for a module that an optional part of the package needs."""
 

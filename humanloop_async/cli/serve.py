@@ -6,14 +6,14 @@ import asyncio
 import logging
 import shlex
 import sys
-from pathlib import Path
 
 import msgspec
 
 from .. import __version__
 from ..server.serve import ServerInfo, access_logger, serve
 from ..server.settings import ServeError, ServerSettings
-from ..server.storage.database import DatabaseError, database_url
+from ..server.storage.database import DatabaseError, shown
+from ..server.workers import serve_workers
 from .failures import CommandError
 
 _EXAMPLE = {
@@ -24,16 +24,26 @@ _EXAMPLE = {
 }
 
 
-def run_server(settings: ServerSettings, *, access_log: bool) -> None:
+def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> None:
     """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        workers: How many processes; with 1 it is this one.
 
     Raises:
         CommandError: It cannot start.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     access_logger.setLevel(logging.INFO if access_log else logging.WARNING)
+
+    def show(info: ServerInfo) -> None:
+        print(banner(settings, info), flush=True)
+
     try:
-        asyncio.run(serve(settings, on_ready=lambda info: print(banner(settings, info), flush=True)))
+        if workers == 1:
+            asyncio.run(serve(settings, on_ready=show))
+        else:
+            asyncio.run(serve_workers(settings, workers, access_log=access_log, on_ready=show))
     except (ServeError, DatabaseError, OSError) as exc:
         raise CommandError(str(exc).partition("\n")[0]) from exc
     print("stopped", file=sys.stderr)
@@ -51,7 +61,8 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
 humanloop-async {__version__} serves the Humanloop v4 API.
 
   address    {info.base_url}
-  database   {_shown_database(settings.database)}
+  database   {shown(settings.database)}
+  deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   API key    {key}
   stop       Ctrl-C (running generations get {settings.shutdown_timeout:g} s; again: at once)
 
@@ -67,10 +78,3 @@ def example(info: ServerInfo) -> str:
     body = shlex.quote(msgspec.json.encode(_EXAMPLE).decode())
     url = shlex.quote(f"{info.base_url}/chat")
     return f"curl -N {url} -H {key} -H 'Content-Type: application/json' -d {body}"
-
-
-def _shown_database(path_or_url: str) -> str:
-    url = database_url(path_or_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        return str(Path(url.database).resolve())
-    return url.render_as_string(hide_password=True)

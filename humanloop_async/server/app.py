@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
+import msgspec
 from aiohttp import web
+from sqlalchemy.exc import IntegrityError
 
 from .. import types as t
-from ..wire.operations import GENERATION_OPERATIONS, Operation
-from ..wire.requests import InvalidBody, MalformedBody, decode_request
+from ..wire.openapi import openapi_document
+from ..wire.operations import GENERATION_OPERATIONS, LOG_OPERATIONS, PROJECT_OPERATIONS, Operation
+from ..wire.requests import decode_request
 from .answers import encode_answer
 from .generation import Generation
-from .nesting import MAX_DEPTH, is_too_deep
+from .handlers import HANDLERS
+from .idempotency import Answer
+from .log_writer import ClaimTaken
 from .providers.base import ProviderError
-from .refusals import InvalidRequest, Refusal
+from .refusals import Refusal
+from .replay import replayed_events
+from .routing import BASE_PATH, REPLAYED, add_routes, check_key, decode_body, json_response, read_body
 from .service import Service
 from .settings import ServerSettings
-from .storage.keys import is_valid
+from .storage.database import UNREACHABLE
 from .streaming import ClientGone, EventStream, stream_answer
 
-BASE_PATH = "/v4"
 SERVICE = web.AppKey("service", Service)
 CLIENT_GONE = "the client went away before the generation finished"
 STOPPING = "the server is stopping"
+DELETED = "the project of this call, or something else that it is about, has just been deleted"
 
 logger = logging.getLogger(__name__)
 
 GenerationOperation = Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse]
-
-# What these need comes with deployments and experiments.
-_NOT_SERVED = (
-    t.ChatDeployedRequest,
-    t.ChatExperimentRequest,
-    t.CompletionDeployedRequest,
-    t.CompletionExperimentRequest,
-)
 
 
 def create_app(settings: ServerSettings | None = None) -> web.Application:
@@ -56,8 +55,10 @@ def create_app(settings: ServerSettings | None = None) -> web.Application:
     app[SERVICE] = service
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
+    app.router.add_get("/openapi.json", _openapi)
     for operation in GENERATION_OPERATIONS:
         app.router.add_route(operation.method, BASE_PATH + operation.path, partial(_generate, operation))
+    add_routes(app, service, (*PROJECT_OPERATIONS, *LOG_OPERATIONS), HANDLERS)
     app.cleanup_ctx.append(lambda _: service.run())
     app.on_shutdown.append(lambda _: service.drain())
     return app
@@ -90,58 +91,68 @@ def _error(refusal: Refusal, cause: web.HTTPException | None = None) -> web.Resp
     headers = refusal.headers()
     if cause is not None and "Allow" in cause.headers:
         headers["Allow"] = cause.headers["Allow"]
-    return _json(refusal.body(), refusal.status, headers)
+    return json_response(refusal.body(), refusal.status, headers)
 
 
 def _unforeseen(exc: BaseException) -> Refusal:
+    if isinstance(exc, UNREACHABLE):
+        logger.error("the database does not answer: %s", str(exc).partition("\n")[0])
+        return Refusal(503, "the database does not answer", retry_after=1)
     logger.error("a request failed", exc_info=exc)
     return Refusal(500, "the server failed on this request; its log tells more")
 
 
 async def _health(_: web.Request) -> web.Response:
     """Whether the process runs."""
-    return _json(b'{"status":"ok"}')
+    return json_response(b'{"status":"ok"}')
 
 
 async def _ready(request: web.Request) -> web.Response:
     """Whether it takes calls: its database answers, and it is not stopping."""
     await request.app[SERVICE].check_ready()
-    return _json(b'{"status":"ready"}')
+    return json_response(b'{"status":"ready"}')
+
+
+async def _openapi(_: web.Request) -> web.Response:
+    """What the server can do, for tools. It asks for no key, because it tells nothing that the package does not."""
+    return json_response(_description())
+
+
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(openapi_document(BASE_PATH))
 
 
 async def _generate(operation: GenerationOperation, request: web.Request) -> web.StreamResponse:
     """The eight generation operations."""
     service = request.app[SERVICE]
-    await _check_key(service, request)
-    if issubclass(operation.request, _NOT_SERVED):
-        raise Refusal(501, f"{operation.path} is not served yet; send the configuration or its id instead")
+    key_id = await check_key(service, request)
+    raw = await read_body(service, request)
+    body = decode_body(raw, partial(decode_request, kind=operation.request))
+    once = service.idempotency.call(request, key_id, raw)
     with service.admitted():
-        generation = await service.preparation.prepare(_decode(await request.read(), operation))
-        await generation.begin(service.log_writer)
-        if generation.request.stream:
-            return await _streamed(service, generation, request)
-        return await _whole(service, generation)
+        while True:
+            if once is not None and (earlier := await service.idempotency.earlier(once)) is not None:
+                return await _replayed(earlier, request, stream=body.stream)
+            generation = await service.preparation.prepare(body)
+            try:
+                await generation.begin(service.log_writer, once)
+            except ClaimTaken:  # by a repetition that came at the same moment
+                continue
+            if body.stream:
+                return await _streamed(service, generation, request)
+            return await _whole(service, generation)
 
 
-async def _check_key(service: Service, request: web.Request) -> None:
-    key = request.headers.get("X-API-KEY")
-    if not key:
-        raise Refusal(401, "the X-API-KEY header is missing; it takes a key of this server")
-    async with service.database.read() as connection:
-        if not await is_valid(connection, key):
-            raise Refusal(401, "the key in X-API-KEY is not a key of this server")
-
-
-def _decode(body: bytes, operation: GenerationOperation) -> t.GenerationRequest:
-    try:
-        request = decode_request(body, operation.request)
-    except MalformedBody as exc:
-        raise Refusal(400, str(exc)) from exc
-    except InvalidBody as exc:
-        raise InvalidRequest(exc.issues) from exc
-    if is_too_deep(body):
-        raise Refusal(422, f"the body is nested more than {MAX_DEPTH} levels deep")
-    return request
+async def _replayed(earlier: Answer, request: web.Request, *, stream: bool) -> web.StreamResponse:
+    if not stream or earlier.status != 200:
+        return json_response(earlier.body, earlier.status, REPLAYED)
+    events = EventStream(request, REPLAYED)
+    with suppress(ClientGone):
+        for event in replayed_events(earlier.body):
+            await events.send(event)
+        await events.end()
+    return events.response
 
 
 async def _whole(service: Service, generation: Generation) -> web.Response:
@@ -153,10 +164,11 @@ async def _whole(service: Service, generation: Generation) -> web.Response:
             sample.finish_reason, sample.tool_calls = made.finish_reason, made.tool_calls
             if answers:  # one for all samples, or one for each
                 sample.response = answers[sample.index if len(answers) > 1 else 0]
-        await generation.complete(generation.samples, reply.usage)
+        answer = encode_answer(generation, reply.usage, answers)
+        await generation.complete(generation.samples, reply.usage, lambda: answer)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _ended_by(exc, service, generation) from exc
-    return _json(encode_answer(generation, reply.usage, answers))
+    return json_response(answer)
 
 
 async def _streamed(service: Service, generation: Generation, request: web.Request) -> web.StreamResponse:
@@ -189,13 +201,10 @@ async def _ended_by(exc: BaseException, service: Service, generation: Generation
         raise exc
     if isinstance(exc, ProviderError):
         refusal, error = Refusal.from_provider(exc), str(exc)
+    elif isinstance(exc, IntegrityError):  # its logs refer to what is gone by now
+        refusal, error = Refusal(404, DELETED), DELETED
     else:
         refusal, error = _unforeseen(exc), f"{type(exc).__name__} in the server"
     with suppress(Exception):  # when the log cannot be written, the writer has said so
-        await generation.fail(error)
+        await generation.fail(error, refusal)
     return refusal
-
-
-def _json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    # No charset: JSON has none, and some clients compare the whole value.
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json", **(headers or {})})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
 
 from ..types import ChatFields, ChatMessage, GenerationRequest, Json, ToolCall, Usage
+from .idempotency import CallOnce
 from .ids import new_id
-from .log_writer import LogWriter
+from .log_writer import ClaimTaken, LogWriter
 from .placement import Placement
 from .providers.base import Provider, ProviderCall
+from .refusals import Refusal
+from .storage.idempotency import Outcome
 from .storage.logs import LogResult, NewLog
 
 
@@ -38,6 +41,10 @@ class Generation:
 
     Calls without a project are not logged. The log of every other call begins as ``running``, before the provider is
     asked, and ends when its sample does; a log that no one ends is found by `LogWriter` after a crash.
+
+    Attributes:
+        once: Set when the call must not be made twice. It is claimed with the beginning of the logs, and its outcome
+            is stored with the end of the last of them.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Generation:
         self.provider_request = provider_request
         self.placement = placement
         self.samples = [Sample(index=index) for index in range(call.num_samples)]
+        self.once: CallOnce | None = None
         self._writer: LogWriter | None = None
         self._begun: asyncio.Future[None] | None = None
         self._start = time.perf_counter()
@@ -63,29 +71,53 @@ class Generation:
         """The filled template and the request's messages, of a chat."""
         return self.call.messages if isinstance(self.request, ChatFields) else None
 
-    async def begin(self, writer: LogWriter) -> None:
-        """Hand over the samples' logs as running; waits only while the writer has too much to do."""
-        if (project_id := self.placement.project_id) is not None:
+    async def begin(self, writer: LogWriter, once: CallOnce | None = None) -> None:
+        """Hand over the samples' logs as running; waits only while the writer has too much to do, and for a claim.
+
+        Raises:
+            ClaimTaken: The call has been made, or is being made.
+        """
+        project_id = self.placement.project_id
+        if project_id is not None or once is not None:
             self._writer = writer
-            self._begun = await writer.begin([self._new_log(sample, project_id) for sample in self.samples])
+            rows = [] if project_id is None else [self._new_log(sample, project_id) for sample in self.samples]
+            self._begun = await writer.begin(rows, once.claim if once else None)
+        if once is not None and self._begun is not None:
+            self.once = once
+            try:
+                await asyncio.wait([self._begun])
+                self._begun.result()
+            except ClaimTaken:
+                raise
+            except BaseException:
+                self.abandon("cancelled", "the call could not begin")
+                raise
         self._start = time.perf_counter()
 
-    async def complete(self, samples: Sequence[Sample], usage: Usage | None) -> None:
+    async def complete(
+        self, samples: Sequence[Sample], usage: Usage | None, answer: Callable[[], bytes] | None = None
+    ) -> None:
         """End samples that finished; returns when their logs are durable.
 
         Args:
             usage: Token counts of the whole call, when known. Providers count all samples together, so that only the
                 log of a single sample gets them.
+            answer: Makes the body that a repetition of the call gets; given with the last samples.
         """
-        await self._end(samples, "complete", usage=usage if len(self.samples) == 1 else None)
+        outcome = None
+        if self.once is not None and answer is not None:
+            outcome = self.once.answered(answer(), save=self.request.save)
+        await self._end(samples, "complete", usage=usage if len(self.samples) == 1 else None, outcome=outcome)
 
-    async def fail(self, error: str) -> None:
+    async def fail(self, error: str, refusal: Refusal) -> None:
         """End the samples that did not finish, with what they have; returns when their logs are durable."""
-        await self._end(self.samples, "error", error=error)
+        outcome = self.once.failed(refusal) if self.once is not None else None
+        await self._end(self.samples, "error", error=error, outcome=outcome)
 
     def abandon(self, status: Literal["cancelled", "interrupted"], error: str) -> None:
         """End the samples that did not finish, without waiting for their logs."""
-        self._submit(self.samples, status, error=error)
+        outcome = self.once.failed(None) if self.once is not None else None
+        self._submit(self.samples, status, error=error, outcome=outcome)
 
     async def _end(
         self,
@@ -94,14 +126,20 @@ class Generation:
         *,
         error: str | None = None,
         usage: Usage | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
-        ended = self._submit(samples, status, error=error, usage=usage)
+        ended = self._submit(samples, status, error=error, usage=usage, outcome=outcome)
         if ended is None or self._begun is None:
             return
         # `wait` leaves the futures alone when it is cancelled; others wait for them too.
         await asyncio.wait([self._begun, ended])
-        self._begun.result()
-        ended.result()
+        try:
+            self._begun.result()
+            ended.result()
+        except Exception:
+            if outcome is not None and self.once is not None and self._writer is not None:
+                self._writer.give_back(self.once.failed(None))  # nobody shall wait for an outcome that is lost
+            raise
 
     def _submit(
         self,
@@ -110,14 +148,18 @@ class Generation:
         *,
         error: str | None = None,
         usage: Usage | None = None,
+        outcome: Outcome | None = None,
     ) -> asyncio.Future[None] | None:
         open_samples = [sample for sample in samples if not sample.logged]
         for sample in open_samples:
             sample.logged = True
         if self._writer is None or not open_samples:
             return None
+        if self.placement.project_id is None:
+            return None if outcome is None else self._writer.finish([], outcome)
         latency = time.perf_counter() - self._start
-        return self._writer.finish([self._result(sample, status, error, usage, latency) for sample in open_samples])
+        results = [self._result(sample, status, error, usage, latency) for sample in open_samples]
+        return self._writer.finish(results, outcome)
 
     def _new_log(self, sample: Sample, project_id: str) -> NewLog:
         request, placement = self.request, self.placement
@@ -135,6 +177,8 @@ class Generation:
             user=request.user,
             metadata=request.metadata,
             tool_choice=self.call.tool_choice,
+            environment=placement.environment,
+            trial=placement.trial,
         )
         if request.save:
             log.inputs, log.messages, log.provider_request = request.inputs, self.messages, self.provider_request

@@ -9,7 +9,7 @@ from typing import Literal
 _ALPHABET = string.ascii_letters + string.digits
 
 
-def new_id(prefix: Literal["config", "data", "key", "pr", "sesh", "srv"]) -> str:
+def new_id(prefix: Literal["ann", "config", "data", "env", "exp", "key", "pr", "sesh", "srv", "trial"]) -> str:
     """A new identifier, such as ``pr_`` and 21 characters."""
     # One draw for all 21 characters: `secrets.choice` would ask the system 21 times.
     number = secrets.randbits(160)

@@ -19,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .ids import new_id
 from .storage.database import Database
+from .storage.idempotency import Claim, Outcome, settle, take
+from .storage.log_counts import count_logs
 from .storage.logs import (
     LogResult,
     NewLog,
@@ -41,11 +43,17 @@ logger = logging.getLogger(__name__)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
+class ClaimTaken(Exception):
+    """Somebody else makes the call, or has made it; none of its logs was stored."""
+
+
 class _Entry(Struct, eq=False):
     """Rows that are committed together, and who waits for that."""
 
     new: Sequence[NewLog]
     results: Sequence[LogResult]
+    claim: Claim | None
+    outcome: Outcome | None
     committed: asyncio.Future[None]
 
 
@@ -68,7 +76,7 @@ class LogWriter:
         self._has_room.set()
         self._lease = timedelta(seconds=lease)
         self._lease_renewed = _NEVER
-        self._running = 0  # logs that have begun and not ended
+        self._running = 0  # logs and claims that have begun and not ended
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -83,26 +91,33 @@ class LogWriter:
         async with self._database.write() as connection:
             await end_lease(connection, self.owner)
 
-    async def begin(self, rows: Sequence[NewLog]) -> asyncio.Future[None]:
+    async def begin(self, rows: Sequence[NewLog], claim: Claim | None = None) -> asyncio.Future[None]:
         """Hand over the logs of a call that begins; waits while too many entries are pending.
 
         Returns:
-            What resolves when they are durable.
+            What resolves when they are durable, or raises `ClaimTaken` when the claim was not to be had.
         """
         await self._has_room.wait()
-        return self._add(rows, ())
+        self._running += len(rows) + (claim is not None)
+        return self._add(rows, (), claim, None)
 
-    def finish(self, results: Sequence[LogResult]) -> asyncio.Future[None]:
-        """Hand over how logs ended. Never waits: there are no more ends than beginnings.
+    def finish(self, results: Sequence[LogResult], outcome: Outcome | None = None) -> asyncio.Future[None]:
+        """Hand over how logs ended, and with them the call. Never waits: there are no more ends than beginnings.
 
         Returns:
             What resolves when it is durable.
         """
-        return self._add((), results)
+        self._running -= len(results) + (outcome is not None)
+        return self._add((), results, None, outcome)
 
-    def _add(self, new: Sequence[NewLog], results: Sequence[LogResult]) -> asyncio.Future[None]:
-        self._running += len(new) - len(results)
-        entry = _Entry(new, results, asyncio.get_running_loop().create_future())
+    def give_back(self, outcome: Outcome) -> None:
+        """Let others have a claim whose outcome was handed over and could not be stored."""
+        self._add((), (), None, outcome)
+
+    def _add(
+        self, new: Sequence[NewLog], results: Sequence[LogResult], claim: Claim | None, outcome: Outcome | None
+    ) -> asyncio.Future[None]:
+        entry = _Entry(new, results, claim, outcome, asyncio.get_running_loop().create_future())
         self._pending.append(entry)
         self._arrived.set()
         if len(self._pending) >= MAX_PENDING:
@@ -123,10 +138,14 @@ class LogWriter:
         try:
             async with self._database.write() as connection:
                 await self._renew(connection)
-                if new := [row for entry in batch for row in entry.new]:
+                refused = await _take_claims(connection, batch)
+                if new := [row for entry in batch if entry not in refused for row in entry.new]:
                     await insert_logs(connection, new)
                 if results := [row for entry in batch for row in entry.results]:
                     await finish_logs(connection, results)
+                if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
+                    await settle(connection, outcomes)
+                await count_logs(connection, [(row.project_id, row.created_at) for row in new])
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a row, the writer goes on
             self._lease_renewed = _NEVER  # undone with the rest
             if len(batch) > 1:  # one bad row must not take the others with it
@@ -138,7 +157,12 @@ class LogWriter:
             logger.error("a log could not be stored: %s", exc)
         else:
             for entry in batch:
-                entry.committed.set_result(None)
+                if entry in refused:
+                    self._running -= len(entry.new) + 1
+                    entry.committed.set_exception(ClaimTaken())
+                    entry.committed.exception()
+                else:
+                    entry.committed.set_result(None)
 
     async def _watch(self) -> None:
         """Renew this server's lease, and look for logs of servers that died, as long as it runs."""
@@ -166,3 +190,18 @@ class LogWriter:
         if dead:
             async with self._database.write() as connection:
                 await mark_interrupted(connection, dead)
+
+
+async def _take_claims(connection: AsyncConnection, batch: Sequence[_Entry]) -> list[_Entry]:
+    """Take what can be had; returns the entries whose claims could not."""
+    entries = [(entry, entry.claim) for entry in batch if entry.claim is not None]
+    if not entries:
+        return []
+    taken = await take(connection, [claim for _, claim in entries])
+    refused: list[_Entry] = []
+    for entry, claim in entries:
+        if claim.id in taken:
+            taken.remove(claim.id)  # of two with the same id only the first has it
+        else:
+            refused.append(entry)
+    return refused

@@ -8,12 +8,12 @@ from typing import Any, Literal, Self, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..types import (
     ChatMessage,
     Json,
-    ModelConfigChatRequest,
-    ModelConfigCompletionRequest,
+    ModelConfigFields,
     ModelConfigTool,
     ReasoningEffort,
     ResponseFormat,
@@ -43,13 +43,22 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     template_language: Literal["default", "jinja"] = "default"
 
     @classmethod
-    def from_request(cls, request: ModelConfigChatRequest | ModelConfigCompletionRequest) -> Self:
-        """The configuration of a request's ``model_config``."""
+    def from_request(cls, request: ModelConfigFields) -> Self:
+        """The configuration of a request.
+
+        What an answer said of a tool of the configuration's own is taken back, so that a configuration that comes
+        back as it was answered is the same one.
+        """
         fields: dict[str, Any] = {
             name: getattr(request, name) for name in cls.__struct_fields__ if hasattr(request, name)
         }
         stop = [request.stop] if isinstance(request.stop, str) else request.stop
         fields["stop"] = stop or None
+        tools: list[ModelConfigTool] | None = fields.get("tools")
+        fields["tools"] = tools and [
+            tool if tool.source == "organization" or tool.name is None else replace(tool, id=None, source=None)
+            for tool in tools
+        ]
         return cls(**fields)
 
     def identity(self, project_id: str | None) -> str:

@@ -2,77 +2,132 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..types import GenerationRequest, ModelConfigChatRequest, ModelConfigCompletionRequest
+from ..types import GenerationRequest, ModelConfigFields
 from .model_config import ModelConfig
-from .refusals import Refusal
+from .refusals import InvalidRequest, Refusal
 from .storage.configs import add_config, config_id_by_identity
 from .storage.database import Database
+from .storage.experiments import Trial
 from .storage.logs import session_of_log
 from .storage.projects import Project, add_project, project_by_id, project_by_name
 from .storage.sessions import add_session, session_exists, session_id_by_reference
 
+MAX_NAME_CHARS = 255
+"""Longest name of a project, longest source, and longest reference of a session or a log, in characters."""
+
 T = TypeVar("T")
 
 
+class Placed(Protocol):
+    """What requests that make logs say of where those belong."""
+
+    project: str | None
+    project_id: str | None
+    session_id: str | None
+    session_reference_id: str | None
+    parent_id: str | None
+    parent_reference_id: str | None
+    source: str | None
+
+
 class Placement(Struct, frozen=True, kw_only=True):
-    """The ids that a call's logs and answer carry."""
+    """What a call's logs and answer carry.
+
+    Attributes:
+        environment: Name of the environment, of a call that uses what is deployed.
+        trial: The sampling, of a call that uses an experiment.
+    """
 
     project_id: str | None
     config_id: str
     session_id: str | None
     parent_id: str | None
+    environment: str | None = None
+    trial: Trial | None = None
 
 
 class NewConfig(Struct, frozen=True):
     """A configuration that came with the request, and the name it was given there."""
 
     config: ModelConfig
-    request: ModelConfigChatRequest | ModelConfigCompletionRequest
+    request: ModelConfigFields
 
 
-class _Missing(Exception):
+class Missing(Exception):
     """Something is still to be made."""
 
 
-async def place(database: Database, request: GenerationRequest, config: NewConfig | str) -> Placement:
+def check_references(request: Placed, *loc: str | int) -> None:
+    """Check what can be told without the database.
+
+    Args:
+        loc: Where in the body the request is.
+
+    Raises:
+        Refusal: A name is empty or too long, or two references are given where one must be (422).
+    """
+    for name in ("project", "session_reference_id"):
+        value: str | None = getattr(request, name)
+        if value is not None and not 0 < len(value) <= MAX_NAME_CHARS:
+            raise InvalidRequest.at(*loc, name, msg=f"must have 1 to {MAX_NAME_CHARS} characters")
+    if len(request.source or "") > MAX_NAME_CHARS:  # it is in an index
+        raise InvalidRequest.at(*loc, "source", msg=f"must have at most {MAX_NAME_CHARS} characters")
+    for one, other in (("session_id", "session_reference_id"), ("parent_id", "parent_reference_id")):
+        if getattr(request, one) is not None and getattr(request, other) is not None:
+            raise Refusal(422, f"`{one}` and `{other}` exclude each other; give one")
+
+
+async def place(
+    database: Database, request: GenerationRequest, config: NewConfig | str, project_id: str | None = None
+) -> Placement:
     """Find or make what a call refers to; two racing calls get the same.
 
     Args:
         config: What came with the request, or the id of a configuration that exists.
+        project_id: The project when it is known already; None takes the one that the request names.
 
     Raises:
         Refusal: Something that must exist does not (404), or two references contradict each other (422).
     """
     try:  # mostly all is there, and reading waits for nobody
         async with database.read() as connection:
-            return await _Finder(connection, make=False).placement(request, config)
-    except _Missing:
+            return await Finder(connection, make=False).placement(request, config, project_id)
+    except Missing:
         async with database.write() as connection:
-            return await _Finder(connection, make=True).placement(request, config)
+            return await Finder(connection, make=True).placement(request, config, project_id)
 
 
-class _Finder(Struct):
+class Finder(Struct):
+    """Looks up what requests refer to.
+
+    Attributes:
+        make: Whether to make what v4 makes on first use; without it, looking up something that is missing fails.
+    """
+
     connection: AsyncConnection
     make: bool
 
-    async def placement(self, request: GenerationRequest, config: NewConfig | str) -> Placement:
+    async def placement(self, request: Placed, config: NewConfig | str, project_id: str | None = None) -> Placement:
         # What must exist comes first: a call that is refused should make nothing.
+        parent_id, session_id = await self.nesting(request)
+        project_id = project_id or await self.project(request)
+        config_id = config if isinstance(config, str) else await self.config(config, project_id)
+        return Placement(project_id=project_id, config_id=config_id, session_id=session_id, parent_id=parent_id)
+
+    async def nesting(self, request: Placed) -> tuple[str | None, str | None]:
+        """The ids of the parent and the session; a log without a session of its own joins its parent's."""
         parent_id, parents_session = await self.parent(request)
         session_id = await self.session(request)
-        project_id = await self.project(request)
         if parent_id is not None and session_id is not None and session_id != parents_session:
             raise Refusal(422, "the parent log belongs to another session; name its session, or none")
-        config_id = config if isinstance(config, str) else await self.config(config, project_id)
-        return Placement(
-            project_id=project_id, config_id=config_id, session_id=session_id or parents_session, parent_id=parent_id
-        )
+        return parent_id, session_id or parents_session
 
-    async def parent(self, request: GenerationRequest) -> tuple[str | None, str | None]:
+    async def parent(self, request: Placed) -> tuple[str | None, str | None]:
         if request.parent_id is None and request.parent_reference_id is None:
             return None, None
         found = await session_of_log(self.connection, id=request.parent_id, reference_id=request.parent_reference_id)
@@ -82,7 +137,7 @@ class _Finder(Struct):
             )
         return found
 
-    async def session(self, request: GenerationRequest) -> str | None:
+    async def session(self, request: Placed) -> str | None:
         if request.session_id is not None:
             if not await session_exists(self.connection, request.session_id):
                 raise Refusal(404, f"there is no session {request.session_id!r:.80}")
@@ -93,7 +148,7 @@ class _Finder(Struct):
             await add_session(self.connection, reference)
         return _found(await session_id_by_reference(self.connection, reference))
 
-    async def project(self, request: GenerationRequest) -> str | None:
+    async def project(self, request: Placed) -> str | None:
         if request.project_id is not None:
             project = await project_by_id(self.connection, request.project_id)
             if project is None:
@@ -117,5 +172,5 @@ class _Finder(Struct):
 
 def _found(value: T | None) -> T:
     if value is None:
-        raise _Missing
+        raise Missing
     return value

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..types import (
     ChatFields,
-    ChatModelConfigRequest,
-    ChatRequest,
     CompletionFields,
-    CompletionModelConfigRequest,
-    CompletionRequest,
     FunctionToolChoice,
     GenerationRequest,
     ProviderApiKeys,
@@ -20,20 +17,17 @@ from ..types import (
 from .generation import Generation
 from .jinja import JinjaRenderer
 from .model_config import ModelConfig
-from .placement import NewConfig, place
+from .placement import check_references, place
 from .providers.base import ProviderCall, ProviderError
 from .providers.registry import Providers
 from .refusals import InvalidRequest, Refusal
+from .selection import Selector
 from .settings import ServerSettings
-from .storage.configs import config_by_id
 from .storage.database import Database
 from .template import TemplateError, chat_texts, fill, with_chat_texts
 
-MAX_NAME_CHARS = 255
-"""Longest name of a project and longest reference of a session, in characters."""
 
-
-class Preparation(msgspec.Struct):
+class Preparation(Struct):
     """Prepares calls with the parts of one server.
 
     Nothing is made in the database before everything that can be refused without it has been checked.
@@ -41,6 +35,7 @@ class Preparation(msgspec.Struct):
 
     settings: ServerSettings
     database: Database
+    selector: Selector
     providers: Providers
     jinja: JinjaRenderer
 
@@ -51,8 +46,8 @@ class Preparation(msgspec.Struct):
             Refusal: The call cannot be made (404, 422); its message says why.
         """
         self._check(request)
-        source = await self._config(request)
-        config = source.config if isinstance(source, NewConfig) else source
+        selection = await self.selector.select(request)
+        config = selection.config
         self._check_endpoint(request, config)
         call = await self._call(request, config)
         try:
@@ -60,29 +55,14 @@ class Preparation(msgspec.Struct):
             body = provider.request_body(call)
         except ProviderError as exc:
             raise Refusal.from_provider(exc) from exc
-        known = source if isinstance(source, NewConfig) else _model_config_id(request)
-        return Generation(request, provider, call, body, await place(self.database, request, known))
+        placement = await place(self.database, request, selection.source, selection.project_id)
+        placement = replace(placement, environment=selection.environment, trial=selection.trial)
+        return Generation(request, provider, call, body, placement)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.num_samples > self.settings.max_num_samples:
             raise InvalidRequest.at("num_samples", msg=f"this server makes at most {self.settings.max_num_samples}")
-        for name in ("project", "session_reference_id"):
-            value: str | None = getattr(request, name)
-            if value is not None and not 0 < len(value) <= MAX_NAME_CHARS:
-                raise InvalidRequest.at(name, msg=f"must have 1 to {MAX_NAME_CHARS} characters")
-        for one, other in (("session_id", "session_reference_id"), ("parent_id", "parent_reference_id")):
-            if getattr(request, one) is not None and getattr(request, other) is not None:
-                raise Refusal(422, f"`{one}` and `{other}` exclude each other; give one")
-
-    async def _config(self, request: GenerationRequest) -> NewConfig | ModelConfig:
-        if isinstance(request, (ChatRequest, CompletionRequest)):
-            return NewConfig(ModelConfig.from_request(request.model_config), request.model_config)
-        config_id = _model_config_id(request)
-        async with self.database.read() as connection:
-            config = await config_by_id(connection, config_id)
-        if config is None:
-            raise Refusal(404, f"there is no model config {config_id!r:.80}")
-        return config
+        check_references(request)
 
     def _check_endpoint(self, request: GenerationRequest, config: ModelConfig) -> None:
         expected = "chat" if isinstance(request, ChatFields) else "complete"
@@ -138,12 +118,6 @@ class Preparation(msgspec.Struct):
             return fill(templates, request.inputs, self.settings.max_rendered_chars)
         except TemplateError as exc:
             raise Refusal(422, str(exc)) from exc
-
-
-def _model_config_id(request: GenerationRequest) -> str:
-    if isinstance(request, (ChatModelConfigRequest, CompletionModelConfigRequest)):
-        return request.model_config_id
-    raise TypeError(f"{type(request).__name__} names no model config")
 
 
 def _tool_choice(request: ChatFields) -> ToolChoiceValue | None:

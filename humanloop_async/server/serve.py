@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 from msgspec import Struct
 
-from .app import BASE_PATH, SERVICE, create_app
+from .app import SERVICE, create_app
+from .routing import BASE_PATH
 from .settings import ServeError, ServerSettings
 
 # Neither bodies nor headers: those hold prompts and keys.
@@ -50,15 +52,18 @@ async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], ob
     """
     stop = asyncio.Event()
     async with running(settings) as info:
-        with _stopped_by_signals(stop):
+        with stopped_by_signals(stop):
             if on_ready is not None:
                 on_ready(info)
             await stop.wait()
 
 
 @asynccontextmanager
-async def running(settings: ServerSettings) -> AsyncGenerator[ServerInfo]:
+async def running(settings: ServerSettings, listener: socket.socket | None = None) -> AsyncGenerator[ServerInfo]:
     """A server that listens for as long as the block runs, and then stops as `serve` does.
+
+    Args:
+        listener: A socket to listen on, in place of the settings' address.
 
     Raises:
         ServeError: It may not or cannot listen on the address.
@@ -76,22 +81,29 @@ async def running(settings: ServerSettings) -> AsyncGenerator[ServerInfo]:
     try:
         await runner.setup()
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            await _site(runner, settings, listener).start()
         except OSError as exc:
             raise ServeError(f"cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}") from exc
-        yield ServerInfo(base_url=_base_url(runner.addresses[0]), new_key=service.new_key)
+        yield ServerInfo(base_url=base_url(runner.addresses[0]), new_key=service.new_key)
     finally:
         await service.drain()  # before the sockets close, so that new calls get an answer
         await runner.cleanup()
 
 
-def _base_url(address: tuple[str, int]) -> str:
+def _site(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> web.BaseSite:
+    if listener is None:
+        return web.TCPSite(runner, settings.host, settings.port)
+    return web.SockSite(runner, listener)
+
+
+def base_url(address: tuple[str, int]) -> str:
+    """What clients of a server on that socket address take."""
     host, port = address[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
 
 
 @contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Generator[None]:
+def stopped_by_signals(stop: asyncio.Event) -> Generator[None]:
     """The first SIGINT or SIGTERM sets `stop`; a second one, after the block, acts as it always does."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)

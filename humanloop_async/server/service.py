@@ -7,16 +7,19 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, contextmanager
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
+from .environments import Environments
+from .idempotency import Idempotency
 from .jinja import JinjaRenderer
 from .log_writer import LogWriter
 from .preparation import Preparation
 from .providers.registry import Providers
 from .refusals import Refusal
+from .sampling import Sampler
+from .selection import Selector
 from .settings import ServeError, ServerSettings
-from .storage.database import Database
-from .storage.keys import add_key, any_key, generate_key
+from .storage.database import UNREACHABLE, Database
+from .storage.keys import add_key, any_key, generate_key, valid_key_id
 
 
 class Service:
@@ -28,13 +31,16 @@ class Service:
     """
 
     database: Database
+    environments: Environments
     log_writer: LogWriter
+    idempotency: Idempotency
     preparation: Preparation
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.stopping = False
         self.new_key: str | None = None
+        self.sampler = Sampler(settings.experiment_sampling, settings.experiment_sticky, settings.experiment_seed)
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
 
@@ -43,13 +49,17 @@ class Service:
         async with AsyncExitStack() as stack:
             self.database = await Database.open(self.settings.database)
             stack.push_async_callback(self.database.aclose)
-            await self._let_key_in()
+            self.new_key = await let_key_in(self.database, self.settings)
+            self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
+            keys = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
+            self.idempotency = await stack.enter_async_context(keys)
             providers = Providers(self.settings.providers)
             stack.push_async_callback(providers.aclose)
             jinja = JinjaRenderer()
             stack.push_async_callback(jinja.aclose)
-            self.preparation = Preparation(self.settings, self.database, providers, jinja)
+            selector = Selector(self.database, self.environments, self.sampler)
+            self.preparation = Preparation(self.settings, self.database, selector, providers, jinja)
             yield
 
     @contextmanager
@@ -99,18 +109,32 @@ class Service:
         try:
             async with self.database.read() as connection:
                 await connection.execute(select(1))
-        except (SQLAlchemyError, OSError) as exc:
+        except UNREACHABLE as exc:
             raise Refusal(503, "the database does not answer", retry_after=1) from exc
 
-    async def _let_key_in(self) -> None:
-        async with self.database.write() as connection:
-            if self.settings.api_key is not None:
-                await add_key(connection, self.settings.api_key, "given at start")
-            elif not await any_key(connection):
-                if not self.settings.is_loopback:
-                    raise ServeError(
-                        f"{self.settings.host} can be reached from other machines, and no key protects it; set "
-                        "HUMANLOOP_API_KEY, or start once on 127.0.0.1 to make a key"
-                    )
-                self.new_key = generate_key()
-                await add_key(connection, self.new_key, "made at first start")
+
+async def let_key_in(database: Database, settings: ServerSettings) -> str | None:
+    """Let the configured key in; without one, see to it that there is any. Several servers may start at once.
+
+    Returns:
+        A key that had to be made.
+
+    Raises:
+        ServeError: The key was revoked, or the server would be open to other machines without one.
+    """
+    async with database.alone() as connection:
+        if settings.api_key is not None:
+            await add_key(connection, settings.api_key, "given at start")
+            if await valid_key_id(connection, settings.api_key) is None:
+                raise ServeError("the key in HUMANLOOP_API_KEY has been revoked; give another one")
+            return None
+        if await any_key(connection):
+            return None
+        if not settings.is_loopback:
+            raise ServeError(
+                f"{settings.host} can be reached from other machines, and no key protects it; set "
+                "HUMANLOOP_API_KEY, or make a key with `humanloop-async keys create`"
+            )
+        key = generate_key()
+        await add_key(connection, key, "made at first start")
+        return key

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
 from ..types import Usage
+from .answers import encode_answer
 from .generation import Generation, Sample
 from .mux import Mux
 from .providers.base import ProviderChunk, ProviderError
@@ -24,10 +26,11 @@ class EventStream:
     """One response of server-sent events. Its headers go out with the first bytes, so that a call that fails before
     can still be answered with a status."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str] | None = None) -> None:
         self._request = request
         self.response = web.StreamResponse(
             headers={
+                **(headers or {}),
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-cache",
                 "X-Accel-Buffering": "no",  # nginx would hold events back
@@ -103,8 +106,12 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
     last: list[tuple[Sample, ProviderChunk]] = []
     endings: list[asyncio.Task[None]] = []
 
-    async def end(finished: list[tuple[Sample, ProviderChunk]], usage: Usage | None = None) -> None:
-        await generation.complete([sample for sample, _ in finished], usage)
+    async def end(
+        finished: list[tuple[Sample, ProviderChunk]],
+        usage: Usage | None = None,
+        answer: Callable[[], bytes] | None = None,
+    ) -> None:
+        await generation.complete([sample for sample, _ in finished], usage, answer)
         *others, (sample, chunk) = finished
         await events.send(
             b"".join([*(mux.last_event(*other) for other in others), mux.last_event(sample, chunk, usage)])
@@ -126,7 +133,7 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
             raise ProviderError(503, "the provider ended the stream before every sample", generation.provider.origin)
     finally:
         await _all_done(endings)
-    await end(last, usage)
+    await end(last, usage, partial(encode_answer, generation, usage, ()))
 
 
 async def _all_done(tasks: list[asyncio.Task[None]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import termios
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -180,3 +183,21 @@ class Terminal:
         self._bytes += data
         self.raw = self._bytes.decode(errors="ignore")
         return bool(data)
+
+
+def call(served: Served, key: str | None = None, project: str | None = None) -> int:
+    """The status of a chat with provider mock; quicker than a command, which is a process of its own."""
+    body = {
+        "project": project,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "model_config": {"provider": "mock", "model": "mock"},
+    }
+    request = urllib.request.Request(f"{served.base_url}/chat", json.dumps(body).encode())
+    request.add_header("X-API-KEY", key or served.key)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            status: int = response.status
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code
+    return status

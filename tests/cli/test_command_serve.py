@@ -141,3 +141,13 @@ def test_running_generations_get_their_time_unless_ctrl_c_comes_twice(tmp_path: 
         _, err = rest(served.process)
         assert served.process.returncode == 130
         assert "Traceback" not in err
+
+
+def test_environments_are_named_at_start(tmp_path: Path) -> None:
+    with serving(tmp_path, "--environment", "live", "--environment", "trial") as served:
+        assert "deploy to  live (default), trial\n" in served.banner
+    refused = run("serve", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db"))
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "humanloop-async: environments need different names of 1 to 255 characters; one at least\n",
+    )

@@ -1,4 +1,4 @@
-"""A server under test: plain HTTP to it, and its SQLite file from outside."""
+"""A server under test: plain HTTP to it, and its database from outside."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import json
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
+from postgres import fetch
 
 from humanloop_async.server.embedded import EmbeddedServer
+
+on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
+"""For a test, or a module's ``pytestmark``: all its fixtures' databases are of either kind."""
 
 CHAT: dict[str, Any] = {
     "project": "greeter",
@@ -34,14 +40,25 @@ def with_config(call: dict[str, Any], **config: Any) -> dict[str, Any]:
 class Api:
     """A server, and a session that holds its key."""
 
-    def __init__(self, server: EmbeddedServer, session: aiohttp.ClientSession, path: Path) -> None:
-        self.server, self.session, self.path = server, session, path
+    def __init__(self, server: EmbeddedServer, session: aiohttp.ClientSession, database: str | Path) -> None:
+        self.server, self.session, self.database = server, session, str(database)
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.database)
 
     async def post(self, path: str, body: object) -> tuple[int, Any]:
         """Status and decoded JSON."""
         async with self.session.post(self.server.base_url + path, json=body) as response:
             assert response.headers["Content-Type"] == "application/json"
             return response.status, await response.json()
+
+    async def call(self, method: str, path: str, body: object = None, query: Any = None) -> tuple[int, Any]:
+        """Status and decoded JSON of any call; None where nothing is answered (204)."""
+        url = self.server.base_url + path
+        async with self.session.request(method, url, json=body, params=query) as response:
+            return response.status, None if response.status == 204 else await response.json()
 
     @asynccontextmanager
     async def opened(self, path: str, body: dict[str, Any]) -> AsyncGenerator[aiohttp.ClientResponse]:
@@ -57,12 +74,26 @@ class Api:
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """What another process would read from the database now."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(sql, parameters)]
+        return rows(self.database, sql, *parameters)
 
     def logs(self) -> list[dict[str, Any]]:
-        return self.rows("SELECT * FROM logs ORDER BY rowid")
+        """All logs, in the order in which they were made."""
+        order = "created_at" if is_postgres(self.database) else "rowid"
+        return self.rows(f"SELECT * FROM logs ORDER BY {order}")  # noqa: S608 - one of these two
+
+
+def is_postgres(address: str) -> bool:
+    return address.startswith("postgresql://")
+
+
+def rows(address: str, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    """The rows of a statement with ``?`` for its parameters, asked for by somebody else than the server under test."""
+    if is_postgres(address):
+        numbers = count(1)
+        return fetch(address, "".join(f"${next(numbers)}" if c == "?" else c for c in sql), parameters)
+    with closing(sqlite3.connect(address)) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(sql, parameters)]
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

@@ -148,15 +148,6 @@ async def test_a_missing_provider_key_is_the_providers_401_and_is_logged(api: Ap
     assert json.loads(log["messages"])[0]["content"] == "Hello"
 
 
-@pytest.mark.parametrize(
-    "path", ["/chat-deployed", "/chat-experiment", "/completion-deployed", "/completion-experiment"]
-)
-async def test_routes_of_later_say_so(api: Api, path: str) -> None:
-    status, answer = await api.post(path, {})
-    assert status == 501
-    assert path in _detail(answer, 501)
-
-
 async def test_unknown_routes_and_methods_answer_json_too(api: Api) -> None:
     for url in (api.server.base_url + "/nothing", api.server.base_url.removesuffix("/v4") + "/elsewhere"):
         async with api.session.post(url) as response:

@@ -1,19 +1,16 @@
-"""The log writer and the leases behind it, on a real SQLite file."""
+"""The log writer and the leases behind it, on real databases."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sqlite3
 import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
+from served import on_both_databases, rows
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
@@ -23,12 +20,7 @@ from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.logs import LogResult, NewLog
 from humanloop_async.server.storage.projects import add_project, project_by_name
 
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncGenerator[Database]:
-    database = await Database.open(str(tmp_path / "logs.db"))
-    yield database
-    await database.aclose()
+pytestmark = on_both_databases
 
 
 @pytest.fixture
@@ -45,12 +37,13 @@ def _log(writer: LogWriter, project_id: str, **fields: Any) -> NewLog:
     return NewLog(**{"id": new_id("data"), "project_id": project_id, "owner": writer.owner, **known, **fields})
 
 
-def _statuses(path: Path) -> list[str]:
-    with closing(sqlite3.connect(path)) as connection:
-        return [status for (status,) in connection.execute("SELECT status FROM logs ORDER BY rowid")]
+def _statuses(address: str) -> list[str]:
+    return [row["status"] for row in rows(address, "SELECT status FROM logs ORDER BY created_at")]
 
 
-async def test_writes_of_many_calls_share_their_commits(database: Database, project_id: str, tmp_path: Path) -> None:
+async def test_writes_of_many_calls_share_their_commits(
+    database: Database, project_id: str, database_address: str
+) -> None:
     commits = []
     event.listen(database._engine.sync_engine, "commit", commits.append)
     async with LogWriter(database) as writer:
@@ -61,20 +54,22 @@ async def test_writes_of_many_calls_share_their_commits(database: Database, proj
             await writer.finish([LogResult(id=log.id, status="complete", output="x")])
 
         await asyncio.gather(*(call() for _ in range(300)))
-    assert _statuses(tmp_path / "logs.db") == ["complete"] * 300
+    assert _statuses(database_address) == ["complete"] * 300
     assert len(commits) < 30
 
 
-async def test_what_is_pending_is_written_on_leaving(database: Database, project_id: str, tmp_path: Path) -> None:
+async def test_what_is_pending_is_written_on_leaving(
+    database: Database, project_id: str, database_address: str
+) -> None:
     async with LogWriter(database) as writer:
         log = _log(writer, project_id)
         await writer.begin([log])
         writer.finish([LogResult(id=log.id, status="cancelled")])
-    assert _statuses(tmp_path / "logs.db") == ["cancelled"]
+    assert _statuses(database_address) == ["cancelled"]
 
 
 async def test_a_bad_row_fails_alone_and_its_content_stays_out_of_the_program_log(
-    database: Database, project_id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    database: Database, project_id: str, database_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with LogWriter(database) as writer:
         good, bad, late = [
@@ -87,7 +82,7 @@ async def test_a_bad_row_fails_alone_and_its_content_stays_out_of_the_program_lo
             await bad
     assert "a log could not be stored" in caplog.text
     assert "unspeakable" not in caplog.text
-    assert _statuses(tmp_path / "logs.db") == ["running"] * 2
+    assert _statuses(database_address) == ["running"] * 2
 
 
 async def test_new_calls_wait_while_too_much_is_pending(database: Database, project_id: str) -> None:
@@ -121,26 +116,23 @@ asyncio.run(main())
 
 
 async def test_logs_of_a_killed_server_are_marked_interrupted_and_those_of_living_ones_are_not(
-    database: Database, project_id: str, tmp_path: Path
+    database: Database, project_id: str, database_address: str
 ) -> None:
-    path = tmp_path / "logs.db"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _DIES, str(path), project_id, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", _DIES, database_address, project_id, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"begun\n"
     async with LogWriter(database, lease=0.3) as writer:
         await (await writer.begin([_log(writer, project_id)]))
         await asyncio.sleep(1)  # three leases: both live, and both say so
-        assert _statuses(path) == ["running", "running"]
+        assert _statuses(database_address) == ["running", "running"]
         os.kill(process.pid, signal.SIGKILL)
         await process.communicate()
         deadline = time.monotonic() + 3
-        while _statuses(path) != ["interrupted", "running"]:
+        while _statuses(database_address) != ["interrupted", "running"]:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT inputs, owner FROM logs WHERE id = 'data_1'").fetchall() == [
-            ('{"a":1}', None)
-        ]
-        assert connection.execute("SELECT count(*) FROM servers").fetchone() == (0,)
+    (row,) = rows(database_address, "SELECT inputs, owner FROM logs WHERE id = 'data_1'")
+    assert row == {"inputs": '{"a":1}', "owner": None}
+    assert rows(database_address, "SELECT id FROM servers") == []

@@ -17,8 +17,10 @@ from sqlalchemy import Connection, insert, select, text
 
 from humanloop_async.server.storage import migrations
 from humanloop_async.server.storage.database import Database, DatabaseError, database_url
-from humanloop_async.server.storage.keys import add_key, any_key, generate_key, is_valid
+from humanloop_async.server.storage.keys import add_key, any_key, generate_key, valid_key_id
 from humanloop_async.server.storage.schema import api_keys, metadata, projects
+
+_VERSIONS = Path(migrations.__file__).parent / "versions"
 
 
 async def test_migrations_build_what_the_schema_says_and_run_once(tmp_path: Path) -> None:
@@ -27,9 +29,8 @@ async def test_migrations_build_what_the_schema_says_and_run_once(tmp_path: Path
         database = await Database.open(path)
         async with database.read() as connection:
             assert await connection.run_sync(_differences) == []
-            assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all() == [
-                "0001"
-            ]
+            versions = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all()
+            assert versions == [max(path.name[:4] for path in _VERSIONS.glob("0*.py"))]
         await database.aclose()
 
 
@@ -140,12 +141,12 @@ async def test_keys_are_stored_as_digests_and_can_be_revoked(tmp_path: Path) -> 
         await add_key(connection, key, "first")
         await add_key(connection, key, "again")
         assert await any_key(connection)
-        assert await is_valid(connection, key)
-        assert not await is_valid(connection, key + "x")
+        assert await valid_key_id(connection, key)
+        assert not await valid_key_id(connection, key + "x")
         rows = (await connection.execute(select(api_keys))).all()
         assert len(rows) == 1
         assert key not in str(rows)
         await connection.execute(api_keys.update().values(revoked_at=datetime.now(UTC)))
-        assert not await is_valid(connection, key)
+        assert not await valid_key_id(connection, key)
         assert not await any_key(connection)
     await database.aclose()

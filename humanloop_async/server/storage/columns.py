@@ -6,18 +6,36 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import DateTime, Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
 
-class PlainText(TypeDecorator[str]):
-    """Text of any length. U+0000, which PostgreSQL refuses, is stored as U+FFFD on every database."""
+def in_utc(moment: datetime) -> datetime:
+    """A moment in UTC; one without a zone is in UTC already."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # by some hours before the year 1 or after 9999
+        return (datetime.min if moment.year == 1 else datetime.max).replace(tzinfo=UTC)
 
-    impl = Text
+
+class ShortText(TypeDecorator[str]):
+    """Ids, and words of a fixed set. U+0000, which PostgreSQL refuses, becomes U+FFFD on every database: an id with
+    it is one that nobody has, not an error."""
+
+    impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value.replace("\0", "\ufffd") if value and "\0" in value else value
+
+
+class PlainText(ShortText):
+    """Text of any length, U+0000 aside likewise."""
+
+    impl = Text
+    cache_ok = True
 
 
 class JsonText(TypeDecorator[Any]):
@@ -42,11 +60,9 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        value = in_utc(value)
         # SQLite has no zones: its text must be in one zone to sort as time.
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else in_utc(value)

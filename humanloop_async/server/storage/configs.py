@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import select
+from msgspec import Struct
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
 from ..model_config import ModelConfig
 from .database import insert_missing
-from .schema import model_configs
+from .schema import logs, model_configs, projects
+
+
+class ConfigDetails(Struct, frozen=True):
+    """Where a configuration belongs, and how it has been used."""
+
+    id: str
+    project_id: str
+    project_name: str
+    created_at: datetime
+    last_used: datetime
+    num_logs: int
 
 
 async def config_by_id(connection: AsyncConnection, config_id: str) -> ModelConfig | None:
@@ -41,9 +54,60 @@ async def add_config(
         "id": new_id("config"),
         "project_id": project_id,
         "identity": identity,
+        "type": "model",
+        "model": config.model,
         "name": name or f"{config.model} {identity[:6]}",
         "description": description,
         "parameters": config,
         "created_at": datetime.now(UTC),
     }
     await insert_missing(connection, model_configs, values)
+
+
+async def config_details(connection: AsyncConnection, config_ids: Collection[str]) -> dict[str, ConfigDetails]:
+    """The configurations of these ids that belong to projects, by id."""
+    found = await _details(connection, model_configs.c.id.in_(config_ids))
+    return {config.id: config for config in found}
+
+
+async def project_configs(connection: AsyncConnection, project_id: str) -> Sequence[ConfigDetails]:
+    """A project's configurations, newest first."""
+    return await _details(connection, model_configs.c.project_id == project_id)
+
+
+async def _details(connection: AsyncConnection, condition: ColumnElement[bool]) -> Sequence[ConfigDetails]:
+    uses = logs.c.config_id == model_configs.c.id
+    query = (
+        select(
+            model_configs.c.id,
+            model_configs.c.project_id,
+            projects.c.name,
+            model_configs.c.created_at,
+            func.coalesce(
+                select(func.max(logs.c.created_at)).where(uses).scalar_subquery(), model_configs.c.created_at
+            ),
+            select(func.count()).where(uses).scalar_subquery(),
+        )
+        .join(projects, projects.c.id == model_configs.c.project_id)
+        .where(condition)
+        .order_by(model_configs.c.created_at.desc(), model_configs.c.id.desc())
+    )
+    return [ConfigDetails(*row) for row in await connection.execute(query)]
+
+
+async def configs_of_project(
+    connection: AsyncConnection, project_id: str, config_ids: Collection[str]
+) -> Collection[str]:
+    """Which of these are model configurations of the project."""
+    query = select(model_configs.c.id).where(
+        model_configs.c.id.in_(config_ids), model_configs.c.project_id == project_id, model_configs.c.type == "model"
+    )
+    return set((await connection.execute(query)).scalars())
+
+
+async def mark_registered(connection: AsyncConnection, project_id: str, config_id: str) -> bool:
+    """Remember that a configuration was registered; whether it is the project's first one that was."""
+    others = select(model_configs.c.id).where(model_configs.c.project_id == project_id, model_configs.c.is_registered)
+    is_first = (await connection.execute(select(~exists(others)))).scalar_one()
+    await connection.execute(update(model_configs).where(model_configs.c.id == config_id).values(is_registered=True))
+    return bool(is_first)

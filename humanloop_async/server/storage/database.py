@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, closing
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT = 30.0
 """Longest wait, in seconds, for another process that is writing to the same SQLite file."""
 
-_MIGRATION_LOCK = 0x68756D616E6C6F6F  # PostgreSQL's advisory locks are numbers; this one is "humanloo"
+CONNECT_TIMEOUT = 10.0
+"""Longest wait, in seconds, for PostgreSQL to take a connection."""
+
+READERS, WRITERS = 10, 5
+"""Most connections of a server process to its database; more calls than that wait for each other, a moment each."""
+
+_ENGINE: dict[str, Any] = {
+    "hide_parameters": True,  # errors go to logs, and parameters hold prompts
+    "max_overflow": 0,  # a connection beyond the pool's size would be closed after each use
+    "pool_use_lifo": True,
+}
+
+_LOCK = 0x68756D616E6C6F6F  # PostgreSQL's advisory locks are numbers; this one is "humanloo"
+
+# With its task: one that it starts has a copy of the context, and must not use the same connection meanwhile.
+_joined: ContextVar[tuple[Database, object, AsyncConnection] | None] = ContextVar("_joined", default=None)
+
+
+UNREACHABLE = (ConnectionError, TimeoutError, InterfaceError, OperationalError, PoolTimeout)
+"""What is raised by a statement when the database has gone, is too busy, or cannot write."""
 
 
 class DatabaseError(Exception):
@@ -58,17 +82,22 @@ class Database:
     a power cut. (WAL's usual companion, NORMAL, would only survive the death of this process.)
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._is_sqlite = engine.dialect.name == "sqlite"
-        self._engine = engine.execution_options(begin_immediate=True)
+    def __init__(self, url: URL) -> None:
+        self._is_sqlite = url.get_backend_name() == "sqlite"
+        # Connections of its own for writing: no search through a million logs keeps a log from being written.
+        self._engine = _engine(url, WRITERS).execution_options(begin_immediate=True)
         # Outside a transaction SQLite commits by itself; PostgreSQL's driver must be told to.
-        self._reader = engine if self._is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        autocommit: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = _engine(url, READERS).execution_options(**autocommit)
         # SQLite has one writer. Waiting for it here is fair and quick; SQLite's own waiting is neither.
         self._writing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path_or_url: str) -> Database:
+    async def open(cls, path_or_url: str, *, migrate: bool = True) -> Database:
         """Connect, and bring the tables up to date; SQLite's file is created when it is missing.
+
+        Args:
+            migrate: False leaves the tables as they are, and does not make a file.
 
         Raises:
             DatabaseError: It cannot be reached, or its tables are newer than this program.
@@ -76,27 +105,35 @@ class Database:
         url = database_url(path_or_url)
         try:
             if url.get_backend_name() == "sqlite":
-                await asyncio.to_thread(_make_sqlite_file, Path(url.database or ""))
-            database = cls(_engine(url))
+                await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), make=migrate)
+            database = cls(url)
             try:
-                await database._migrate()
+                await (database._migrate() if migrate else database._reach())
             except BaseException:
                 await database.aclose()
                 raise
-        except (SQLAlchemyError, sqlite3.Error, OSError) as exc:
-            shown = url.render_as_string(hide_password=True)
-            raise DatabaseError(f"cannot open the database {shown}: {exc}") from exc
+        except ModuleNotFoundError as exc:
+            raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
+        except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
+            raise DatabaseError(f"cannot open the database {shown(path_or_url)}: {_first_line(exc)}") from exc
         return database
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for statements that need not see one state together."""
+        if (joined := self._joined()) is not None:
+            yield joined
+            return
         async with self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction: durable when the block ends, undone when it raises."""
+        if (joined := self._joined()) is not None:
+            async with joined.begin_nested():
+                yield joined
+            return
         if not self._is_sqlite:
             async with self._engine.begin() as connection:
                 yield connection
@@ -104,41 +141,135 @@ class Database:
         async with self._writing, self._engine.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction that the task's `read` and `write` blocks inside join: all of them last, or none.
+
+        What is written by another task, such as the log writer's, is no part of it, and must not be waited for.
+        """
+        async with self.write() as connection:
+            token = _joined.set((self, asyncio.current_task(), connection))
+            try:
+                yield connection
+            finally:
+                _joined.reset(token)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction while which no other process is in one of these."""
+        async with self.write() as connection:
+            if not self._is_sqlite:  # SQLite's transaction is the lock; here it must be asked for
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            yield connection
+
     async def aclose(self) -> None:
         """Close every connection; twice does no harm."""
         await self._engine.dispose()
+        await self._reader.dispose()
+
+    def _joined(self) -> AsyncConnection | None:
+        match _joined.get():
+            case (database, task, connection) if database is self and task is asyncio.current_task():
+                return connection
+            case _:
+                return None
 
     async def _migrate(self) -> None:
         from .migrations import upgrade  # Alembic is only needed here, and slow to import
 
-        async with self.write() as connection:
-            if not self._is_sqlite:  # SQLite's transaction is the lock; here it must be asked for
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        async with self.alone() as connection:
             await connection.run_sync(upgrade)
 
+    async def _reach(self) -> None:
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
 
-async def insert_missing(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> None:
-    """Insert a row unless it collides with one that is there: two racing inserts end as one row."""
+
+async def insert_missing(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row unless it collides with one that is there: two racing inserts end as one row.
+
+    Returns:
+        Whether it was inserted.
+    """
     insert = sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+    done = await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+    return done.rowcount == 1
 
 
-def _make_sqlite_file(path: Path) -> None:
-    """Make the file in WAL mode, which it keeps. What cannot be opened shows here, where aiosqlite's thread, which
+async def insert_or_update(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> None:
+    """Insert a row, or put these values into the one that has its primary key."""
+    insert = sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    key = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in values.items() if name not in key}
+    await connection.execute(insert(table).values(values).on_conflict_do_update(index_elements=key, set_=rest))
+
+
+def shown(path_or_url: str) -> str:
+    """A database as it may be shown: a file's whole path, or a URL without its password."""
+    url = database_url(path_or_url)
+    if url.get_backend_name() == "sqlite":
+        return str(Path(url.database or "").absolute())
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def _prepare_sqlite_file(path: Path, *, make: bool) -> None:
+    """Put the file into WAL mode, which it keeps. What cannot be opened shows here, where aiosqlite's thread, which
     outlives a connection that could not be opened, has not been started."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise FileNotFoundError("there is no such file")
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as exc:
+                # SQLite does not wait for another process that switches the mode at the same moment.
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
 
-def _engine(url: URL) -> AsyncEngine:
-    # `hide_parameters`: errors go to logs, and parameters hold prompts.
+def _engine(url: URL, connections: int) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
-    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT})
+        # asyncpg reads the URL itself, so that whatever libpq's URLs may say (`?sslmode=`, `?host=/run/...`) holds.
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT)
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=connections, **_ENGINE)
+        event.listen(engine.sync_engine, "checkout", _replace_closed)
+        return engine
+    from .sqlite import SqliteConnection
+
+    connect_sqlite = partial(SqliteConnection, url.database or "", BUSY_TIMEOUT)
+    engine = create_async_engine(url, async_creator=connect_sqlite, pool_size=connections, **_ENGINE)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _asyncpg() -> Any:
+    return importlib.import_module("asyncpg")  # an extra, and without types
+
+
+def _postgres_error() -> type[Exception]:
+    """What asyncpg raises while it connects, before SQLAlchemy translates; of no matter when it is not there."""
+    try:
+        return cast("type[Exception]", _asyncpg().PostgresError)
+    except ModuleNotFoundError:
+        return DatabaseError
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).partition("\n")[0] or type(exc).__name__
+
+
+def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
+    # asyncpg knows by itself when PostgreSQL has hung up; SQLAlchemy's pre-ping would ask before every use.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:

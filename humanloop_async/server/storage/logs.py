@@ -1,8 +1,8 @@
-"""Queries on ``logs``, and on ``servers``, whose leases tell which running logs were interrupted."""
+"""Writing ``logs``, and ``servers``, whose leases tell which running logs were interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,9 +11,12 @@ from msgspec import Struct, field
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...types import ChatMessage, Json, ToolChoiceValue
+from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, UpdateLogRequest
 from .database import insert_missing
+from .experiments import Trial, add_trials
+from .log_counts import count_logs
 from .schema import logs, servers
+from .search import folded, folded_json
 
 INTERRUPTED = "the server stopped before the generation finished"
 
@@ -23,7 +26,11 @@ def _now() -> datetime:
 
 
 class NewLog(Struct, kw_only=True):
-    """A log at the moment its generation begins; the fields are columns of ``logs``."""
+    """A log at the moment its generation begins; the fields are columns of ``logs``.
+
+    Attributes:
+        trial: What the log is of; it is stored with the first of its logs.
+    """
 
     id: str
     project_id: str
@@ -37,11 +44,46 @@ class NewLog(Struct, kw_only=True):
     provider_request: dict[str, Json] | None = None
     source: str | None = None
     source_datapoint_id: str | None = None
+    environment: str | None = None
+    trial: Trial | None = None
     user: str | None = None
     metadata: dict[str, Json] | None = None
     tool_choice: ToolChoiceValue | None = None
     status: str = "running"
     created_at: datetime = field(default_factory=_now)
+
+
+class MadeElsewhere(Struct, kw_only=True):
+    """A log of what another program made; the fields are columns of ``logs``."""
+
+    id: str
+    project_id: str
+    config_id: str
+    session_id: str | None
+    parent_id: str | None
+    reference_id: str | None
+    trial_id: str | None
+    status: Literal["complete", "error"]
+    save: bool
+    inputs: dict[str, Json] | None
+    messages: list[ChatMessage] | None
+    output: str | None
+    output_message: ChatMessage | None
+    provider_request: dict[str, Json] | None
+    provider_response: dict[str, Json] | None
+    error: str | None
+    source: str | None
+    source_datapoint_id: str | None
+    environment: str | None
+    metadata: dict[str, Json] | None
+    judgment: FeedbackValue | None
+    stdout: str | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+    prompt_cost: float | None
+    output_cost: float | None
+    duration: float | None
+    created_at: datetime
 
 
 class LogResult(Struct, kw_only=True):
@@ -63,19 +105,66 @@ class LogResult(Struct, kw_only=True):
 
 _insert_logs = insert(logs)
 _results: dict[str, Any] = {name: bindparam(name) for name in LogResult.__struct_fields__ if name != "id"}
-_update_logs = update(logs).where(logs.c.id == bindparam("log_id")).values(_results | {"owner": None})
+_update_logs = (
+    update(logs)
+    .where(logs.c.id == bindparam("log_id"))
+    .values(_results | {"owner": None, "output_folded": bindparam("output_folded")})
+)
 
 
 async def insert_logs(connection: AsyncConnection, rows: Iterable[NewLog]) -> None:
-    """Store logs of generations that begin."""
-    await connection.execute(_insert_logs, [_columns(row) | {"updated_at": row.created_at} for row in rows])
+    """Store logs of generations that begin, and the trials that they are of."""
+    rows = [*rows]
+    if trials := {row.trial.id: row.trial for row in rows if row.trial is not None}:
+        await add_trials(connection, trials.values())
+    await connection.execute(_insert_logs, [_new_columns(row) | {"updated_at": row.created_at} for row in rows])
+
+
+async def known_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
+    """Those of the references that logs have already."""
+    query = select(logs.c.reference_id).where(logs.c.reference_id.in_(references))
+    return [reference for reference in (await connection.execute(query)).scalars() if reference is not None]
+
+
+async def insert_logs_made_elsewhere(connection: AsyncConnection, rows: Iterable[MadeElsewhere]) -> None:
+    """Store logs of what other programs made."""
+    now = _now()
+    added = [_new_columns(row) | {"output_folded": folded(row.output), "updated_at": now} for row in rows]
+    await connection.execute(_insert_logs, added)
+
+
+async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLogRequest) -> None:
+    """Complete a log. The output is left out of one that was not to be saved."""
+    values: dict[str, Any] = {"updated_at": _now()}
+    if changes.duration is not None:
+        values["duration"] = changes.duration
+    if changes.error is not None:
+        values |= {"error": changes.error, "status": "error"}
+    await connection.execute(update(logs).where(logs.c.id == log_id).values(values))
+    if changes.output is not None:
+        # `raw_output` and `output_message` told of the output that is replaced.
+        replaced = {"output": changes.output, "output_folded": folded(changes.output)}
+        await connection.execute(
+            update(logs)
+            .where(logs.c.id == log_id, logs.c.save)
+            .values(replaced | {"raw_output": None, "output_message": None})
+        )
+
+
+async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Delete logs with the feedback on them; their children stay. The last step of its transaction."""
+    removal = delete(logs).where(logs.c.id.in_(ids)).returning(logs.c.project_id, logs.c.created_at)
+    removed = [(project_id, created_at) for project_id, created_at in await connection.execute(removal)]
+    await count_logs(connection, removed, step=-1)
 
 
 async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult]) -> None:
     """Store how generations ended."""
-    rows = [_columns(result) for result in results]
+    # In the order in which feedback locks logs, so that the two never wait for each other.
+    rows = [_columns(result) for result in sorted(results, key=lambda result: result.id)]
     for row in rows:
         row["log_id"] = row.pop("id")
+        row["output_folded"] = folded(row["output"])
     await connection.execute(_update_logs, rows)
 
 
@@ -119,3 +208,11 @@ async def mark_interrupted(connection: AsyncConnection, owners: Sequence[str]) -
 
 def _columns(row: Struct) -> dict[str, Any]:
     return msgspec.structs.asdict(row)
+
+
+def _new_columns(row: NewLog | MadeElsewhere) -> dict[str, Any]:
+    columns = _columns(row) | {"inputs_folded": folded_json(row.inputs), "metadata_folded": folded_json(row.metadata)}
+    if isinstance(row, NewLog):
+        del columns["trial"]
+        columns["trial_id"] = row.trial.id if row.trial is not None else None
+    return columns

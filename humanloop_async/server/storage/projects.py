@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...types import ListProjectsQuery
 from ..ids import new_id
 from .database import insert_missing
-from .schema import projects
+from .schema import log_counts, model_configs, projects
 
 
 class Project(Struct, frozen=True):
@@ -18,6 +20,18 @@ class Project(Struct, frozen=True):
 
     id: str
     name: str
+
+
+class ProjectDetails(Struct, frozen=True):
+    """A project's row, and what can be counted of it."""
+
+    id: str
+    name: str
+    directory_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    data_count: int
+    has_configs: bool
 
 
 _columns = select(projects.c.id, projects.c.name)
@@ -29,13 +43,70 @@ async def project_by_id(connection: AsyncConnection, project_id: str) -> Project
     return Project(*row) if row else None
 
 
+async def held_project(connection: AsyncConnection, project_id: str) -> Project | None:
+    """The project of that id, held until the transaction ends: it cannot be deleted, and others wait to hold it.
+
+    Logs are written all the same. SQLite's transactions wait for each other anyway.
+    """
+    query = _columns.where(projects.c.id == project_id).with_for_update(key_share=True)
+    row = (await connection.execute(query)).first()
+    return Project(*row) if row else None
+
+
 async def project_by_name(connection: AsyncConnection, name: str) -> Project | None:
     """The project of that name."""
     row = (await connection.execute(_columns.where(projects.c.name == name))).first()
     return Project(*row) if row else None
 
 
-async def add_project(connection: AsyncConnection, name: str) -> None:
-    """Make a project of that name unless there is one."""
+async def add_project(connection: AsyncConnection, name: str, *, directory_id: str | None = None) -> str | None:
+    """Make a project of that name unless there is one; the id of what was made."""
     now = datetime.now(UTC)
-    await insert_missing(connection, projects, {"id": new_id("pr"), "name": name, "created_at": now, "updated_at": now})
+    project_id = new_id("pr")
+    values = {"id": project_id, "name": name, "directory_id": directory_id, "created_at": now, "updated_at": now}
+    return project_id if await insert_missing(connection, projects, values) else None
+
+
+async def update_project(connection: AsyncConnection, project_id: str, values: Mapping[str, object]) -> None:
+    """Change columns of a project, and when it was changed.
+
+    Raises:
+        IntegrityError: Another project has that name.
+    """
+    await connection.execute(
+        update(projects).where(projects.c.id == project_id).values(**values, updated_at=datetime.now(UTC))
+    )
+
+
+async def delete_project(connection: AsyncConnection, project_id: str) -> bool:
+    """Delete a project with its configurations, experiments, deployments and logs; whether there was one."""
+    return (await connection.execute(delete(projects).where(projects.c.id == project_id))).rowcount == 1
+
+
+async def project_page(connection: AsyncConnection, query: ListProjectsQuery) -> tuple[Sequence[str], int]:
+    """The ids of a page of projects, in order, and how many there are on all pages."""
+    found = select(projects.c.id)
+    if query.filter:
+        found = found.where(projects.c.name.icontains(query.filter, autoescape=True))
+    column = projects.c[query.sort_by]
+    order = (column.asc(), projects.c.id.asc()) if query.order == "asc" else (column.desc(), projects.c.id.desc())
+    total = (await connection.execute(select(func.count()).select_from(found.subquery()))).scalar_one()
+    ids = await connection.execute(found.order_by(*order).limit(query.size).offset(query.page * query.size))
+    return ids.scalars().all(), total
+
+
+async def project_details(connection: AsyncConnection, project_ids: Collection[str]) -> Sequence[ProjectDetails]:
+    """The projects of these ids that exist, in the order of the ids."""
+    query = select(
+        projects.c.id,
+        projects.c.name,
+        projects.c.directory_id,
+        projects.c.created_at,
+        projects.c.updated_at,
+        select(func.coalesce(func.sum(log_counts.c.count), 0))
+        .where(log_counts.c.project_id == projects.c.id)
+        .scalar_subquery(),
+        exists().where(model_configs.c.project_id == projects.c.id),
+    ).where(projects.c.id.in_(project_ids))
+    found = {row[0]: ProjectDetails(*row) for row in await connection.execute(query)}
+    return [found[project_id] for project_id in project_ids if project_id in found]

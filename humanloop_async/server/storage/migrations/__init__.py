@@ -6,6 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -18,8 +20,7 @@ def upgrade(connection: Connection) -> None:
     Raises:
         DatabaseError: The tables are newer than this program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
@@ -27,3 +28,21 @@ def upgrade(connection: Connection) -> None:
         raise DatabaseError(
             f"the database does not fit this version of the server; upgrade the server ({exc})"
         ) from exc
+
+
+def version(connection: Connection) -> str | None:
+    """The step that the tables have reached; None when there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def latest_version() -> str:
+    """The last step that this program knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

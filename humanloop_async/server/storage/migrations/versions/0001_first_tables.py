@@ -49,12 +49,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sessions"),
         sa.UniqueConstraint("reference_id", name="uq_sessions_reference_id"),
     )
+    op.create_index("ix_sessions_created_at_id", "sessions", ["created_at", "id"])
 
     op.create_table(
         "model_configs",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project_id", sa.String()),
         sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("model", sa.Text()),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text()),
         sa.Column("parameters", sa.Text(), nullable=False),
@@ -93,14 +96,21 @@ def upgrade() -> None:
         sa.Column("environment", sa.Text()),
         sa.Column("user", sa.Text()),
         sa.Column("metadata", sa.Text()),
+        sa.Column("inputs_folded", sa.Text()),
+        sa.Column("output_folded", sa.Text()),
+        sa.Column("metadata_folded", sa.Text()),
         sa.Column("tool_choice", sa.Text()),
+        sa.Column("judgment", sa.Text()),
+        sa.Column("stdout", sa.Text()),
+        sa.Column("prompt_cost", sa.Float()),
+        sa.Column("output_cost", sa.Float()),
         sa.Column("prompt_tokens", sa.Integer()),
         sa.Column("output_tokens", sa.Integer()),
         sa.Column("duration", sa.Float()),
         sa.Column("provider_latency", sa.Float()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["config_id"], ["model_configs.id"], name="fk_logs_config_id"),
+        sa.ForeignKeyConstraint(["config_id"], ["model_configs.id"], name="fk_logs_config_id", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(["parent_id"], ["logs.id"], name="fk_logs_parent_id", ondelete="SET NULL"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_logs_project_id", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_logs_session_id"),
@@ -108,11 +118,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("reference_id", name="uq_logs_reference_id"),
     )
 
-    op.create_index("ix_logs_config_id", "logs", ["config_id"])
+    op.create_index(
+        "ix_logs_config_id_created_at_id_project_id", "logs", ["config_id", "created_at", "id", "project_id"]
+    )
     op.create_index("ix_logs_owner", "logs", ["owner"])
     op.create_index("ix_logs_parent_id", "logs", ["parent_id"])
     op.create_index("ix_logs_project_id_created_at_id", "logs", ["project_id", "created_at", "id"])
-    op.create_index("ix_logs_session_id", "logs", ["session_id"])
+    op.create_index("ix_logs_project_id_source_created_at_id", "logs", ["project_id", "source", "created_at", "id"])
+    op.create_index(
+        "ix_logs_session_id_created_at_id_project_id", "logs", ["session_id", "created_at", "id", "project_id"]
+    )
     op.create_index("ix_logs_trial_id", "logs", ["trial_id"])
 
 

@@ -1,0 +1,133 @@
+"""Feedback: what each class of it takes, what it replaces, and how it is taken back.
+
+There is one current value for each log, kind and user; the values of a multi_select kind add up instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..types import FeedbackClass, FeedbackLabelRequest, FeedbackRequest, FeedbackResponse, FeedbackValue
+from .ids import new_id
+from .refusals import InvalidRequest, Refusal
+from .storage.columns import in_utc
+from .storage.feedback import FeedbackRow, insert_feedback, remove_feedback
+from .storage.feedback_types import add_labels, feedback_classes
+
+MAX_LABELS = 100
+"""Most values of a multi_select kind in one request."""
+
+MAX_NUMBER = 2.0**63
+"""Largest value of a number kind, positive or negative."""
+
+MAX_LABEL_CHARS = 255
+"""Longest value of a select kind, in characters."""
+
+
+async def record_feedback(
+    connection: AsyncConnection, projects: Mapping[str, str], requests: Sequence[FeedbackRequest]
+) -> list[FeedbackResponse]:
+    """Store, replace and take back, in the order given.
+
+    Args:
+        projects: The project of each log that the requests are about.
+        requests: What to do, each with its `data_id`.
+
+    Raises:
+        Refusal: A kind is unknown or a value does not fit it (422), or there is nothing to take back (404).
+    """
+    classes = await feedback_classes(connection, set(projects.values()))
+    answers: list[FeedbackResponse] = []
+    labels: dict[tuple[str, str], set[str]] = {}
+    for request in requests:
+        assert request.data_id is not None
+        project_id, kind = projects[request.data_id], request.type
+        answer, values = await _record(connection, request.data_id, classes[project_id], request)
+        answers.append(answer)
+        if classes[project_id][kind] in ("select", "multi_select"):
+            labels.setdefault((project_id, kind), set()).update(values)
+    for (project_id, kind), new in sorted(labels.items()):  # in one order: two calls never wait for each other
+        await add_labels(connection, project_id, kind, [FeedbackLabelRequest(value=value) for value in sorted(new)])
+    return answers
+
+
+async def _record(
+    connection: AsyncConnection, log_id: str, classes: Mapping[str, FeedbackClass], request: FeedbackRequest
+) -> tuple[FeedbackResponse, Collection[str]]:
+    """The answer, and the values that were given."""
+    kind = request.type
+    if (feedback_class := classes.get(kind)) is None:
+        raise Refusal(422, f"the project has no feedback type {kind!r:.80}; it has {', '.join(sorted(classes))}")
+    values = {} if request.value is None else _values(kind, feedback_class, request.value)
+    if not values and not request.unset:
+        raise InvalidRequest.at("value", msg="field required", kind="value_error.missing")
+    adds_up = feedback_class == "multi_select" and bool(values)
+    removed = await remove_feedback(connection, log_id, kind, request.user, values if adds_up else None)
+    if request.unset:
+        if not removed:
+            raise Refusal(404, f"there is no such {kind!r:.80} feedback on {log_id!r:.80} to take back")
+        first = removed[0]
+        if len(removed) > 1:
+            return _answer(first, [row.value for row in removed]), ()
+        return _answer(first, first.value if first.typed_value is None else first.typed_value), ()
+    created_at = in_utc(request.created_at or datetime.now(UTC))
+    rows = [
+        FeedbackRow(
+            id=new_id("ann"),
+            log_id=log_id,
+            type=kind,
+            value=text,
+            typed_value=typed,
+            user=request.user,
+            created_at=created_at,
+        )
+        for text, typed in values.items()
+    ]
+    await insert_feedback(connection, rows)
+    assert request.value is not None
+    return _answer(rows[0], request.value), values
+
+
+def _answer(row: FeedbackRow, value: FeedbackValue) -> FeedbackResponse:
+    return FeedbackResponse(
+        id=row.id, type=row.type, value=value, data_id=row.log_id, user=row.user, created_at=row.created_at
+    )
+
+
+def _values(kind: str, feedback_class: FeedbackClass, value: FeedbackValue) -> dict[str, FeedbackValue | None]:
+    """The values to store: each as text, with what it is when it is not a text."""
+    match feedback_class, value:
+        case "number", int() | float() if not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
+            return {_text(value): value}
+        case "text", str():
+            return {value: None}
+        case "select", [str(label)] | str(label) if _is_label(label):
+            return {label: None}
+        case "select", bool() | int() | float() if abs(value) <= MAX_NUMBER:
+            return {_text(value): value}
+        case "multi_select", str() if _is_label(value):
+            return {value: None}
+        case "multi_select", [_, *_] if len(value) <= MAX_LABELS and all(_is_label(label) for label in value):
+            return dict.fromkeys(value)
+        case _:
+            raise InvalidRequest.at("value", msg=f"{kind!r:.80} takes {_TAKES[feedback_class]}")
+
+
+_TAKES: Mapping[FeedbackClass, str] = {
+    "number": f"a number of at most {MAX_NUMBER:g}",
+    "text": "a text",
+    "select": f"one label of 1 to {MAX_LABEL_CHARS} characters",
+    "multi_select": f"a label of 1 to {MAX_LABEL_CHARS} characters, or a list of at most {MAX_LABELS}",
+}
+
+
+def _is_label(label: str) -> bool:
+    return 0 < len(label) <= MAX_LABEL_CHARS
+
+
+def _text(value: FeedbackValue) -> str:
+    return msgspec.json.encode(value).decode()

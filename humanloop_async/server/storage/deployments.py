@@ -1,0 +1,94 @@
+"""Queries on ``deployments``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from sqlalchemy import Delete, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .database import insert_missing, insert_or_update
+from .schema import deployments, experiments, model_configs
+
+
+class Deployment(Struct, frozen=True):
+    """What is deployed to a project's environment: one of the two."""
+
+    project_id: str
+    environment_id: str
+    config_id: str | None
+    experiment_id: str | None
+    config_name: str | None
+    experiment_name: str | None
+
+
+async def deployments_of(
+    connection: AsyncConnection, project_ids: Collection[str], environment_id: str | None = None
+) -> Sequence[Deployment]:
+    """What is deployed in projects: to all environments, or to one."""
+    query = (
+        select(
+            deployments.c.project_id,
+            deployments.c.environment_id,
+            deployments.c.config_id,
+            deployments.c.experiment_id,
+            model_configs.c.name,
+            experiments.c.name,
+        )
+        .outerjoin(model_configs, model_configs.c.id == deployments.c.config_id)
+        .outerjoin(experiments, experiments.c.id == deployments.c.experiment_id)
+        .where(deployments.c.project_id.in_(project_ids))
+    )
+    if environment_id is not None:
+        query = query.where(deployments.c.environment_id == environment_id)
+    return [Deployment(*row) for row in await connection.execute(query)]
+
+
+async def deploy(
+    connection: AsyncConnection,
+    project_id: str,
+    environment_id: str,
+    *,
+    config_id: str | None = None,
+    experiment_id: str | None = None,
+    replace: bool = True,
+) -> None:
+    """Deploy a configuration or an experiment; of racing ones the last stays.
+
+    Args:
+        replace: False leaves an environment alone that has something deployed.
+    """
+    values = {
+        "project_id": project_id,
+        "environment_id": environment_id,
+        "config_id": config_id,
+        "experiment_id": experiment_id,
+        "created_at": datetime.now(UTC),
+    }
+    if replace:
+        await insert_or_update(connection, deployments, values)
+    else:
+        await insert_missing(connection, deployments, values)
+
+
+async def undeploy_config(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
+    """Take back the environment's configuration, if that is what it has."""
+    await connection.execute(_of(project_id, environment_id).where(deployments.c.config_id.is_not(None)))
+
+
+async def undeploy_experiment(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
+    """Take back the environment's experiment, if that is what it has."""
+    await connection.execute(_of(project_id, environment_id).where(deployments.c.experiment_id.is_not(None)))
+
+
+async def undeploy(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
+    """Take back whatever the environment has."""
+    await connection.execute(_of(project_id, environment_id))
+
+
+def _of(project_id: str, environment_id: str) -> Delete:
+    return delete(deployments).where(
+        deployments.c.project_id == project_id, deployments.c.environment_id == environment_id
+    )

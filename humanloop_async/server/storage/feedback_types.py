@@ -1,0 +1,106 @@
+"""The kinds of feedback that projects know, and the labels of the select ones.
+
+Five kinds every project has without a row; ``feedback_types`` holds those that were added to a project, and
+``feedback_labels`` the labels that a kind has gained there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
+from .database import insert_missing, insert_or_update
+from .schema import feedback_labels, feedback_types
+
+BUILT_IN: Mapping[str, FeedbackClass] = {
+    "rating": "select",
+    "action": "multi_select",
+    "issue": "multi_select",
+    "correction": "text",
+    "comment": "text",
+}
+"""The kinds that every project has."""
+
+_BUILT_IN_LABELS: Mapping[str, Sequence[CategoricalFeedbackLabel]] = {
+    "rating": (
+        CategoricalFeedbackLabel(value="good", sentiment="positive"),
+        CategoricalFeedbackLabel(value="bad", sentiment="negative"),
+    )
+}
+
+
+async def feedback_classes(
+    connection: AsyncConnection, project_ids: Collection[str]
+) -> Mapping[str, Mapping[str, FeedbackClass]]:
+    """The class of each kind that each of the projects knows."""
+    query = select(feedback_types.c.project_id, feedback_types.c.type, feedback_types.c["class"])
+    rows = await connection.execute(
+        query.where(feedback_types.c.project_id.in_(project_ids)).order_by(feedback_types.c.created_at)
+    )
+    known: dict[str, dict[str, FeedbackClass]] = {project_id: dict(BUILT_IN) for project_id in project_ids}
+    for project_id, kind, feedback_class in rows:
+        known[project_id][kind] = feedback_class
+    return known
+
+
+async def feedback_types_of(
+    connection: AsyncConnection, project_ids: Collection[str]
+) -> Mapping[str, list[FeedbackTypeModel]]:
+    """Each project's kinds with their labels, as projects show them. Kinds without labels have None."""
+    classes = await feedback_classes(connection, project_ids)
+    labels = {
+        (project_id, kind): {label.value: label for label in _BUILT_IN_LABELS.get(kind, ())}
+        for project_id, kinds in classes.items()
+        for kind, feedback_class in kinds.items()
+        if feedback_class in ("select", "multi_select")
+    }
+    query = select(
+        feedback_labels.c.project_id, feedback_labels.c.type, feedback_labels.c.value, feedback_labels.c.sentiment
+    ).where(feedback_labels.c.project_id.in_(project_ids))
+    for project_id, kind, value, sentiment in await connection.execute(query.order_by(feedback_labels.c.created_at)):
+        labels[project_id, kind][value] = CategoricalFeedbackLabel(value=value, sentiment=sentiment)
+    return {
+        project_id: [
+            FeedbackTypeModel(type=kind, values=[*labels.get((project_id, kind), {}).values()] or None)
+            for kind in kinds
+        ]
+        for project_id, kinds in classes.items()
+    }
+
+
+async def add_feedback_type(
+    connection: AsyncConnection, project_id: str, kind: str, feedback_class: FeedbackClass
+) -> None:
+    """Let a project know one more kind, unless it does."""
+    if kind not in BUILT_IN:
+        values = {"project_id": project_id, "type": kind, "class": feedback_class, "created_at": datetime.now(UTC)}
+        await insert_missing(connection, feedback_types, values)
+
+
+async def add_labels(
+    connection: AsyncConnection, project_id: str, kind: str, labels: Collection[FeedbackLabelRequest]
+) -> None:
+    """Give a project's kind labels that it lacks; one without a sentiment gets "unset"."""
+    built_in = {label.value for label in _BUILT_IN_LABELS.get(kind, ())}
+    for label in labels:
+        if label.value not in built_in:
+            values = {"value": label.value, "sentiment": label.sentiment or "unset", "created_at": datetime.now(UTC)}
+            await insert_missing(connection, feedback_labels, {"project_id": project_id, "type": kind, **values})
+
+
+async def set_positive_labels(
+    connection: AsyncConnection, project_id: str, labels: Collection[tuple[str, str]]
+) -> None:
+    """Make these labels, each a kind and a value, the project's positive ones, and no others."""
+    known = (await feedback_types_of(connection, [project_id]))[project_id]
+    positive = {
+        (kind.type, label.value) for kind in known for label in kind.values or () if label.sentiment == "positive"
+    }
+    sentiments = dict.fromkeys(positive, "unset") | dict.fromkeys(labels, "positive")
+    for (kind, value), sentiment in sentiments.items():
+        row = {"project_id": project_id, "type": kind, "value": value, "sentiment": sentiment}
+        await insert_or_update(connection, feedback_labels, row | {"created_at": datetime.now(UTC)})

@@ -1,0 +1,120 @@
+"""Queries on ``idempotency``: calls that carry a key of the caller's, so that a repetition gets the first outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .schema import idempotency, servers
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """The right to make a call. The fields are columns.
+
+    Attributes:
+        id: Digest of who calls and of the caller's key.
+        fingerprint: Digest of what is asked; a key used for something else is a mistake.
+        owner: The server process that makes the call, which counts as running for as long as that one lives.
+    """
+
+    id: str
+    fingerprint: str
+    owner: str
+    expires_at: datetime
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a claimed call ended.
+
+    Attributes:
+        status: HTTP status; None gives the claim back, so that a repetition makes the call.
+        body: The answer; None when it must not be stored.
+    """
+
+    id: str
+    owner: str
+    status: int | None
+    body: bytes | None = None
+
+
+class Earlier(Struct, frozen=True):
+    """What is known of a call that came with the same key.
+
+    Attributes:
+        status: None while it is running.
+        alive_until: For how long the server that makes it counts as alive.
+    """
+
+    fingerprint: str
+    owner: str
+    status: int | None
+    body: bytes | None
+    expires_at: datetime
+    alive_until: datetime | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has not expired, and its server has not died over it."""
+        now = datetime.now(UTC)
+        is_over = self.status is not None
+        return self.expires_at > now and (is_over or (self.alive_until is not None and self.alive_until > now))
+
+
+_t = idempotency.c
+_missing = {
+    name: kind(idempotency).on_conflict_do_nothing().returning(_t.id)
+    for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_own = (_t.id == bindparam("claim_id"), _t.owner == bindparam("claim_owner"), _t.status.is_(None))
+_settle = update(idempotency).where(*_own).values(status=bindparam("outcome"), body=bindparam("answer"))
+_release = delete(idempotency).where(*_own)
+_find = (
+    select(_t.fingerprint, _t.owner, _t.status, _t.body, _t.expires_at, servers.c.alive_until)
+    .join_from(idempotency, servers, servers.c.id == _t.owner, isouter=True)
+    .where(_t.id == bindparam("claim_id"))
+)
+
+
+async def take(connection: AsyncConnection, claims: Sequence[Claim]) -> set[str]:
+    """Store claims; returns the ids of those that nobody had made before."""
+    rows = [msgspec.structs.asdict(claim) for claim in claims]
+    return set((await connection.execute(_missing[connection.dialect.name], rows)).scalars())
+
+
+async def settle(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    """Store how claimed calls ended, and give back claims; those that somebody else has by now stay as they are."""
+    names = [{"claim_id": outcome.id, "claim_owner": outcome.owner} for outcome in outcomes]
+    done = [
+        {**name, "outcome": outcome.status, "answer": outcome.body}
+        for name, outcome in zip(names, outcomes, strict=True)
+        if outcome.status is not None
+    ]
+    given_back = [name for name, outcome in zip(names, outcomes, strict=True) if outcome.status is None]
+    if done:
+        await connection.execute(_settle, done)
+    if given_back:
+        await connection.execute(_release, given_back)
+
+
+async def earlier_call(connection: AsyncConnection, claim_id: str) -> Earlier | None:
+    """The call of that id."""
+    row = (await connection.execute(_find, {"claim_id": claim_id})).first()
+    return Earlier(*row) if row else None
+
+
+async def forget(connection: AsyncConnection, claim_id: str, earlier: Earlier) -> None:
+    """Remove a call that does not count, unless somebody has taken it over meanwhile."""
+    same = (_t.id == claim_id, _t.owner == earlier.owner, _t.expires_at == earlier.expires_at)
+    await connection.execute(delete(idempotency).where(*same))
+
+
+async def forget_expired(connection: AsyncConnection, limit: int) -> int:
+    """Remove calls whose time is over, at most so many; returns how many."""
+    old = select(_t.id).where(_t.expires_at <= datetime.now(UTC)).limit(limit)
+    return (await connection.execute(delete(idempotency).where(_t.id.in_(old)))).rowcount

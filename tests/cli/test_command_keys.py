@@ -1,0 +1,56 @@
+"""``keys``: made, listed and revoked beside a server that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import call, run, serving
+
+
+def keys(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    done = run("keys", *arguments, "--db", str(folder / "humanloop.db"))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_key_is_shown_once_works_at_once_and_ends_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        code, out, err = keys(tmp_path, "create", "--name", "Ada's\x1b[31m laptop")
+        key = out.strip()
+        assert (code, len(out.splitlines())) == (0, 1)
+        key_id = err.partition(";")[0]
+        assert key_id.startswith("key_")
+        assert key not in err
+        assert call(served, key) == 200
+
+        code, listed, _ = keys(tmp_path, "list")
+        assert code == 0
+        assert [line.split()[3] for line in listed.splitlines()] == ["valid", "valid"]
+        assert f"{key_id}  " in listed
+        assert "Ada's" in listed
+        assert "\x1b" not in listed
+        assert key not in listed
+        assert served.key not in listed
+
+        assert keys(tmp_path, "revoke", key_id) == (0, "", f"{key_id} is revoked\n")
+        assert call(served, key) == 401
+        assert call(served) == 200
+        assert "revoked 20" in keys(tmp_path, "list")[1]
+        code, _, err = keys(tmp_path, "revoke", key_id)
+        assert code == 1
+        assert f"no valid key '{key_id}'" in err
+
+
+def test_a_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
+    key = keys(tmp_path, "create")[1].strip()
+    with serving(tmp_path) as served:
+        assert "made at an earlier start" in served.banner
+        assert call(served, key) == 200
+
+
+def test_lists_and_revocations_make_no_database(tmp_path: Path) -> None:
+    for arguments in (["list"], ["revoke", "key_x"]):
+        code, out, err = keys(tmp_path, *arguments)
+        assert (code, out) == (1, "")
+        assert "there is no such file" in err
+        assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,206 @@
+"""``/feedback``: its classes, what replaces what, taking back, and batches."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from served import CHAT, Api, on_both_databases
+
+from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.feedback_types import add_feedback_type, feedback_types_of
+
+pytestmark = on_both_databases
+
+
+async def new_log(api: Api) -> str:
+    status, log = await api.post("/logs", {"project": "greeter", "config": {"model": "m"}})
+    assert status == 200, log
+    return str(log["id"])
+
+
+async def give(api: Api, log_id: str, kind: str, value: Any, **more: Any) -> dict[str, Any]:
+    status, answer = await api.post("/feedback", {"type": kind, "value": value, "data_id": log_id, **more})
+    assert status == 200, answer
+    return dict(answer)
+
+
+async def current(api: Api, log_id: str) -> list[tuple[str, Any, str | None]]:
+    _, log = await api.call("GET", f"/logs/{log_id}")
+    return [(item["type"], item["value"], item["user"]) for item in log["feedback"]]
+
+
+async def with_type(api: Api, kind: str, feedback_class: Any) -> str:
+    """A log whose project knows one more kind of feedback."""
+    log_id = await new_log(api)
+    [project] = api.rows("SELECT id FROM projects")
+    database = await Database.open(api.database)
+    async with database.write() as connection:
+        await add_feedback_type(connection, project["id"], kind, feedback_class)
+    await database.aclose()
+    return log_id
+
+
+async def test_an_answer_repeats_the_feedback_with_an_id(api: Api) -> None:
+    log_id = await new_log(api)
+    answer = await give(api, log_id, "rating", "good", user="u1", created_at="2026-01-02T03:04:05")
+    assert answer.pop("id").startswith("ann_")
+    assert answer == {
+        "type": "rating",
+        "value": "good",
+        "data_id": log_id,
+        "user": "u1",
+        "created_at": "2026-01-02T03:04:05Z",
+    }
+
+
+async def test_feedback_on_what_was_generated_here(api: Api) -> None:
+    _, chat = await api.post("/chat", {**CHAT, "num_samples": 2})
+    for sample in chat["data"]:
+        await give(api, sample["id"], "rating", "good")
+        assert await current(api, sample["id"]) == [("rating", "good", None)]
+
+
+@pytest.mark.parametrize("kind", ["rating", "correction", "comment"])
+async def test_one_value_of_these_for_each_user(api: Api, kind: str) -> None:
+    log_id = await new_log(api)
+    for value, user in (("bad", None), ("bad", "u1"), ("good", "u1"), ("fine", None), ("good", "u2")):
+        await give(api, log_id, kind, value, user=user)
+    assert await current(api, log_id) == [(kind, "good", "u1"), (kind, "fine", None), (kind, "good", "u2")]
+
+
+@pytest.mark.parametrize("kind", ["action", "issue"])
+async def test_values_of_these_add_up(api: Api, kind: str) -> None:
+    log_id = await new_log(api)
+    await give(api, log_id, kind, "copy")
+    answer = await give(api, log_id, kind, ["share", "copy", "share"])
+    assert answer["value"] == ["share", "copy", "share"]
+    await give(api, log_id, kind, "copy", user="u1")
+    given = await current(api, log_id)
+    assert sorted(given, key=str) == sorted(
+        [(kind, "share", None), (kind, "copy", None), (kind, "copy", "u1")], key=str
+    )
+
+
+async def test_feedback_is_taken_back(api: Api) -> None:
+    log_id = await new_log(api)
+    rated = await give(api, log_id, "rating", "good")
+    await give(api, log_id, "rating", "good", user="u1")
+    await give(api, log_id, "action", ["copy", "share", "print"])
+    status, answer = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True})
+    assert (status, answer) == (200, rated)
+    await give(api, log_id, "action", "copy", unset=True)
+    assert ("action", "copy", None) not in await current(api, log_id)
+    answer = await give(api, log_id, "action", None, unset=True)
+    assert sorted(answer["value"]) == ["print", "share"]
+    assert await current(api, log_id) == [("rating", "good", "u1")]
+
+
+async def test_nothing_to_take_back_is_404(api: Api) -> None:
+    log_id = await new_log(api)
+    await give(api, log_id, "rating", "good", user="u1")
+    status, body = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True})
+    assert status == 404
+    assert "take back" in body["detail"]["message"]
+
+
+WRONG: list[tuple[dict[str, Any], int, str]] = [
+    ({"type": "rating"}, 422, "value"),
+    ({"type": "rating", "value": "good", "unset": False, "data_id": None}, 422, "data_id"),
+    ({"type": "rating", "value": "good", "data_id": "data_x"}, 404, "data_x"),
+    ({"type": "stars", "value": "5"}, 422, "it has action, comment, correction, issue, rating"),
+    ({"type": "rating", "value": ""}, 422, "one label"),
+    ({"type": "rating", "value": "x" * 256}, 422, "one label"),
+    ({"type": "rating", "value": ["good", "bad"]}, 422, "one label"),
+    ({"type": "action", "value": []}, 422, "a list"),
+    ({"type": "action", "value": 3}, 422, "a label"),
+    ({"type": "comment", "value": 3}, 422, "a text"),
+    ({"type": "comment", "value": ["a"]}, 422, "a text"),
+    ({"type": "rating", "value": {"a": 1}}, 422, "value"),
+    ({"value": "good"}, 422, "type"),
+]
+
+
+async def test_a_wrong_one_is_refused_and_with_it_its_batch(api: Api) -> None:
+    log_id = await new_log(api)
+    right = {"type": "rating", "value": "new label", "data_id": log_id}
+    for feedback, status, words in WRONG:
+        wrong = {"data_id": log_id, **feedback}
+        for body in (wrong, [right, wrong]):
+            answered, answer = await api.post("/feedback", body)
+            assert answered == status, answer
+            assert words in str(answer)
+    assert api.rows("SELECT * FROM feedback") == api.rows("SELECT * FROM feedback_labels") == []
+
+
+async def test_a_batch_is_done_in_its_order(api: Api) -> None:
+    first, second = await new_log(api), await new_log(api)
+    steps = [
+        {"type": "rating", "value": "good", "data_id": first},
+        {"type": "rating", "value": "bad", "data_id": second},
+        {"type": "rating", "value": "bad", "data_id": first},
+        {"type": "rating", "data_id": second, "unset": True},
+    ]
+    status, answers = await api.post("/feedback", steps)
+    assert status == 200
+    assert [answer["value"] for answer in answers] == ["good", "bad", "bad", "bad"]
+    assert await current(api, first) == [("rating", "bad", None)]
+    assert await current(api, second) == []
+    assert await api.post("/feedback", []) == (200, [])
+
+
+async def test_numbers_and_booleans_come_back_as_they_are(api: Api) -> None:
+    log_id = await with_type(api, "stars", "number")
+    for value in (4.5, 0, -3):
+        await give(api, log_id, "stars", value)
+        assert await current(api, log_id) == [("stars", value, None)]
+    for value in (True, 7, "good"):
+        await give(api, log_id, "rating", value)
+        assert ("rating", value, None) in await current(api, log_id)
+    texts = api.rows("SELECT value FROM feedback ORDER BY value")
+    assert texts == [{"value": "-3"}, {"value": "good"}]
+    for value in ("4", True, [], 10**400):
+        status, _ = await api.post("/feedback", {"type": "stars", "value": value, "data_id": log_id})
+        assert status == 422
+    _, answer = await api.post("/feedback", {"type": "stars", "data_id": log_id, "unset": True})
+    assert answer["value"] == -3
+
+
+async def test_a_project_learns_labels_from_feedback(api: Api) -> None:
+    log_id = await with_type(api, "mood", "select")
+    await give(api, log_id, "mood", "sunny")
+    await give(api, log_id, "rating", "good")
+    await give(api, log_id, "rating", "so so")
+    await give(api, log_id, "rating", "so so")
+    await give(api, log_id, "comment", "a text is no label")
+    [project] = api.rows("SELECT id FROM projects")
+    database = await Database.open(api.database)
+    async with database.read() as connection:
+        known = {
+            kind.type: kind.values for kind in (await feedback_types_of(connection, [project["id"]]))[project["id"]]
+        }
+    await database.aclose()
+    labels = {kind: values and [(v.value, v.sentiment) for v in values] for kind, values in known.items()}
+    assert labels == {
+        "rating": [("good", "positive"), ("bad", "negative"), ("so so", "unset")],
+        "action": None,
+        "issue": None,
+        "correction": None,
+        "comment": None,
+        "mood": [("sunny", "unset")],
+    }
+
+
+async def test_racing_ratings_end_as_one(api: Api) -> None:
+    log_id = await new_log(api)
+    await asyncio.gather(*(give(api, log_id, "rating", f"r{n}") for n in range(8)))
+    assert len(await current(api, log_id)) == 1
+
+
+async def test_batches_that_cross_do_not_block_each_other(api: Api) -> None:
+    logs = [await new_log(api) for _ in range(6)]
+    there = [{"type": "rating", "value": "good", "data_id": log_id} for log_id in logs]
+    answers = await asyncio.gather(*(api.post("/feedback", there[:: 1 if n % 2 else -1]) for n in range(8)))
+    assert {status for status, _ in answers} == {200}
+    assert len(api.rows("SELECT * FROM feedback")) == 6
