@@ -27,7 +27,7 @@ from .replay import replayed_events
 from .routing import BASE_PATH, REPLAYED, add_routes, check_key, decode_body, json_response, read_body
 from .service import Service
 from .settings import ServerSettings
-from .storage.database import UNREACHABLE
+from .storage.database import is_unreachable
 from .streaming import ClientGone, EventStream, stream_answer
 
 SERVICE = web.AppKey("service", Service)
@@ -95,7 +95,7 @@ def _error(refusal: Refusal, cause: web.HTTPException | None = None) -> web.Resp
 
 
 def _unforeseen(exc: BaseException) -> Refusal:
-    if isinstance(exc, UNREACHABLE):
+    if is_unreachable(exc):
         logger.error("the database does not answer: %s", str(exc).partition("\n")[0])
         return Refusal(503, "the database does not answer", retry_after=1)
     logger.error("a request failed", exc_info=exc)

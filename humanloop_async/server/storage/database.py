@@ -46,6 +46,12 @@ UNREACHABLE = (ConnectionError, TimeoutError, InterfaceError, OperationalError, 
 """What is raised by a statement when the database has gone, is too busy, or cannot write."""
 
 
+def is_unreachable(exc: BaseException) -> bool:
+    """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError."""
+    code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
+    return isinstance(exc, UNREACHABLE) and code != sqlite3.SQLITE_ERROR
+
+
 class DatabaseError(Exception):
     """The database cannot be opened or brought up to date; the text says what to do."""
 
