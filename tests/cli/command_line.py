@@ -166,6 +166,17 @@ class Terminal:
             assert self._read(give_up), f"{text!r} did not come after position {after}: {self.shown!r}"
         return at + len(text)
 
+    def press_until(self, key: str, text: str, after: int = 0) -> int:
+        """Press a key, and again when nothing comes of it: one that falls into the moment in which the program sets up
+        its prompt is lost on any terminal."""
+        for _ in range(4):
+            self.type(key)
+            try:
+                return self.wait_for(text, after, 2)
+            except AssertionError:
+                continue
+        return self.wait_for(text, after, 2)
+
     def exit_code(self, seconds: float = 12) -> int:
         give_up = time.monotonic() + seconds
         while self._read(give_up):

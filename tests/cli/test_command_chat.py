@@ -133,8 +133,8 @@ async def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(served: Served
         assert whole.startswith(part)
         assert part != whole
 
-        terminal.type("\x03")  # at the prompt it does nothing but say how to end
-        at = terminal.wait_for("\n> ", terminal.wait_for("(Ctrl-D or /exit ends)", prompt))
+        # At the prompt it does nothing but say how to end.
+        at = terminal.wait_for("\n> ", terminal.press_until("\x03", "(Ctrl-D or /exit ends)", prompt))
         terminal.type("And then?\n")
         answer = await expected(served, "Hello", part, "And then?")
         terminal.wait_for(" ".join(answer.split()[:4]), at)
