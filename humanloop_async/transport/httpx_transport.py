@@ -18,6 +18,9 @@ from .arrival import running_loop
 
 _NO_CLOCKS = httpx.Timeout(None)
 
+_NEXT_STEP = 0.5
+"""Seconds that a request which was given up has to reach a step in which it can be cancelled."""
+
 
 class HttpxTransport:
     """Sends requests with httpx.
@@ -79,16 +82,18 @@ class HttpxTransport:
         return made
 
     async def _send_apart(self, request: httpx.Request, timeout: float | None) -> httpx.Response:
-        """Send from a task of its own: a caller that is cancelled twice would not let httpx clean up, and a
-        connection would count as in use for ever."""
+        """Send from a task of its own, which is cancelled once, and only where httpx can clean up after that. Else
+        a connection would count as in use for ever."""
+        progress = _Progress()
+        request.extensions["trace"] = progress.trace
         task = asyncio.ensure_future(self._client.send(request, stream=True, follow_redirects=False))
         try:
             await asyncio.wait({task}, timeout=timeout)
         except BaseException:
-            _go_on_alone(_given_up(task))
+            _go_on_alone(_give_up(task, progress))
             raise
         if not task.done():
-            _go_on_alone(_given_up(task))
+            _go_on_alone(_give_up(task, progress))
             raise TimeoutError
         return task.result()
 
@@ -230,8 +235,32 @@ def _go_on_alone(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
     return task
 
 
-async def _given_up(sending: asyncio.Task[httpx.Response]) -> None:
+class _Progress:
+    """How far httpcore is with a request, as its trace extension tells.
+
+    A request that is cancelled between two steps, when the pool has chosen its connection and that is not yet
+    connecting, or has connected and is not yet sending, leaves one in the pool that is neither idle nor closed.
+    """
+
+    def __init__(self) -> None:
+        self.can_be_cancelled = False
+        self.given_up = False
+
+    async def trace(self, event: str, info: object) -> None:
+        step, _, state = event.rpartition(".")
+        connecting, cleaning_up = step.startswith("connection."), step.endswith("response_closed")
+        self.can_be_cancelled = not cleaning_up and (state == "started" or (state == "complete" and not connecting))
+        if self.given_up and self.can_be_cancelled:
+            self.given_up = False  # what cleans up is traced too
+            raise asyncio.CancelledError
+
+
+async def _give_up(sending: asyncio.Task[httpx.Response], progress: _Progress) -> None:
     """End a request whose caller is gone; an answer that came all the same is closed."""
+    if not progress.can_be_cancelled:
+        progress.given_up = True
+        await asyncio.wait({sending}, timeout=_NEXT_STEP)
+        progress.given_up = False
     sending.cancel()
     await asyncio.wait({sending})
     if not sending.cancelled() and sending.exception() is None:

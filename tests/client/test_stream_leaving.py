@@ -8,6 +8,7 @@ import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import anyio
 import pytest
@@ -196,7 +197,7 @@ async def test_leaving_frees_the_connection(peer: ScriptedServer, transport: str
 
 @pytest.mark.parametrize("double", [False, True])
 async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, double: bool) -> None:
-    """150 times: nothing is left in use, and the next call succeeds."""
+    """300 times, more at once than there are connections: afterwards all of those can be used."""
     pieces = [chunk(data) for data in interleaved(2, 5)]
     peer.plays(0.001, STREAM, *(step for piece in pieces for step in (piece, 0.001)), END)
     rng = random.Random(7)
@@ -210,27 +211,28 @@ async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, doub
         async for _ in sample:
             pass
 
-    finished = 0
-    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_connections=4, max_retries=0) as client:  # type: ignore[arg-type]
-        for _ in range(150):
-            task = asyncio.ensure_future(use(client))
-            await asyncio.sleep(rng.random() * 0.035)
+    async def use_and_cancel(client: AsyncHumanloop) -> None:
+        task = asyncio.ensure_future(use(client))
+        await asyncio.sleep(rng.random() * 0.035)
+        task.cancel()
+        if double:
+            await asyncio.sleep(0)
             task.cancel()
-            if double:
-                await asyncio.sleep(0)
-                task.cancel()
-            try:
-                await asyncio.wait_for(asyncio.shield(task), 2)
-                finished += 1
-            except asyncio.CancelledError:
-                assert task.cancelled()
+        try:
+            await asyncio.wait_for(asyncio.shield(task), 2)
+        except asyncio.CancelledError:
+            assert task.cancelled()
+
+    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_connections=4, max_retries=0) as client:  # type: ignore[arg-type]
+        for _ in range(50):
+            await asyncio.gather(*(use_and_cancel(client) for _ in range(6)))
         peer.scripts.clear()
-        peer.answers(completion("next"))
-        for _ in range(5):  # one more than there are connections
-            response = await asyncio.wait_for(client.complete(model_config={"model": "m"}), 2)
-            assert response.data[0].output == "next"
-        await asyncio.sleep(0.1)
-        assert peer.open_connections <= 4
+        peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+        async with asyncio.timeout(3), AsyncExitStack() as all_connections:
+            for _ in range(4):
+                stream = await all_connections.enter_async_context(complete(client))
+                assert (await anext(stream)).output == "a"
+            assert peer.open_connections == 4
     await asyncio.sleep(0.1)
     assert peer.open_connections == 0
 
