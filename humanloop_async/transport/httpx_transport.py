@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any
 from weakref import WeakSet
 
 import anyio
@@ -64,8 +65,10 @@ class HttpxTransport:
                 headers=dict(request.headers),
                 timeout=_NO_CLOCKS,
             )
+            progress = _Progress()
             if running_loop() is not None:
-                response = await self._send_apart(built, timeout)
+                built.extensions["trace"] = progress.trace
+                response = await self._send_apart(built, timeout, progress)
             else:
                 with anyio.fail_after(timeout):
                     response = await self._client.send(built, stream=True, follow_redirects=False)
@@ -77,15 +80,13 @@ class HttpxTransport:
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the client was closed by its owner
             raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
-        made = HttpxResponse(response)
+        made = HttpxResponse(response, progress)
         self._responses.add(made)
         return made
 
-    async def _send_apart(self, request: httpx.Request, timeout: float | None) -> httpx.Response:
+    async def _send_apart(self, request: httpx.Request, timeout: float | None, progress: _Progress) -> httpx.Response:
         """Send from a task of its own, which is cancelled once, and only where httpx can clean up after that. Else
         a connection would count as in use for ever."""
-        progress = _Progress()
-        request.extensions["trace"] = progress.trace
         task = asyncio.ensure_future(self._client.send(request, stream=True, follow_redirects=False))
         try:
             await asyncio.wait({task}, timeout=timeout)
@@ -116,10 +117,11 @@ class HttpxTransport:
 class HttpxResponse:
     """See `ResponseStream`."""
 
-    __slots__ = ("__weakref__", "_chunks", "_closing", "_failure", "_pending", "_response")
+    __slots__ = ("__weakref__", "_chunks", "_closing", "_failure", "_pending", "_progress", "_response")
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, progress: _Progress) -> None:
         self._response = response
+        self._progress = progress
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
         self._pending: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -217,8 +219,7 @@ class HttpxResponse:
     async def _close_all(self) -> None:
         if (pending := self._pending) is not None:
             self._pending = None
-            pending.cancel()
-            await asyncio.wait({pending})
+            await self._progress.cancel(pending)
             if not pending.cancelled():
                 pending.exception()  # a failure that nobody waits for any more
         await self._response.aclose()
@@ -239,7 +240,8 @@ class _Progress:
     """How far httpcore is with a request, as its trace extension tells.
 
     A request that is cancelled between two steps, when the pool has chosen its connection and that is not yet
-    connecting, or has connected and is not yet sending, leaves one in the pool that is neither idle nor closed.
+    connecting, or has connected and is not yet sending, leaves one in the pool that is neither idle nor closed. So
+    does one that is cancelled while it cleans up.
     """
 
     def __init__(self) -> None:
@@ -254,15 +256,19 @@ class _Progress:
             self.given_up = False  # what cleans up is traced too
             raise asyncio.CancelledError
 
+    async def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Cancel what makes this progress, within a step that takes it well, and wait for its end."""
+        if not self.can_be_cancelled:
+            self.given_up = True
+            await asyncio.wait({task}, timeout=_NEXT_STEP)
+            self.given_up = False
+        task.cancel()
+        await asyncio.wait({task})
+
 
 async def _give_up(sending: asyncio.Task[httpx.Response], progress: _Progress) -> None:
     """End a request whose caller is gone; an answer that came all the same is closed."""
-    if not progress.can_be_cancelled:
-        progress.given_up = True
-        await asyncio.wait({sending}, timeout=_NEXT_STEP)
-        progress.given_up = False
-    sending.cancel()
-    await asyncio.wait({sending})
+    await progress.cancel(sending)
     if not sending.cancelled() and sending.exception() is None:
         await sending.result().aclose()
 
