@@ -25,6 +25,7 @@ from ..wire.retry import retry_delay
 _MAX_ERROR_BODY = 64 * 1024
 _ERROR_BODY_WAIT = 5.0
 _MAX_REDIRECTS = 5
+_SENT = HttpRequest("", "", {}, None)
 _TIMER_SLACK = 0.005
 """Seconds by which a timer may fire early: those of uvloop count whole milliseconds."""
 
@@ -57,6 +58,10 @@ class Call:
         self.attempts = 0
         self.started_at = time.monotonic()
         self._deadline = None if total is None else self.started_at + total
+
+    def let_go(self) -> None:
+        """There will be no further attempt: keep nothing of the request, which may be large, and a stream long."""
+        self._request = _SENT
 
     @property
     def elapsed(self) -> float:
@@ -111,14 +116,19 @@ class Call:
         await anyio.sleep(delay)
 
     async def _attempt(self) -> ResponseStream:
-        request = self._request
-        response = await self._send(request)
-        for _ in range(_MAX_REDIRECTS):
-            if response.status not in {307, 308}:
+        request, redirects = self._request, 0
+        while True:
+            try:
+                response = await self._transport.send(request, self.remaining(self._connect))
+            except TimeoutError as exc:
+                raise self.out_of_time() or ConnectTimeout(
+                    f"no response headers from {request.url} within connect={self._connect} s"
+                ) from exc
+            if response.status not in {307, 308} or redirects == _MAX_REDIRECTS:
                 break
+            redirects += 1
             request = self._redirected(request, response)
             await response.aclose()
-            response = await self._send(request)
         if 200 <= response.status <= 299:
             return response
         try:
@@ -126,15 +136,6 @@ class Call:
         finally:
             await response.aclose()
         raise decode_error(response.status, response.reason, response.headers, raw)
-
-    async def _send(self, request: HttpRequest) -> ResponseStream:
-        limit = self.remaining(self._connect)
-        try:
-            return await self._transport.send(request, limit)
-        except TimeoutError as exc:
-            raise self.out_of_time() or ConnectTimeout(
-                f"no response headers from {request.url} within connect={self._connect} s"
-            ) from exc
 
     def _redirected(self, request: HttpRequest, response: ResponseStream) -> HttpRequest:
         """The same request to where a 307 or 308 points, if that is the same origin: it carries keys."""

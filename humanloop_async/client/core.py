@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from types import NoneType, TracebackType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from .. import __version__
 from ..config import ClientConfig, Timeout, as_timeout, plain_limit
@@ -24,13 +24,7 @@ from .stream import ChatStream, CompletionStream
 
 ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
 RecordT = TypeVar("RecordT", bound=Response)
-
-
-class _AsyncCloseable(Protocol):
-    async def aclose(self) -> None: ...
-
-
-StreamT = TypeVar("StreamT", bound=_AsyncCloseable)
+StreamT = TypeVar("StreamT", CompletionStream, ChatStream)
 
 
 class OpeningStream(Generic[StreamT]):
@@ -96,22 +90,19 @@ class Core:
             answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
         return answer
 
-    async def open_completion(
+    def open_completion(
         self, operation: Operation[Any, CompletionResponse], params: Mapping[str, Any]
-    ) -> CompletionStream:
+    ) -> Coroutine[Any, Any, CompletionStream]:
         """A streamed completion, whose headers have come."""
-        return cast("CompletionStream", await self._open(CompletionStream, operation, params))
+        return self._open(CompletionStream, operation, params)
 
-    async def open_chat(self, operation: Operation[Any, ChatResponse], params: Mapping[str, Any]) -> ChatStream:
+    def open_chat(
+        self, operation: Operation[Any, ChatResponse], params: Mapping[str, Any]
+    ) -> Coroutine[Any, Any, ChatStream]:
         """A streamed chat, whose headers have come."""
-        return cast("ChatStream", await self._open(ChatStream, operation, params))
+        return self._open(ChatStream, operation, params)
 
-    async def _open(
-        self,
-        kind: type[CompletionStream] | type[ChatStream],
-        operation: Operation[Any, Any],
-        params: Mapping[str, Any],
-    ) -> CompletionStream | ChatStream:
+    async def _open(self, kind: type[StreamT], operation: Operation[Any, Any], params: Mapping[str, Any]) -> StreamT:
         samples = params.get("num_samples")
         if not isinstance(samples, int) or samples < 1:
             samples = 1  # the default; what is no number of samples, the server refuses

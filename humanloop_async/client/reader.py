@@ -1,4 +1,4 @@
-"""The body of a streamed call -> chunks: clocks, attempts, and what ends it. Reads only when asked to."""
+"""The body of a streamed call -> chunks: clocks, attempts, and what ends it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,34 @@ _HEAD_BYTES = 2000
 
 
 class ChunkReader(Generic[ChunkT, ResponseT]):
-    """Reads one streamed answer, one read at a time. Not for two tasks at once.
+    """What comes of one streamed answer, and when to stop waiting for more of it. Its user does the reading.
 
     Attributes:
         response: The answer; another one after a retry, which happens only before the first event.
         demux: What has been read, by sample.
         ended: The body was read to its end, or given up after every sample had finished.
-        failure: What ended the stream early. Chunks that `read` returned arrived before it.
+        failure: What ended the stream early. Chunks that `feed` returned arrived before it.
         counts_bytes: Whether `bytes_read` is wanted: the size of the events of the last read.
     """
+
+    __slots__ = (
+        "_call",
+        "_chunks_came",
+        "_decoder",
+        "_give_up",
+        "_head",
+        "_max_event_bytes",
+        "_retrying",
+        "_timeout",
+        "_waiting_since",
+        "bytes_read",
+        "closed",
+        "counts_bytes",
+        "demux",
+        "ended",
+        "failure",
+        "response",
+    )
 
     def __init__(
         self,
@@ -70,26 +89,9 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._head = b""
         self._retrying: asyncio.Task[None] | None = None
 
-    async def read(self) -> list[ChunkT]:
-        """The chunks of one read, possibly none; `ended` or `failure` is set when there will be no more."""
+    def feed(self, data: bytes) -> list[ChunkT]:
+        """The chunks that these bytes complete, possibly none; `failure` is set when there will be no more."""
         demux = self.demux
-        if demux.finished:
-            await self._drain()
-            return []
-        try:
-            data = await self.response.read(self._patience())
-        except TimeoutError as exc:
-            self._fail(self._timed_out(), exc)
-            return []
-        except ApiConnectionError as exc:
-            await self._connection_ended(exc)
-            return []
-        except ClientClosed as exc:
-            self._fail(exc)
-            return []
-        if not data:
-            await self._connection_ended(None)
-            return []
         too_large: EventTooLarge | None = None
         try:
             events = self._decoder.feed(data)
@@ -100,7 +102,9 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             self.bytes_read = sum(map(len, events))
         if chunks:
             self._waiting_since = None
-            self._chunks_came = True
+            if not self._chunks_came:
+                self._chunks_came = True
+                self._call.let_go()
         elif not demux.started:
             self._head += data[: _HEAD_BYTES - len(self._head)]
         if demux.done:
@@ -134,8 +138,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         exc.partial = self.partial()
         return exc
 
-    def _patience(self) -> float | None:
-        """Seconds that this read may take: what is left of a clock, however many reads were made meanwhile."""
+    def patience(self) -> float | None:
+        """Seconds that the next read may take: what is left of a clock, however many reads were made meanwhile."""
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
@@ -157,8 +161,17 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self.failure = self.describe(exc)
         self.response.close()
 
-    async def _connection_ended(self, cause: ApiConnectionError | None) -> None:
-        """Before the first event that is worth another attempt, and never after."""
+    async def stopped(self, cause: TimeoutError | ApiConnectionError | ClientClosed | None) -> None:
+        """A read brought no bytes: the body ended (None), or why not; `ended` or `failure` is set.
+
+        Before the first event, a connection that ended is worth another attempt, and never after.
+        """
+        if isinstance(cause, TimeoutError):
+            self._fail(self._timed_out(), cause)
+            return
+        if isinstance(cause, ClientClosed):
+            self._fail(cause)
+            return
         if self.closed:
             return
         demux = self.demux
@@ -209,7 +222,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         error.body = self._head.decode(errors="replace")
         return error
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         """Every sample has finished; see whether the body ends too, so that the connection can be reused.
 
         The response is whole whatever happens here, except for an event that breaks the contract or is an error.

@@ -12,12 +12,19 @@ reader leaves everything as it was: what has arrived is in the buffers, what has
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from ..errors import ApiException, BufferLimitExceeded, InvalidArgument, StreamBusy, StreamClosed
+from ..errors import (
+    ApiConnectionError,
+    ApiException,
+    BufferLimitExceeded,
+    ClientClosed,
+    InvalidArgument,
+    StreamBusy,
+    StreamClosed,
+)
 from ..transport.arrival import running_loop
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from .reader import ChunkReader
@@ -52,7 +59,7 @@ class Stream(Generic[ChunkT, ResponseT]):
     def __init__(self, reader: ChunkReader[ChunkT, ResponseT], max_buffered_bytes: int) -> None:
         self._reader = reader
         self._max_buffered_bytes = max_buffered_bytes
-        self._ready: deque[ChunkT] = deque()  # chunks for those who iterate over the stream itself
+        self._ready: list[ChunkT] = []  # chunks for those who iterate over the stream itself, the next one last
         self._buffers: list[SampleBuffer[ChunkT]] = []  # by index, once somebody asks for samples
         self._split = False  # chunks go to the samples' buffers instead
         self._reading = False
@@ -140,6 +147,8 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     async def _next(self) -> ChunkT:
         """The next chunk of any sample."""
+        if self._ready:
+            return self._ready.pop()
         if self._split:
             self._use_queue()
         if self._reading and not self._ready:
@@ -151,7 +160,7 @@ class Stream(Generic[ChunkT, ResponseT]):
                     raise StopAsyncIteration
         finally:
             self._iterating = False
-        return self._ready.popleft()
+        return self._ready.pop()
 
     async def _next_of(self, buffer: SampleBuffer[ChunkT]) -> ChunkT:
         """The next chunk of one sample."""
@@ -199,7 +208,7 @@ class Stream(Generic[ChunkT, ResponseT]):
             batch = [await (self._next() if buffer is None else self._next_of(buffer))]
         except StopAsyncIteration:
             return []
-        batch.extend(self._ready if buffer is None else buffer.chunks)
+        batch.extend(reversed(self._ready) if buffer is None else buffer.chunks)
         self._ready.clear() if buffer is None else buffer.clear()
         return batch
 
@@ -218,11 +227,22 @@ class Stream(Generic[ChunkT, ResponseT]):
             raise reader.describe(StreamClosed("the stream was closed, or its loop left, before its end"))
         self._reading = True
         try:
-            chunks = await reader.read()
+            if reader.demux.finished:
+                await reader.drain()
+                return True
+            try:
+                data = await reader.response.read(reader.patience())
+            except (TimeoutError, ApiConnectionError, ClientClosed) as exc:
+                await reader.stopped(exc)
+                return True
+            if not data:
+                await reader.stopped(None)
+                return True
+            chunks = reader.feed(data)
             if self._split:
                 self._hand_over(chunks, reader.bytes_read)
             else:
-                self._ready.extend(chunks)
+                self._ready[:0] = reversed(chunks)
         finally:
             self._reading = False
             if self._waiters and (reader.ended or reader.closed or reader.failure is not None):
@@ -241,7 +261,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         if not self._buffers:
             self._buffers = [SampleBuffer(state) for state in self._reader.demux.samples]
         self._reader.counts_bytes = True
-        self._hand_over(self._ready, 0)
+        self._hand_over(self._ready[::-1], 0)
         self._ready.clear()
 
     def _use_queue(self) -> None:
@@ -249,13 +269,14 @@ class Stream(Generic[ChunkT, ResponseT]):
         if any(buffer.has_reader for buffer in self._buffers):
             raise StreamBusy("a sample of this stream is being read; do not iterate over the stream at the same time")
         self._split = False
+        unread = [chunk for buffer in self._buffers for chunk in buffer.chunks]
+        self._ready.extend(reversed(unread))
         for buffer in self._buffers:
-            self._ready.extend(buffer.chunks)
             buffer.clear()
 
     def _give_back(self, chunks: Sequence[ChunkT]) -> None:
         """Chunks of `_next_batch` that were not read after all; the next ones to come."""
-        self._ready.extendleft(reversed(chunks))
+        self._ready.extend(reversed(chunks))
 
     async def _close_buffer(self, buffer: SampleBuffer[ChunkT]) -> None:
         buffer.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..types import ChatChunk, CompletionChunk
@@ -45,21 +45,18 @@ class SampleBuffer(Generic[ChunkT]):
 class ChunkIterator(AsyncIterator[ChunkT]):
     """One loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_begun", "_ready", "_stream")
+    __slots__ = ("_begun", "_stream")
 
     def __init__(self, stream: Stream[ChunkT, Any]) -> None:
         self._stream = stream
-        self._ready = stream._ready
         self._begun = False
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return self
 
-    async def __anext__(self) -> ChunkT:
+    def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
         self._begun = True
-        if self._ready:
-            return self._ready.popleft()
-        return await self._stream._next()
+        return self._stream._next()  # as it is: a coroutine around it would be one more to step through
 
     def __del__(self) -> None:
         if self._begun:

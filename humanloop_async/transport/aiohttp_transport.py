@@ -7,18 +7,21 @@ import os
 import ssl as ssl_module
 import warnings
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
 from . import allocator
 from .arrival import Arrival, receive, running_loop
+
+_name = lru_cache(256)(istr)
+"""Header names in the form that aiohttp sends, made once for all requests instead of once for each."""
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
@@ -100,7 +103,7 @@ class AiohttpTransport:
                     request.method,
                     request.url,
                     data=request.body,
-                    headers=request.headers,
+                    headers={_name(name): value for name, value in request.headers.items()},
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=_NO_CLOCKS if self._own_session is not None else self._timeout,
@@ -185,6 +188,7 @@ class AiohttpResponse:
         "_pid",
         "_response",
         "_timer",
+        "_timer_at",
     )
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -194,7 +198,7 @@ class AiohttpResponse:
         protocol = response.connection.protocol if response.connection is not None else None
         self._handler = protocol if isinstance(protocol, Handler) else None
         self._arrival: Arrival | None = None
-        self._deadline = 0.0
+        self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
         self._pid = os.getpid()
@@ -251,12 +255,13 @@ class AiohttpResponse:
         # One timer serves every read of the response: moving a deadline costs next to nothing, arming a
         # timer for each read would cost more than decoding what it brings.
         self._deadline = self._loop.time() + timeout
-        if self._timer is None or self._deadline < self._timer.when():
+        if self._timer is None or self._deadline < self._timer_at:
             self._arm()
 
     def _arm(self) -> None:
         self._disarm()
-        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        self._timer_at = self._deadline  # uvloop's timer for a time that has passed cannot tell it
+        self._timer = self._loop.call_at(self._timer_at, self._check_deadline)
 
     def _check_deadline(self) -> None:
         self._timer = None

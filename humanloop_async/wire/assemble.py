@@ -20,7 +20,7 @@ class Sample:
     on; before, it keeps a list of pieces itself.)
     """
 
-    PIECES = 16
+    PIECES = 8
 
     __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
 
@@ -31,7 +31,7 @@ class Sample:
         self.first: bytes | None = None  # its first event: holds what no later event repeats
         self.pieces: list[str] = []
         self._blocks: list[str] = []
-        self._tool_calls: dict[str, tuple[ToolCall, list[str]]] = {}
+        self._tool_calls: dict[str, tuple[ToolCall, list[str]]] | None = None  # few samples have any
 
     @property
     def text(self) -> str:
@@ -45,8 +45,9 @@ class Sample:
 
     def add_tool_calls(self, calls: list[ToolCall]) -> None:
         """Add calls; a further piece with the same id extends the arguments of that call."""
+        known = self._tool_calls = self._tool_calls or {}
         for call in calls:
-            _, pieces = self._tool_calls.setdefault(call.id, (call, []))
+            _, pieces = known.setdefault(call.id, (call, []))
             pieces.append(call.function.arguments or "")
 
     @property
@@ -58,7 +59,7 @@ class Sample:
                 "type": call.type,
                 "function": {"name": call.function.name, "arguments": "".join(pieces)},
             }
-            for call, pieces in self._tool_calls.values()
+            for call, pieces in (self._tool_calls or {}).values()
         ]
 
 

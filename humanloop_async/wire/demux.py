@@ -54,11 +54,13 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         started: Any event has come.
     """
 
+    __slots__ = ("_decode", "_last", "_response", "_unfinished", "_usage", "done", "failure", "samples", "started")
+
     def __init__(self, event: type[Any], response: type[ResponseT], num_samples: int) -> None:
         self._decode = _decoders[event].decode
         self._response: type[ResponseT] = response
         self.samples = [Sample(index) for index in range(num_samples)]
-        self._open = dict(enumerate(self.samples))
+        self._unfinished = num_samples
         self._usage: Usage | None = None
         self._last = b""
         self.failure: ApiException | None = None
@@ -67,12 +69,12 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
 
     @property
     def finished(self) -> bool:
-        return not self._open
+        return not self._unfinished
 
     def feed(self, events: list[bytes]) -> list[ChunkT]:
         """The chunks of these events, in order, up to the first event that is not in order."""
         chunks: list[ChunkT] = []
-        decode, samples = self._decode, self._open
+        decode, samples = self._decode, self.samples
         last, pack_at = self._last, Sample.PIECES
         if self.done or self.failure is not None:
             return chunks  # nothing that follows counts
@@ -89,10 +91,9 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 break
             chunk: ChunkT
             for chunk in event.data:
-                try:
-                    sample = samples[chunk.index]
-                except KeyError:
-                    self.failure = self._misplaced(chunk.index, data)
+                index = chunk.index
+                if not 0 <= index < len(samples) or (sample := samples[index]).finish_reason is not None:
+                    self.failure = self._misplaced(index, data)
                     self._last = last
                     return chunks
                 pieces = sample.pieces
@@ -106,7 +107,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                     sample.add_tool_calls(chunk.tool_calls)
                 if chunk.finish_reason is not None:
                     sample.finish_reason = chunk.finish_reason
-                    del samples[chunk.index]
+                    self._unfinished -= 1
                 chunks.append(chunk)
             if event.usage is not None:
                 self._usage = event.usage
@@ -119,8 +120,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
 
         A finish reason that did not come is never made up.
         """
-        if self._open and self.failure is None:
-            missing = ", ".join(map(str, self._open))
+        if self._unfinished and self.failure is None:
+            missing = ", ".join(str(sample.index) for sample in self.samples if sample.finish_reason is None)
             how = f"the server said {DONE.decode()}" if self.done else "the connection ended"
             self.failure = StreamTruncated(
                 f"{how} before sample {missing} of {len(self.samples)} had a finish_reason; "
