@@ -116,7 +116,7 @@ async def test_jinja_renders_and_keeps_its_process(jinja: JinjaRenderer) -> None
         ("{{ 'x'|center(10**10) }}", "too much memory"),
         (
             "{% set n = namespace(s='x') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
-            "too much memory",
+            "too much memory|more than 1 seconds",  # whichever comes first on this machine
         ),
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 1 seconds"),
         ("{{ 10**(10**10) }}", "more than 1 seconds"),
