@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shlex
 import sys
@@ -10,7 +9,7 @@ import sys
 import msgspec
 
 from .. import __version__
-from ..server.serve import ServerInfo, access_logger, serve
+from ..server.serve import ServerInfo, access_logger, run, serve
 from ..server.settings import ServeError, ServerSettings
 from ..server.storage.database import DatabaseError, shown
 from ..server.workers import serve_workers
@@ -41,9 +40,9 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
 
     try:
         if workers == 1:
-            asyncio.run(serve(settings, on_ready=show))
+            run(serve(settings, on_ready=show))
         else:
-            asyncio.run(serve_workers(settings, workers, access_log=access_log, on_ready=show))
+            run(serve_workers(settings, workers, access_log=access_log, on_ready=show))
     except (ServeError, DatabaseError, OSError) as exc:
         raise CommandError(str(exc).partition("\n")[0]) from exc
     print("stopped", file=sys.stderr)

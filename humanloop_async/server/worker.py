@@ -16,7 +16,7 @@ import sys
 import msgspec
 from msgspec import Struct
 
-from .serve import access_logger, running, stopped_by_signals
+from .serve import access_logger, run, running, stopped_by_signals
 from .settings import ServeError, ServerSettings
 from .storage.database import DatabaseError
 
@@ -50,7 +50,7 @@ def main() -> None:
     logging.basicConfig(format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(message)s")
     access_logger.setLevel(logging.INFO if work.access_log else logging.WARNING)
     try:
-        asyncio.run(_serve(work))
+        run(_serve(work))
     except (ServeError, DatabaseError, OSError) as exc:
         sys.exit(f"humanloop-async: {exc}".partition("\n")[0])
 

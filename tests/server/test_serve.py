@@ -22,7 +22,7 @@ from aiohttp import web
 from served import CHAT, events_of, with_config
 
 from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
-from humanloop_async.server.serve import ServerInfo, serve
+from humanloop_async.server.serve import ServerInfo, run, serve
 from humanloop_async.server.settings import ServeError
 from humanloop_async.server.storage.database import DatabaseError
 
@@ -246,3 +246,18 @@ def test_settings_come_from_the_environment_and_do_not_show_keys() -> None:
     assert ServerSettings.from_environ({}).api_key is None
     with pytest.raises(ValueError, match="HUMANLOOP_MOCK_TOKENS_PER_SECOND"):
         ServerSettings.from_environ({"HUMANLOOP_MOCK_TOKENS_PER_SECOND": "fast"})
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_server_of_its_own_process_runs_on_uvloop_where_that_is(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    loops: list[str] = []
+
+    async def look() -> None:
+        loops.append(type(asyncio.get_running_loop()).__module__)
+
+    if not installed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    run(look())
+    assert loops == ["uvloop" if installed else "asyncio.unix_events"]
