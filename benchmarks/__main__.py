@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import report, start
-from .environments import ENVIRONMENTS, PEERS, install, own_interpreter, this_interpreter
+from . import gateway, report, start
+from .environments import ENVIRONMENTS, NODE_PACKAGES, PEERS, install, own_interpreter, this_interpreter
+from .gateways import GATEWAYS
 from .measures import measures
+from .peers.harness import raise_file_limit
 from .runner import REPEATS, Bench, Interpreter
 
 ROUNDS = 5
+EVERY_PEER = list(dict.fromkeys([*PEERS, *GATEWAYS]))
+EVERY_ENVIRONMENT = [*ENVIRONMENTS, *NODE_PACKAGES]
 
 
 def record(
@@ -31,10 +35,13 @@ def record(
         print(line, file=sys.stderr, flush=True)
 
     known, found = measures(scale), {}
+    raise_file_limit()  # what is started here inherits it
     with Bench(interpreter, repeats) as bench:
         for name in names:
             if name == "start":
                 found[name] = start.run(bench, peers, rounds, say)
+            elif name == "gateway":
+                found[name] = gateway.run(bench, peers, rounds, scale, say)
             else:
                 found[name] = bench.run(known[name], peers, rounds, say)
     return {
@@ -54,16 +61,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
 
     one = commands.add_parser("install", help="create each peer's virtual environment under benchmarks/.venvs")
-    one.add_argument("environment", nargs="*", help=f"which (default: all): {', '.join(ENVIRONMENTS)}")
+    one.add_argument("environment", nargs="*", help=f"which (default: all): {', '.join(EVERY_ENVIRONMENT)}")
 
     two = commands.add_parser("run", help="measure, and print the tables")
-    names = [*measures(), "start"]
+    names = [*measures(), "start", "gateway"]
     two.add_argument("measure", nargs="*", help=f"which (default: all): {', '.join(names)}")
     two.add_argument("--peers", help="which, separated by commas (default: all)")
     two.add_argument("--rounds", type=int, default=ROUNDS, help="how often the peers take turns (default: %(default)s)")
     two.add_argument("--scale", type=float, default=1.0, help="shorten the runs, for a first look (default: 1)")
     two.add_argument("--here", action="store_true", help="run every peer in this Python, not in its own environment")
     two.add_argument("--output", type=Path, help="also write figures, raw results, machine and versions as JSON")
+    two.add_argument("--keep", action="store_true", help="keep what that file has of measures that are not run now")
 
     three = commands.add_parser("render", help="print a recorded run as Markdown")
     three.add_argument("record", type=Path)
@@ -71,33 +79,35 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     three.add_argument("--svg", type=Path, help="also draw CPU per event against the peers")
 
     chosen = parser.parse_args(arguments)
-    for given, known in (("environment", ENVIRONMENTS), ("measure", names)):
+    for given, known in (("environment", EVERY_ENVIRONMENT), ("measure", names)):
         wrong = set(getattr(chosen, given, ())) - set(known)
         if wrong:
             parser.error(f"unknown {given}: {', '.join(sorted(wrong))}; there are {', '.join(known)}")
     if getattr(chosen, "peers", None):
         chosen.peers = chosen.peers.split(",")
-        if wrong := set(chosen.peers) - set(PEERS):
-            parser.error(f"unknown peer: {', '.join(sorted(wrong))}; there are {', '.join(PEERS)}")
+        if wrong := set(chosen.peers) - set(EVERY_PEER):
+            parser.error(f"unknown peer: {', '.join(sorted(wrong))}; there are {', '.join(EVERY_PEER)}")
     return chosen
 
 
 def main() -> int:
     chosen = parse()
     if chosen.command == "install":
-        failed = install(chosen.environment or list(ENVIRONMENTS))
+        failed = install(chosen.environment or EVERY_ENVIRONMENT)
         if failed:
             print(f"not installed: {', '.join(failed)}; they will be gaps in the tables", file=sys.stderr)
         return bool(failed)
     made: dict[str, Any]
     if chosen.command == "run":
         made = record(
-            chosen.measure or [*measures(), "start"],
-            chosen.peers or list(PEERS),
+            chosen.measure or [*measures(), "start", "gateway"],
+            chosen.peers or EVERY_PEER,
             rounds=chosen.rounds,
             scale=chosen.scale,
             interpreter=this_interpreter if chosen.here else own_interpreter,
         )
+        if chosen.output and chosen.keep and chosen.output.exists():
+            made = report.merged(json.loads(chosen.output.read_text()), made)
         if chosen.output:
             chosen.output.write_text(json.dumps(made, indent=1) + "\n")
         print(report.tables(made))

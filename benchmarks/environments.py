@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / "benchmarks" / ".venvs"
@@ -22,6 +25,17 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("aiohttp",),
     "floor": ("aiohttp", "msgspec"),
     "floor-uvloop": ("aiohttp", "msgspec", "uvloop"),
+    "server": (".[server]",),
+    "litellm": ("litellm[proxy]==1.106.2",),
+}
+
+# What npm installs, as its package.json. With a newer node-server, which it allows, the gateway answers every stream
+# with 500.
+NODE_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
+    "portkey": {
+        "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+        "overrides": {"@hono/node-server": "1.14.1"},
+    }
 }
 
 
@@ -60,14 +74,23 @@ PEERS = {
 }
 
 
-def own_interpreter(peer: Peer) -> Path | None:
+class Installed(Protocol):
+    """Something that has an environment."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+
+
+def own_interpreter(peer: Installed) -> Path | None:
     """The Python of the peer's own environment; None when it is not installed."""
     scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
     python = VENVS / peer.environment / scripts
     return python if python.exists() else None
 
 
-def this_interpreter(peer: Peer) -> Path | None:
+def this_interpreter(peer: Installed) -> Path | None:
     """The Python that runs this; what it cannot import becomes a gap."""
     del peer
     return Path(sys.executable)
@@ -77,6 +100,9 @@ def install(names: list[str]) -> list[str]:
     """Create the named environments anew; returns those that failed, after pip has said why."""
     failed: list[str] = []
     for name in names:
+        if name in NODE_PACKAGES:
+            failed += _install_from_npm(name)
+            continue
         print(f"{name}: {' '.join(ENVIRONMENTS[name])}", flush=True)
         venv.create(VENVS / name, with_pip=True, clear=True)
         scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
@@ -84,6 +110,21 @@ def install(names: list[str]) -> list[str]:
         if subprocess.run([*pip, *ENVIRONMENTS[name]], cwd=ROOT, check=False).returncode:
             failed.append(name)
     return failed
+
+
+def _install_from_npm(name: str) -> list[str]:
+    print(f"{name}: {json.dumps(NODE_PACKAGES[name])}", flush=True)
+    folder = VENVS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "package.json").write_text(json.dumps(NODE_PACKAGES[name]))
+    npm = shutil.which("npm") or "npm"
+    try:
+        done = subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=False)
+    except FileNotFoundError:
+        print("there is no npm", file=sys.stderr)
+        return [name]
+    return [name] if done.returncode else []
 
 
 def installed_size(environment: str) -> dict[str, float]:

@@ -6,17 +6,21 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .environments import PEERS
+from .gateway import FIRST, FLOOD, GATEWAY, HOLD, PACED, RATE
+from .gateways import GATEWAYS
 from .measures import Figure, Measure, measures
 from .start import START
 
 Record = dict[str, Any]
 
-MEASURES: dict[str, Measure] = {**measures(), "start": START}
+MEASURES: dict[str, Measure] = {**measures(), "start": START, "gateway": GATEWAY}
+TITLES = {name: row.title for name, row in GATEWAYS.items()} | {name: row.title for name, row in PEERS.items()}
 
 # The README's table: heading, measure, case, figure.
 SUMMARY = (
@@ -27,6 +31,15 @@ SUMMARY = (
     ("memory per stream (KB)", "many", "1,000 x 10/s", "memory_kb"),
     ("call, 64 at once (us)", "calls", "64 at once", "cpu_us"),
     ("import (ms)", "start", "", "import_ms"),
+)
+
+
+GATEWAY_SUMMARY = (
+    ("flood (us per event)", "gateway", FLOOD, "cpu_us"),
+    (f"{PACED} (us per event)", "gateway", PACED, "cpu_us"),
+    ("start, end and log (ms per call)", "gateway", PACED, "call_ms"),
+    ("added to the first token (ms)", "gateway", FIRST, "added_ms"),
+    (f"streams at {RATE}/s, two cores", "gateway", HOLD, "streams"),
 )
 
 
@@ -65,10 +78,11 @@ def markdown(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(found: dict[str, Any] | None, figure: str, ours: dict[str, Any] | None) -> str:
-    """One figure, and how many times ours it is."""
+def cell(by_peer: dict[str, Any], name: str, figure: str, gaps: dict[str, str]) -> str:
+    """One figure, and how many times ours it is; nothing where a peer had no part in it."""
+    found, ours = by_peer.get(name), by_peer.get("ours")
     if found is None:
-        return "gap"
+        return "gap" if name in gaps else ""
     if "failed" in found:
         return "failed"
     value = found["figures"].get(figure)
@@ -82,17 +96,19 @@ def cell(found: dict[str, Any] | None, figure: str, ours: dict[str, Any] | None)
 def table(record: Record, measure: Measure) -> str:
     """One measure's table; in brackets the ratio to ours, within this run."""
     by_case = record["measures"][measure.name]
-    figures: list[tuple[str, Figure]] = [(case, figure) for case in by_case for figure in measure.figures]
+    figures: list[tuple[str, Figure]] = [
+        (case, figure)
+        for case, by_peer in by_case.items()
+        for figure in measure.figures
+        if figure.key in {key for found in by_peer.values() for key in found.get("figures", measure.figures)}
+    ]
     headings = ["", *(f"{case} {figure.heading}".strip() for case, figure in figures)]
     names = [name for name in measure.peers if name in record["peers"]]
-    rows = [
-        [PEERS[name].title, *(cell(by_case[c].get(name), f.key, by_case[c].get("ours")) for c, f in figures)]
-        for name in names
-    ]
-    notes = [f"- gap: {PEERS[name].title}: {record['gaps'][name]}" for name in names if name in record["gaps"]]
+    rows = [[TITLES[name], *(cell(by_case[c], name, f.key, record["gaps"]) for c, f in figures)] for name in names]
+    notes = [f"- gap: {TITLES[name]}: {record['gaps'][name]}" for name in names if name in record["gaps"]]
     for case, by_peer in by_case.items():
         failed = {name: found["failed"] for name, found in by_peer.items() if "failed" in found}
-        notes += [f"- failed: {PEERS[name].title}, {case}: {why}" for name, why in failed.items()]
+        notes += [f"- failed: {TITLES[name]}, {case}: {why}" for name, why in failed.items()]
     return "\n\n".join(filter(None, (f"### {measure.title}", markdown(headings, rows), "\n".join(notes))))
 
 
@@ -102,27 +118,46 @@ def tables(record: Record) -> str:
 
 
 def summary(record: Record) -> str:
-    """The README's table: the peers against the measures that decide, as far as the record has them."""
-    columns = [c for c in SUMMARY if c[2] in record["measures"].get(c[1], {})]
+    """The README's tables: the clients against the measures that decide, and the gateways, as far as recorded."""
+    return "\n\n".join(filter(None, (_summary(record, SUMMARY, PEERS), _summary(record, GATEWAY_SUMMARY, GATEWAYS))))
+
+
+def _summary(record: Record, summed: tuple[tuple[str, str, str, str], ...], names: Iterable[str]) -> str:
+    columns = [c for c in summed if c[2] in record["measures"].get(c[1], {})]
     rows: list[list[str]] = []
-    for name in (name for name in PEERS if name in record["peers"]):
+    for name in (name for name in names if name in record["peers"]):
         cells = []
         for _, measure, case, figure in columns:
-            by_peer = record["measures"][measure][case]
             taken = name in MEASURES[measure].peers
-            cells.append(cell(by_peer.get(name), figure, by_peer.get("ours")) if taken else "")
+            cells.append(cell(record["measures"][measure][case], name, figure, record["gaps"]) if taken else "")
         if any(cells):
-            rows.append([PEERS[name].title, *cells])
-    return markdown(["", *(column[0] for column in columns)], rows)
+            rows.append([TITLES[name], *cells])
+    return markdown(["", *(column[0] for column in columns)], rows) if columns else ""
+
+
+def merged(old: Record, new: Record) -> Record:
+    """A record with the measures of both; of one that both have, the new one."""
+    dates = {old["machine"]["date"], new["machine"]["date"]}
+    if {**old["machine"], "date": ""} != {**new["machine"], "date": ""}:
+        raise SystemExit("the file was made on another machine or with another Python; choose another name")
+    return {
+        **new,
+        "machine": {**new["machine"], "date": " and ".join(sorted(dates))},
+        "peers": list(dict.fromkeys([*old["peers"], *new["peers"]])),
+        **{key: {**old[key], **new[key]} for key in ("gaps", "versions", "measures")},
+    }
 
 
 def about(record: Record) -> str:
     """A sentence on the machine and the versions."""
     made_on = record["machine"]
+    found = [peer for cases in record["measures"].values() for by_peer in cases.values() for peer in by_peer.values()]
+    lengths = {len(peer["runs"]) for peer in found} or {0}
+    rounds = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
     versions = {name: version for said in record["versions"].values() for name, version in said["versions"].items()}
     return (
         f"{made_on['date']}, {made_on['processor']}, {made_on['cores']} cores, {made_on['system']}, {made_on['libc']}, "
-        f"Python {made_on['python']}; medians of {record['rounds']} rounds; "
+        f"Python {made_on['python']}; medians of {rounds} rounds; "
         + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + "."
     )
@@ -158,7 +193,7 @@ def plot(record: Record, path: Path) -> None:
     for axes, (title, found) in zip(every_axes[0], shown, strict=True):
         values = [found[name]["figures"]["cpu_us"] for name in names]
         colours = [FLOOR if n.startswith("floor") else OURS if n.startswith("ours") else THEIRS for n in names]
-        bars = axes.barh([PEERS[name].title for name in names], values, color=colours, height=0.7)
+        bars = axes.barh([TITLES[name] for name in names], values, color=colours, height=0.7)
         axes.bar_label(bars, labels=[f" {number(value)}" for value in values], color=INK)
         axes.set_xscale("log")
         axes.set_xlim(10 ** math.floor(math.log10(min(values) / 2)), max(values) * 3)

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from .environments import PEERS, ROOT, Peer
+from .environments import PEERS, ROOT, Installed, Peer
 from .measures import Case, Job, Measure, Result
 
 TIMEOUT = 300.0  # seconds that one job may take
 DISTURBED = 1.2  # a run is repeated when the machine was this much slower in it than it has been at its best,
 REPEATS = 4  # so often at most,
 LONG = 3.0  # and only if it took no more than these seconds
-Interpreter = Callable[[Peer], Path | None]
+Interpreter = Callable[[Installed], Path | None]
 
 
 def cores() -> tuple[int | None, int | None]:
@@ -45,7 +45,7 @@ class LineProcess:
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
         if core is not None:
-            os.sched_setaffinity(self._process.pid, {core})
+            self.bind([core])
         assert self._process.stdin
         assert self._process.stdout
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -73,6 +73,11 @@ class LineProcess:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         raise Gap(said[-1][:200] if said else f"ended with {self._process.returncode}")
+
+    def bind(self, cores: Iterable[int]) -> None:
+        """Let it run on these cores only."""
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(self._process.pid, cores)
 
     def stop(self) -> None:
         """End it: it stops when its questions do."""
@@ -107,6 +112,10 @@ class Bench:
     ) -> None:
         self._server.stop()
         os.unlink(self._seen)
+
+    def bind_server(self, cores: Iterable[int]) -> None:
+        """Let the server run on these cores only."""
+        self._server.bind(cores)
 
     def plan(self, plan: Job) -> dict[str, dict[str, int]]:
         """Tell the server what to serve next; returns what a stream of each shape will have."""

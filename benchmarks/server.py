@@ -8,7 +8,8 @@ input, prepares it, and answers with what a client will have to receive. A plan 
     {"kind": "paced", "streams", "events", "samples", "rate"}           `rate` events a second and stream
     {"kind": "calls"}                                                   plain replies of 2 KB
 
-The path decides the shape: ``.../chat/completions`` is OpenAI's, anything else v4's.
+The path decides the shape: ``.../chat/completions`` is OpenAI's, with the usage at the end below ``/counted``; anything
+else is v4's.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ class Connection(asyncio.Protocol):
             return
         body = bytes(self.buffer[head_end : head_end + size])
         del self.buffer[: head_end + size]
-        shape = "openai" if b"/chat/completions " in head else "v4"
+        shape = "v4"
+        if b"/chat/completions " in head:
+            shape = "openai, counted" if b" /counted/" in head else "openai"
         if json.loads(body).get("stream"):
             self.current_plan().start(self, shape)
         else:

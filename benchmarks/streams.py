@@ -57,8 +57,21 @@ def openai_event(index: int, text: str, *, samples: int, last: bool = False, fin
     return b"data: " + _dump({**event, "obfuscation": "x" * missing}) + b"\n\n"
 
 
+def openai_usage() -> bytes:
+    """What comes after the last sample when the caller wants to know what it cost: an event without choices."""
+    usage = {"prompt_tokens": 12, "completion_tokens": 40, "total_tokens": 52}
+    event = {"id": "chatcmpl-CQm3vYt8Zp1LxKd7", "object": "chat.completion.chunk", "created": 1750000000}
+    return b"data: " + _dump({**event, "model": "gpt-4o-mini", "choices": [], "usage": usage}) + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
 EventMaker = Callable[..., bytes]
-SHAPES: dict[str, tuple[EventMaker, bytes]] = {"v4": (v4_event, b""), "openai": (openai_event, b"data: [DONE]\n\n")}
+# By shape: what makes an event, and what comes after the last.
+SHAPES: dict[str, tuple[EventMaker, bytes]] = {
+    "v4": (v4_event, b""),
+    "openai": (openai_event, DONE),
+    "openai, counted": (openai_event, openai_usage() + DONE),
+}
 
 
 def texts(event_size: int) -> Iterator[str]:

@@ -3,7 +3,8 @@
 ``python -m benchmarks.peers.NAME OPTIONS`` prints a first line once the peer's library is imported, then
 reads one job a line (JSON) from standard input and answers each with one line::
 
-    {"do": "stream", "streams", "samples", "expect": {...}, "seen": path or null, "stamped": bool}
+    {"do": "stream", "streams", "samples", "expect": {...}, "seen": path or null, "stamped": bool, "watch": pid or null}
+    {"do": "first", "calls"}
     {"do": "calls", "calls", "at_once"}
     {"do": "grow the allocator's threshold"}
 
@@ -24,11 +25,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from ..processes import cpu_seconds
 
 T = TypeVar("T")
 
-API_KEY = "a-key-of-no-worth"
+API_KEY = "sk-a-key-of-no-worth-aK3qZ8vT1nB6yRcW"
 MESSAGES: list[Any] = [{"role": "user", "content": "Hello"}]
 MODEL = "gpt-4o-mini"
 YARDSTICK_EVENTS = 10_000
@@ -68,31 +71,54 @@ class Tally:
         return ", ".join(wrong) or None
 
 
-class StampTally(Tally):
-    """A tally of many streams at once: notes when the first event came, and how late each was."""
+class Moment(NamedTuple):
+    """CPU seconds of this process, time, and CPU seconds of the processes that are watched."""
 
-    def __init__(self, events: int) -> None:
+    cpu: float
+    wall: float
+    watched: float
+
+    @classmethod
+    def now(cls, watch: int | None) -> Moment:
+        watched = cpu_seconds(watch) if watch else 0.0
+        return cls(time.process_time(), time.perf_counter(), watched)
+
+
+class StampTally(Tally):
+    """A tally of many streams at once: notes when the first event came, and how late each was.
+
+    Args:
+        events: How many there will be, those included that have no stamp.
+        stamped: How many will have one; when the last of them has come is noted too.
+        watch: Process whose CPU time is noted at these moments.
+    """
+
+    def __init__(self, events: int, stamped: int = 0, watch: int | None = None) -> None:
         super().__init__()
+        self.expected, self.watch = stamped, watch
+        self.last: Moment | None = None
         # Made and touched beforehand, or it would count as the streams' memory; mapped, since a large block
         # that malloc hands out and gets back would change what the client's own reads cost.
         self.delays = memoryview(mmap.mmap(-1, 8 * events)).cast("q")
         for i in range(0, events, mmap.PAGESIZE // 8):
             self.delays[i] = 0
         self.stamped = 0
-        self.first: tuple[float, float] | None = None
+        self.first: Moment | None = None
 
     def text(self, text: str) -> None:
         if text:
             self.delays[self.stamped] = time.monotonic_ns() - int(text[:20])
             self.stamped += 1
+            if self.stamped == self.expected:
+                self.last = Moment.now(self.watch)
         if self.first is None:
-            self.first = time.process_time(), time.perf_counter()
+            self.first = Moment.now(self.watch)
         self.events += 1
         self.chars += len(text)
 
     def read(self, data: bytes) -> None:
         if self.first is None:
-            self.first = time.process_time(), time.perf_counter()
+            self.first = Moment.now(self.watch)
         super().read(data)
 
 
@@ -146,24 +172,27 @@ async def _gather(adapter: Adapter, streams: int, samples: int, tally: Tally) ->
 
 def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
     """Read one stream, or many at once, to the end."""
-    streams, samples = job["streams"], job["samples"]
+    streams, samples, watch = job["streams"], job["samples"], job.get("watch")
     if job["seen"]:
         with open(job["seen"], "r+b") as file:
             tally = Tally(memoryview(mmap.mmap(file.fileno(), 8)).cast("Q"))
         tally.seen[0] = 0
     else:
-        tally = StampTally(job["expect"]["events"] * streams) if job["stamped"] else Tally()
+        tally = Tally()
+        if job["stamped"]:
+            expected = job["expect"]["events"]
+            tally = StampTally(expected * streams, (expected - samples) * streams, watch)
     gc.collect()
     before = yardstick(tally)
     memory, slept = resident_bytes(), sleeps()
-    cpu, wall = time.process_time(), time.perf_counter()
+    begin = start = Moment.now(watch)
     if streams == 1:
         drive(adapter.stream(samples, tally))
     else:
         drive(_gather(adapter, streams, samples, tally))
-    cpu_end, wall_end = time.process_time(), time.perf_counter()
+    end = Moment.now(watch)
     if isinstance(tally, StampTally) and tally.first:
-        cpu, wall = tally.first  # opening the streams is not what is measured
+        start = tally.first  # opening the streams is not what is measured
     events, missing = tally.events, tally.missing({key: n * streams for key, n in job["expect"].items()})
     if missing:
         return {"error": f"not all arrived: {missing}"}
@@ -171,13 +200,19 @@ def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -
     own = 0.0 if tally.bytes else events * (before + after) / 2  # the read-only peer calls it once per read
     result = {
         "events": events,
-        "cpu_s": cpu_end - cpu - own,
+        "cpu_s": end.cpu - start.cpu - own,
         "consumer_s": own,
         "yardstick_s": max(before, after),
-        "wall_s": wall_end - wall,
+        "wall_s": end.wall - start.wall,
         "sleeps": sleeps() - slept,
         "memory_bytes": (resident_bytes() - memory) / streams,
     }
+    if watch:
+        result |= {"watched_s": end.watched - start.watched, "watched_events": events}
+    if watch and isinstance(tally, StampTally) and tally.last:
+        forwarding = tally.last.watched - start.watched
+        rest = (end.watched - begin.watched - forwarding) / streams
+        result |= {"watched_s": forwarding, "watched_events": tally.stamped - 1, "watched_rest_s": rest}
     if isinstance(tally, StampTally) and tally.stamped:
         quantiles = statistics.quantiles(tally.delays[: tally.stamped], n=100)
         result |= {"delay_p50_s": quantiles[49] / 1e9, "delay_p99_s": quantiles[98] / 1e9}
@@ -222,6 +257,38 @@ def calls(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) ->
     return {"events": len(lengths), "cpu_s": cpu, "wall_s": wall, "yardstick_s": slowest}
 
 
+class FirstTally(Tally):
+    """Notes when the first text of a stream came."""
+
+    at: float | None = None
+
+    def text(self, text: str) -> None:
+        if self.at is None:
+            self.at = time.perf_counter()
+        super().text(text)
+
+
+def first(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Make streamed calls one by one, and time them from the request to the first text."""
+    delays: list[float] = []
+
+    async def caller() -> None:
+        for _ in range(job["calls"]):
+            tally, start = FirstTally(), time.perf_counter()
+            await adapter.stream(1, tally)
+            if tally.at is not None:
+                delays.append(tally.at - start)
+
+    gc.collect()
+    wall = time.perf_counter()
+    drive(caller())
+    if len(delays) < job["calls"]:
+        return {"error": "a stream without text"}
+    quantiles = statistics.quantiles(delays, n=100)
+    wall = time.perf_counter() - wall
+    return {"events": len(delays), "wall_s": wall, "first_p50_s": quantiles[49], "first_p99_s": quantiles[98]}
+
+
 def grow_threshold(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
     """Allocate and free one large block, after which glibc no longer maps each read's buffer anew."""
     del adapter, drive, job
@@ -230,7 +297,7 @@ def grow_threshold(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str,
     return {}
 
 
-JOBS = {"stream": stream, "calls": calls, "grow the allocator's threshold": grow_threshold}
+JOBS = {"stream": stream, "first": first, "calls": calls, "grow the allocator's threshold": grow_threshold}
 
 
 def main(adapter_type: Callable[[int, dict[str, str]], Adapter], *packages: str) -> None:

@@ -1,0 +1,233 @@
+"""The gateways: each a process of its own, started as its makers say, with the bench's server as its model provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from . import processes
+from .environments import NODE_PACKAGES, ROOT, VENVS
+from .peers.harness import API_KEY, MESSAGES, MODEL, v4_request
+from .runner import Gap
+
+START_SECONDS = 120.0
+STOP_SECONDS = 15.0
+
+
+class Place(NamedTuple):
+    """Where a gateway runs.
+
+    Attributes:
+        python: The interpreter of its environment; None when that is not installed.
+        port: To listen on.
+        upstream: Address of the provider.
+        folder: For what it writes.
+    """
+
+    python: Path | None
+    port: int
+    upstream: str
+    folder: Path
+
+
+class Launch(NamedTuple):
+    """How to start one, and what it will be."""
+
+    command: list[str]
+    environ: dict[str, str]
+    versions: dict[str, str]
+
+
+def _ours(place: Place, workers: int) -> Launch:
+    python = _installed(place.python)
+    command = [str(python), "-m", "humanloop_async", "serve", "--port", str(place.port)]
+    command += ["--db", str(place.folder / "logs.db"), "--workers", str(workers), "--max-generations", "100000"]
+    environ = {"HUMANLOOP_API_KEY": API_KEY, "HUMANLOOP_PROVIDER_UPSTREAM_BASE_URL": place.upstream}
+    return Launch(command, environ, _versions(python, "aiohttp", "msgspec", "SQLAlchemy"))
+
+
+def _litellm(place: Place, workers: int) -> Launch:
+    python = _installed(place.python)
+    program = _installed(python.with_name("litellm"))
+    model = {"model": f"openai/{MODEL}", "api_base": place.upstream, "api_key": API_KEY}
+    config = place.folder / "config.yaml"  # JSON is YAML too
+    models = [{"model_name": MODEL, "litellm_params": model}]
+    config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": API_KEY}}))
+    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(place.port)]
+    command += ["--num_workers", str(workers), "--telemetry", "False"]
+    # Without the variable it begins with a download of prices.
+    return Launch(command, {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}, _versions(python, "litellm", "uvloop"))
+
+
+def _portkey(place: Place) -> Launch:
+    package = VENVS / "portkey" / "node_modules" / "@portkey-ai" / "gateway"
+    program = _installed(package / "build" / "start-server.js")
+    version = json.loads((package / "package.json").read_text())["version"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    # Without a head it serves no page that shows its traffic, and does not record it for one.
+    command = ["node", str(program), f"--port={place.port}", "--headless"]
+    versions = {"@portkey-ai/gateway": version, "node": node.strip().removeprefix("v")}
+    return Launch(command, {"NODE_ENV": "production"}, versions)
+
+
+def _installed(path: Path | None) -> Path:
+    if path is None or not path.exists():
+        raise Gap("not installed")
+    return path
+
+
+def _versions(python: Path, *packages: str) -> dict[str, str]:
+    script = "import importlib.metadata as m, sys; print(*map(m.version, sys.argv[1:]))"
+    done = subprocess.run([str(python), "-c", script, *packages], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Gap(done.stderr.strip().splitlines()[-1])
+    return dict(zip(packages, done.stdout.split(), strict=True))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One row of the table.
+
+    Attributes:
+        title: Its name for people.
+        environment: Its virtual environment.
+        launch: None where clients go to the provider itself.
+        workers: How many processes share its port.
+    """
+
+    name: str
+    title: str
+    environment: str
+    launch: Callable[[Place], Launch] | None
+    workers: int = 1
+
+    @property
+    def is_ours(self) -> bool:
+        return self.environment == "server" and self.launch is not None
+
+    def client(self, place: Place) -> dict[str, str]:
+        """The options of the client that reads from it, see `benchmarks.peers.raw_stream`."""
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        path, body = "/v1/chat/completions", {"model": MODEL, "messages": MESSAGES}
+        if self.is_ours:
+            headers = {"X-API-KEY": API_KEY}
+            path, body = "/v4/chat", v4_request(1) | {"model_config": {"provider": "upstream", "model": MODEL}}
+        elif self.launch is None:
+            path = "/counted/v1/chat/completions"
+        elif self.environment in NODE_PACKAGES:
+            headers |= {"x-portkey-provider": "openai", "x-portkey-custom-host": place.upstream}
+        request = json.dumps({**body, "stream": True})
+        shape = "v4" if self.is_ours else "openai"
+        return {"path": path, "headers": json.dumps(headers), "body": request, "shape": shape}
+
+
+GATEWAYS = {
+    gateway.name: gateway
+    for gateway in (
+        Gateway("direct", "no gateway", "server", None),
+        Gateway("ours", "humanloop_async", "server", lambda place: _ours(place, 1)),
+        Gateway("ours-2", "humanloop_async, 2 processes", "server", lambda place: _ours(place, 2), 2),
+        Gateway("litellm", "LiteLLM proxy", "litellm", lambda place: _litellm(place, 1)),
+        Gateway("litellm-2", "LiteLLM proxy, 2 processes", "litellm", lambda place: _litellm(place, 2), 2),
+        Gateway("portkey", "Portkey gateway", "portkey", _portkey),
+    )
+}
+
+
+class Running:
+    """A gateway that runs, until `stop`.
+
+    Attributes:
+        pid: Of its process, the parent of all others it has.
+        port: Where its clients go.
+
+    Raises:
+        Gap: It cannot run here.
+    """
+
+    def __init__(self, gateway: Gateway, python: Path | None, upstream_port: int) -> None:
+        self.gateway = gateway
+        self.pid: int | None = None
+        self.port = upstream_port
+        self.versions: dict[str, str] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix=f"benchmark-{gateway.name}-")
+        self._said = Path(self._folder.name) / "said"
+        upstream = f"http://127.0.0.1:{upstream_port}/counted/v1"
+        self.place = Place(python, self.port, upstream, Path(self._folder.name))
+        if gateway.launch is None:
+            return
+        self.port = _free_port()
+        self.place = self.place._replace(port=self.port)
+        try:
+            self._start(gateway.launch(self.place))
+        except Gap:
+            self.stop()
+            raise
+
+    def _start(self, launch: Launch) -> None:
+        self.versions = launch.versions
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                launch.command,
+                cwd=ROOT,
+                env=os.environ | launch.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
+        self.pid = self._process.pid
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.1)
+        said = self._said.read_text(errors="replace").strip().splitlines()
+        raise Gap(said[-1][:200] if said else "it does not listen")
+
+    def bind(self, cores: Iterable[int]) -> None:
+        """Bind all that it runs to cores."""
+        if self.pid is not None:
+            processes.bind(self.pid, cores)
+
+    def logs(self) -> int | None:
+        """How many streams it has logged as complete; None when it keeps no logs."""
+        if not self.gateway.is_ours:
+            return None
+        with closing(sqlite3.connect(self.place.folder / "logs.db")) as database:
+            number: int = database.execute("SELECT count(*) FROM logs WHERE status = 'complete'").fetchone()[0]
+            return number
+
+    def stop(self) -> None:
+        """End all its processes, and forget what it wrote."""
+        if self.pid is not None:
+            _, *children = processes.tree(self.pid)
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            for pid in children:  # those that their parent has left behind
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self._folder.cleanup()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
