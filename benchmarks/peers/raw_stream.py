@@ -14,6 +14,7 @@ import msgspec
 from . import harness
 
 CONNECTING = 64  # connections that are opened at once: some gateways have a short queue for them
+KEPT = 1.0  # seconds for which a connection is used again: some gateways close them after five, whatever comes then
 PATIENCE = 60.0  # seconds that a stream may take
 
 
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
     """Reads answers in chunked encoding, one after another."""
 
     transport: asyncio.Transport
+    idle_since: float
 
     def __init__(self, decode: Callable[[bytes], V4Event | OpenAIEvent]) -> None:
         self.decode = decode
@@ -143,14 +145,17 @@ class RawStream:
         except BaseException:
             connection.transport.abort()
             raise
+        connection.idle_since = asyncio.get_running_loop().time()
         self.idle.append(connection)
 
     async def _connection(self) -> Connection:
+        loop = asyncio.get_running_loop()
         while self.idle:
-            if not (kept := self.idle.pop()).transport.is_closing():
+            kept = self.idle.pop()
+            if loop.time() - kept.idle_since < KEPT and not kept.transport.is_closing():
                 return kept
+            kept.transport.abort()
         async with self.connecting:
-            loop = asyncio.get_running_loop()
             _, made = await loop.create_connection(lambda: Connection(self.decode), "127.0.0.1", self.port)
             return made
 
