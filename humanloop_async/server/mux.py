@@ -67,23 +67,25 @@ class Mux:
     def feed(self, chunks: Iterable[ProviderChunk]) -> bytes:
         """The events of a batch, ``b""`` when there are none, without last events: those wait for their logs."""
         out: list[bytes] = []
+        samples, fresh, pieces, tail = self._samples, self._fresh, self._pieces, self._tail
+        texts, room = self._texts, self._room
         for chunk in chunks:
-            index = chunk.index
-            sample = self._samples[index]
-            sample.pieces.append(chunk.text)
+            index, text = chunk.index, chunk.text
+            sample = samples[index]
+            sample.pieces.append(text)
             if chunk.finish_reason is not None:
                 sample.finish_reason, sample.tool_calls = chunk.finish_reason, chunk.tool_calls
                 self._finished.append((sample, chunk))
                 self._unfinished -= 1
-            elif not chunk.text:
+            elif not text:
                 continue
-            elif index in self._fresh:
+            elif index in fresh:
                 out.append(self._whole_event(sample, chunk, _UNFINISHED))
             else:
-                text, raw = _encode(chunk.text), chunk.raw
-                if len(raw) + self._texts * len(text) > self._room:
+                encoded, raw = _encode(text), chunk.raw
+                if len(raw) + texts * len(encoded) > room:
                     raw = b""
-                out += (text.join(self._pieces[index]), raw, self._tail)
+                out += (encoded.join(pieces[index]), raw, tail)
         return b"".join(out)
 
     def take_finished(self) -> list[tuple[Sample, ProviderChunk]]:

@@ -255,8 +255,7 @@ class OpenAIStream:
             events = exc.events
             self._failure = ProviderError(503, str(exc), self._provider.origin)
         try:
-            for event in events:
-                reader.read(event, batch.append)
+            reader.read(events, batch.append)
         except (ErrorEvent, MalformedAnswer) as exc:
             self._failure = self._provider._refusal(exc, self._key)
         if self._failure is None and (not data or reader.ended):

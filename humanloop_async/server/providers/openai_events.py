@@ -6,7 +6,7 @@ here is tolerated because one of them does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from msgspec import Struct, field
@@ -15,18 +15,18 @@ from ...types import FunctionTool, Json, ToolCall, Usage
 from .base import ProviderChunk, ProviderSample
 
 
-class _Function(Struct):
+class _Function(Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
-class _ToolCall(Struct):
+class _ToolCall(Struct, gc=False):
     index: int | None = None  # missing in whole answers, and in the streams of some servers
     id: str | None = None
     function: _Function | None = None
 
 
-class _Message(Struct):
+class _Message(Struct, gc=False):
     """A whole message, or a delta of one."""
 
     content: str | None = None
@@ -35,7 +35,7 @@ class _Message(Struct):
     function_call: _Function | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: int = 0
     message: _Message | None = None
     delta: _Message | None = None
@@ -43,17 +43,17 @@ class _Choice(Struct):
     finish_reason: str | None = None
 
 
-class _Details(Struct):
+class _Details(Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _Usage(Struct, gc=False):
     prompt_tokens: int = 0
     completion_tokens: int | None = 0
     completion_tokens_details: _Details | None = None
 
 
-class _Answer(Struct):
+class _Answer(Struct, gc=False):
     """A whole answer, or one event of a streamed one."""
 
     choices: list[_Choice] = field(default_factory=list[_Choice])
@@ -78,19 +78,18 @@ class ErrorEvent(Exception):
         self.status, self.message = status, message
 
 
-_answer_decoder = msgspec.json.Decoder(_Answer)
+_decode = msgspec.json.Decoder(_Answer).decode
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def _decode(data: bytes) -> _Answer:
-    try:
-        answer = _answer_decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedAnswer(f"{exc}: {data[:200].decode(errors='replace')}") from exc
-    if answer.error:
-        code = answer.error.get("code") if isinstance(answer.error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code <= 599 else 503
-        raise ErrorEvent(status, error_message(data))
-    return answer
+def _malformed(exc: Exception, data: bytes) -> MalformedAnswer:
+    return MalformedAnswer(f"{exc}: {data[:200].decode(errors='replace')}")
+
+
+def _error_event(error: Json, data: bytes) -> ErrorEvent:
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code <= 599 else 503
+    return ErrorEvent(status, error_message(data))
 
 
 def error_message(body: bytes) -> str:
@@ -166,7 +165,12 @@ def read_answer(data: bytes, num_samples: int) -> tuple[list[ProviderSample], Us
         MalformedAnswer: Not an answer, or not one finished sample for each that was asked for.
         ErrorEvent: An error object.
     """
-    answer = _decode(data)
+    try:
+        answer = _decode(data)
+    except _UNDECODABLE as exc:
+        raise _malformed(exc, data) from exc
+    if answer.error:
+        raise _error_event(answer.error, data)
     samples: dict[int, ProviderSample] = {}
     for choice in answer.choices:
         if choice.finish_reason is None:
@@ -202,41 +206,56 @@ class EventReader:
         self._riding: dict[int, _Usage] = {}
         self._alone: list[_Usage] = []
 
-    def read(self, data: bytes, emit: Callable[[ProviderChunk], None]) -> None:
-        """Emit what one event adds to each sample; events that add nothing emit nothing.
+    def read(self, events: Iterable[bytes], emit: Callable[[ProviderChunk], object]) -> None:
+        """Emit what each event adds to each sample; events that add nothing emit nothing.
 
         Raises:
             MalformedAnswer: Not an event, an index outside ``range(num_samples)``, or text after a sample's end.
             ErrorEvent: An error object.
         """
-        if data == b"[DONE]":
-            self.ended = True
-            return
-        answer = _decode(data)
-        if answer.usage is not None:
-            self._count(answer.usage, answer.choices)
-        for choice in answer.choices:
-            index, message = choice.index, choice.delta or choice.message
-            if not 0 <= index < self._num_samples:
-                raise MalformedAnswer(f"sample index {index} is not in range({self._num_samples})")
-            text = choice.text or ""
-            if message is not None:
-                text = text or message.content or message.refusal or ""
-                if message.tool_calls or message.function_call:
-                    self._calls.setdefault(index, _Calls()).add(message)
-            if index not in self.unfinished:
-                if text:
-                    raise MalformedAnswer(f"text for sample {index} after its finish reason")
+        # Every token of every call comes through here, hence few calls, and the common event with text alone first.
+        unfinished = self.unfinished
+        for data in events:
+            if data == b"[DONE]":
+                self.ended = True
                 continue
-            finish, calls = choice.finish_reason, None
-            if finish:
-                self.unfinished.discard(index)
-                finish = _v4_finish(finish)
-                if index in self._calls:
-                    calls = self._calls.pop(index).whole(index)
-            elif not text:
-                continue
-            emit(ProviderChunk(index, text, finish or None, calls, _one_line(data)))
+            try:
+                answer = _decode(data)
+            except _UNDECODABLE as exc:
+                raise _malformed(exc, data) from exc
+            if answer.error:
+                raise _error_event(answer.error, data)
+            if answer.usage is not None:
+                self._count(answer.usage, answer.choices)
+            for choice in answer.choices:
+                index, message, finish = choice.index, choice.delta or choice.message, choice.finish_reason
+                text, calls = choice.text or "", None
+                if message is not None:
+                    text = text or message.content or message.refusal or ""
+                    if message.tool_calls or message.function_call:
+                        self._calls_of(index).add(message)
+                if index not in unfinished:
+                    self._check_index(index)
+                    if text:
+                        raise MalformedAnswer(f"text for sample {index} after its finish reason")
+                    continue
+                if finish:
+                    unfinished.discard(index)
+                    finish = _v4_finish(finish)
+                    if index in self._calls:
+                        calls = self._calls.pop(index).whole(index)
+                elif not text:
+                    continue
+                raw = data if b"\n" not in data else msgspec.json.format(data, indent=-1)
+                emit(ProviderChunk(index, text, finish or None, calls, raw))
+
+    def _calls_of(self, index: int) -> _Calls:
+        self._check_index(index)
+        return self._calls.setdefault(index, _Calls())
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < self._num_samples:
+            raise MalformedAnswer(f"sample index {index} is not in range({self._num_samples})")
 
     @property
     def usage(self) -> Usage | None:
@@ -250,7 +269,3 @@ class EventReader:
             self._riding[choices[0].index] = usage
         else:
             self._alone = [*self._alone, usage][-self._num_samples :]
-
-
-def _one_line(data: bytes) -> bytes:
-    return data if b"\n" not in data else msgspec.json.format(data, indent=-1)

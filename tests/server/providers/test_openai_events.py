@@ -37,7 +37,7 @@ def call(**fields: Any) -> ProviderCall:
 def read(num_samples: int, *events: object) -> tuple[EventReader, list[ProviderChunk]]:
     reader, chunks = EventReader(num_samples), list[ProviderChunk]()
     for event in events:
-        reader.read(event if isinstance(event, bytes) else json.dumps(event).encode(), chunks.append)
+        reader.read([event if isinstance(event, bytes) else json.dumps(event).encode()], chunks.append)
     return reader, chunks
 
 
@@ -180,7 +180,7 @@ def test_deltas_become_chunks_and_empty_ones_nothing() -> None:
     assert chunks[0].raw == json.dumps(delta(1, " b")).encode()
     assert reader.unfinished == set()
     assert not reader.ended
-    reader.read(b"[DONE]", chunks.append)
+    reader.read([b"[DONE]"], chunks.append)
     assert reader.ended
 
 
