@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import cast
 
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 
 from ..types import Usage
 from .answers import encode_answer
@@ -57,6 +59,27 @@ class EventStream:
             await self.response.write(events)
         except ConnectionError as exc:
             raise ClientGone from exc
+
+    def send_now(self, make: Callable[[], bytes]) -> bool:
+        """Write events from where no task is running, if they can go out without waiting.
+
+        Args:
+            make: Makes the events; called only if so.
+
+        Returns:
+            Whether they have been written.
+        """
+        response, protocol = self.response, self._request.protocol
+        transport = protocol.transport
+        if not response.prepared or protocol.writing_paused or transport is None or transport.is_closing():
+            return False
+        if events := make():
+            self._last_sent = self._clock()
+            # `StreamResponse.write` might wait at the end, once the connection's buffer is full.
+            writing = cast(StreamWriter, response._payload_writer).write(events, drain=False)
+            with suppress(StopIteration):
+                writing.send(None)
+        return True
 
     async def end(self) -> None:
         """End the response; the connection stays open for the client's next request."""
@@ -117,8 +140,15 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
             b"".join([*(mux.last_event(*other) for other in others), mux.last_event(sample, chunk, usage)])
         )
 
+    def pass_on(batch: list[ProviderChunk]) -> bool:
+        for chunk in batch:
+            if chunk.finish_reason is not None:
+                return False
+        return events.send_now(partial(mux.feed, batch))
+
     try:
         async with generation.provider.stream(generation.call) as stream:
+            stream.offer = pass_on
             async for batch in stream:
                 if data := mux.feed(batch):
                     await events.send(data)

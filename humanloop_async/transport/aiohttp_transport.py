@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl as ssl_module
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, cast
 from weakref import WeakSet
@@ -154,10 +154,12 @@ class Handler(ResponseHandler):
     """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
 
     arrival: Arrival | None = None
+    tap: Callable[[], bool] | None = None  # takes what has come, when it can, from under who waits
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._tell()
+        if self.arrival is None or self.tap is None or not self.tap():
+            self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -175,7 +177,13 @@ class Handler(ResponseHandler):
 
 
 class AiohttpResponse:
-    """See `ResponseStream`."""
+    """See `ResponseStream`.
+
+    Attributes:
+        tap: Called with what arrives while a `read` waits, from where it was received: that spares a stream that is
+            passed on the way through the reader's task for each of its tokens. False leaves the bytes to the `read`.
+            What it raises, the `read` raises.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -189,6 +197,8 @@ class AiohttpResponse:
         "_response",
         "_timer",
         "_timer_at",
+        "_untaken",
+        "tap",
     )
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -202,6 +212,8 @@ class AiohttpResponse:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
         self._pid = os.getpid()
+        self._untaken = b""
+        self.tap: Callable[[bytes], bool] | None = None
 
     @property
     def status(self) -> int:
@@ -221,7 +233,7 @@ class AiohttpResponse:
             raise self._failure.with_traceback(None)
         content, handler = self._content, self._handler
         try:
-            while not (data := content.read_nowait()):
+            while not (data := self._untaken or content.read_nowait()):
                 if content.at_eof():
                     self._disarm()
                     return b""
@@ -233,12 +245,14 @@ class AiohttpResponse:
                 if timeout is not None:
                     self._set_deadline(timeout)
                 arrival = self._arrival = handler.arrival = Arrival(self._loop)
+                handler.tap = self.tap and partial(self._offer, self.tap, timeout)
                 try:
                     await arrival
                 finally:
-                    self._arrival = None
+                    self._arrival = handler.tap = None
                     if handler.arrival is arrival:
                         handler.arrival = None
+            self._untaken = b""
             return data
         except TimeoutError:
             self._failure = TimeoutError()
@@ -250,6 +264,25 @@ class AiohttpResponse:
             if arrived := self._take_buffered():
                 return arrived
             raise self._failure from exc
+
+    def _offer(self, tap: Callable[[bytes], bool], timeout: float | None) -> bool:
+        """Whether the tap has taken all there is, so that the `read` goes on waiting."""
+        assert self._arrival is not None
+        if self._arrival.done() or self._content.exception() is not None:
+            return False
+        self._untaken = self._content.read_nowait()
+        if not self._untaken:
+            return False
+        try:
+            taken = tap(self._untaken)
+        except Exception as exc:  # noqa: BLE001 - the event loop must not meet it
+            self._arrival.set_exception(exc)
+            return True
+        if taken:
+            self._untaken = b""
+            if timeout is not None:
+                self._set_deadline(timeout)
+        return taken
 
     def _set_deadline(self, timeout: float) -> None:
         # One timer serves every read of the response: moving a deadline costs next to nothing, arming a
@@ -293,6 +326,7 @@ class AiohttpResponse:
             self._loop.call_soon_threadsafe(self.close)
             return
         self._disarm()
+        self.tap = None
         if self._pid != os.getpid():
             _of_other_processes.append(self._response)
             return

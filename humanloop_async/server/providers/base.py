@@ -7,7 +7,7 @@ that run at once, so they keep nothing of a call on themselves.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -111,16 +111,23 @@ class ProviderReply(Struct):
     responses: list[Json] = field(default_factory=list[Json])
 
 
+Offer = Callable[[list[ProviderChunk]], bool]
+
+
 class ProviderStream(Protocol):
     """Iterates batches of chunks: all that one read from the provider held, never an empty list.
 
     Attributes:
         usage: Token counts of all samples together. Set by the time the iteration ends; None when the
             provider does not tell.
+        offer: For who iterates to set: may be called with a batch while the iteration waits, from where the batch was
+            received; what it takes (True) is not iterated. It must neither wait nor raise.
 
     The iteration ends when every sample has had its `finish_reason`. When it cannot get there it raises
     a `ProviderError`, after the chunks that came whole. A cancelled iteration cannot be resumed.
     """
+
+    offer: Offer | None
 
     @property
     def usage(self) -> Usage | None: ...

@@ -10,14 +10,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import msgspec
 
 from ...errors import ApiConnectionError, EventTooLarge
-from ...transport.aiohttp_transport import AiohttpTransport
+from ...transport.aiohttp_transport import AiohttpResponse, AiohttpTransport
 from ...transport.base import ResponseStream, Transport
 from ...types import Json, Usage
 from ...wire.requests import HttpRequest
 from ...wire.retry import parse_retry_after
 from ...wire.sse import EventStreamDecoder
 from . import fan_out
-from .base import ProviderCall, ProviderChunk, ProviderError, ProviderReply, ProviderStream, v4_status
+from .base import Offer, ProviderCall, ProviderChunk, ProviderError, ProviderReply, ProviderStream, v4_status
 from .openai_body import chat_body, completion_body
 from .openai_events import ErrorEvent, EventReader, MalformedAnswer, error_message, read_answer
 from .settings import OPENAI_BASE_URL, CompatibleServer
@@ -212,6 +212,11 @@ class OpenAIStream:
         self._reader = EventReader(num_samples)
         self._failure: ProviderError | None = None  # raised once the chunks before it are handed over
         self._ended = False
+        self._batch: list[ProviderChunk] = []  # to be handed over
+        self._decoded = False  # whether the bytes that the next read brings are in it already
+        self.offer: Offer | None = None
+        if isinstance(response, AiohttpResponse):
+            response.tap = self._pass_on
 
     @property
     def usage(self) -> Usage | None:
@@ -221,13 +226,16 @@ class OpenAIStream:
         return self
 
     async def __anext__(self) -> list[ProviderChunk]:
-        batch: list[ProviderChunk] = []
-        while not batch:
+        while not self._batch:
             if self._failure is not None:
                 raise self._failure
             if self._ended:
                 raise StopAsyncIteration
-            self._read_events(await self._next_bytes(), batch)
+            data = await self._next_bytes()
+            if not self._decoded:
+                self._read_events(data, self._batch)
+            self._decoded = False
+        batch, self._batch = self._batch, []
         return batch
 
     async def finish(self) -> None:
@@ -246,6 +254,16 @@ class OpenAIStream:
             if self._reader.unfinished:
                 raise
             return b""  # every sample is whole: what is missing is the usage at most
+
+    def _pass_on(self, data: bytes) -> bool:
+        if self.offer is None:
+            return False
+        self._read_events(data, self._batch)
+        if self._failure is None and not self._ended and (not self._batch or self.offer(self._batch)):
+            self._batch = []
+            return True
+        self._decoded = True
+        return False
 
     def _read_events(self, data: bytes, batch: list[ProviderChunk]) -> None:
         reader = self._reader

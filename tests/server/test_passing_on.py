@@ -1,0 +1,144 @@
+"""Tokens that come one by one take the short way through; the client must not be able to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from served import CHAT, with_config
+
+from humanloop_async.server.embedded import EmbeddedServer
+from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
+from humanloop_async.server.streaming import EventStream
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+TEXTS = ["Once", " upon", ' "a"\n', " naïve", " 🙂", " \\frac", " time"]
+
+
+def event(text: str | None = None, **choice: Any) -> bytes:
+    delta = {} if text is None else {"content": text}
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, **choice}]}).encode() + b"\n\n"
+
+
+END = [event(finish_reason="stop"), b"data: [DONE]\n\n"]
+STREAM = [*map(event, TEXTS), *END]
+
+
+class Passed:
+    """How many batches took the short way."""
+
+    number = 0
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
+    counter, send_now = Passed(), EventStream.send_now
+
+    def counting(self: EventStream, make: Any) -> bool:
+        taken = send_now(self, make)
+        counter.number += taken
+        return taken
+
+    monkeypatch.setattr(EventStream, "send_now", counting)
+    return counter
+
+
+@asynccontextmanager
+async def between(
+    tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n"
+) -> AsyncIterator[Any]:
+    """A server whose provider makes these writes, with a pause after each; yields how to open a stream of it."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+        writer.write(HEAD)
+        for data in writes:
+            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+            if pause:
+                await asyncio.sleep(pause)
+        writer.write(end)
+        await writer.drain()
+        writer.close()
+
+    upstream = await asyncio.start_server(play, "127.0.0.1", 0)
+    port = upstream.sockets[0].getsockname()[1]
+    providers = ProviderSettings(compatible={"up": CompatibleServer(base_url=f"http://127.0.0.1:{port}/v1")})
+    database = f"{tmp_path}.db"
+    async with (
+        upstream,
+        EmbeddedServer(database=database, providers=providers) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session,
+    ):
+        call = {**with_config(CHAT, provider="up", model="m"), "stream": True}
+        yield lambda: session.post(f"{server.base_url}/chat", json=call)
+
+
+async def body_of(tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n") -> str:
+    async with between(tmp_path, writes, pause, end) as opened, opened() as response:
+        return re.sub(r"(data|config|pr)_\w{10,}", r"\1", await response.text())
+
+
+async def test_one_by_one_and_all_at_once_are_the_same_bytes(tmp_path: Path, passed: Passed) -> None:
+    at_once = await body_of(tmp_path / "once", [b"".join(STREAM)], 0)
+    assert passed.number == 0
+    one_by_one = await body_of(tmp_path / "one", STREAM, 0.01)
+    assert passed.number >= len(TEXTS) - 2  # the first opens the response, and two may have come together
+    assert one_by_one == at_once
+    outputs = [json.loads(line)["data"][0]["output"] for line in one_by_one.split("\n\n")[:-1] for line in [line[6:]]]
+    assert outputs == [*TEXTS, ""]
+
+
+async def test_an_event_may_be_cut_in_two(tmp_path: Path, passed: Passed) -> None:
+    data = b"".join(STREAM)
+    cut = await body_of(tmp_path / "cut", [data[at : at + 37] for at in range(0, len(data), 37)], 0.003)
+    assert passed.number > 0
+    assert cut == await body_of(tmp_path / "whole", [data], 0)
+
+
+@pytest.mark.parametrize(
+    ("last", "end", "words"),
+    [
+        (b'data: {"error": {"message": "out of luck"}}\n\n', b"0\r\n\r\n", "out of luck"),
+        (b"data: {oops\n\n", b"0\r\n\r\n", "not as documented"),
+        (event("late", index=7), b"0\r\n\r\n", "sample index 7"),
+        (b": nothing more\n\n", b"0\r\n\r\n", "before sample 0 had a finish reason"),
+        (b": nothing more\n\n", b"no chunk\r\n", "broke inside an answer"),
+    ],
+)
+async def test_a_failure_comes_after_what_was_passed_on(
+    tmp_path: Path, passed: Passed, last: bytes, end: bytes, words: str
+) -> None:
+    events = (await body_of(tmp_path / "v4", [*map(event, TEXTS), last], 0.01, end)).split("\n\n")[:-1]
+    assert passed.number > 0
+    *texts, failure = [json.loads(line[6:]) for line in events]
+    assert [text["data"][0]["output"] for text in texts] == TEXTS
+    assert words in json.dumps(failure)
+
+
+async def test_a_client_that_does_not_read_is_waited_for(tmp_path: Path, passed: Passed) -> None:
+    """What the connection cannot take stays with the provider, and nothing of it is lost."""
+    large = [event(f"{number:06d}" + "x" * 20_000) for number in range(400)]
+    async with between(tmp_path, [*large, *END], 0.0005) as opened, opened() as response:
+        await asyncio.sleep(1)
+        body = await response.read()
+    outputs = [json.loads(line[6:])["data"][0]["output"] for line in body.split(b"\n\n")[:-1]]
+    assert [output[:6] for output in outputs] == [*(f"{number:06d}" for number in range(400)), ""]
+
+
+async def test_what_goes_wrong_on_the_short_way_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is not left to the event loop."""
+
+    def fails(self: EventStream, make: Any) -> bool:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(EventStream, "send_now", fails)
+    body = await body_of(tmp_path / "v4", STREAM, 0.01)
+    assert "the server failed on this request" in body.split("\n\n")[-2]
