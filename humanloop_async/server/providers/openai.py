@@ -26,6 +26,8 @@ ANSWER_TIMEOUT = 600.0
 """Longest wait for an answer's headers, in seconds; a large prompt, or a whole answer, can take minutes."""
 IDLE_TIMEOUT = 120.0
 """Longest silence inside an answer, in seconds."""
+MAX_CONNECTIONS = 4096
+"""Connections to one provider in one process. Calls beyond them wait; how many there are, `max_generations` bounds."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Bound of an answer that is not streamed."""
 
@@ -54,7 +56,7 @@ class CompatibleProvider:
         self.name = name
         self.origin = origin or name
         self._server = server
-        self._transport = transport or AiohttpTransport()
+        self._transport = transport or AiohttpTransport(max_connections=MAX_CONNECTIONS)
         self._answered = False  # whether there may be a kept connection
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
