@@ -213,6 +213,8 @@ def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -
         forwarding = tally.last.watched - start.watched
         rest = (end.watched - begin.watched - forwarding) / streams
         result |= {"watched_s": forwarding, "watched_events": tally.stamped - 1, "watched_rest_s": rest}
+    if isinstance(tally, StampTally) and tally.last:
+        result["stamped_s"] = tally.last.wall - start.wall
     if isinstance(tally, StampTally) and tally.stamped:
         quantiles = statistics.quantiles(tally.delays[: tally.stamped], n=100)
         result |= {"delay_p50_s": quantiles[49] / 1e9, "delay_p99_s": quantiles[98] / 1e9}
