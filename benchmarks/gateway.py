@@ -111,13 +111,17 @@ class Line:
 
 
 def most_streams(holds: Callable[[int], bool], fewest: int, most: int) -> int:
-    """The most streams that are held, to an eighth: twice as many until it fails, then halves of the way between."""
+    """The most streams that are held, to an eighth: doubled or halved from `fewest` on, then the way between halved."""
     low, high = 0, fewest
     while high <= most and holds(high):
         low, high = high, 2 * high
+    while not low and high > 1:
+        middle = high // 2
+        low, high = (middle, high) if holds(middle) else (0, middle)
     for _ in range(3 if high <= most else 0):
         middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+        if middle > low:
+            low, high = (middle, high) if holds(middle) else (low, middle)
     return low
 
 

@@ -52,7 +52,7 @@ def test_nothing_is_installed() -> None:
     assert "gap" in report.tables(made)
 
 
-@pytest.mark.parametrize("limit", [3, 64, 100, 127, 10_000])
+@pytest.mark.parametrize("limit", [0, 1, 3, 64, 100, 127, 10_000])
 def test_the_search_ends_within_an_eighth_of_what_is_held(limit: int) -> None:
     held = gateway.most_streams(lambda streams: streams <= limit, 16, 4096)
     assert held <= limit
