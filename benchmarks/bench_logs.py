@@ -25,6 +25,7 @@ from humanloop_async.server.ids import new_id
 from humanloop_async.server.model_config import ModelConfig
 from humanloop_async.server.storage.configs import add_config, config_id_by_identity
 from humanloop_async.server.storage.database import Database, shown
+from humanloop_async.server.storage.feedback import Origin
 from humanloop_async.server.storage.log_counts import count_logs
 from humanloop_async.server.storage.log_reading import page_of_logs
 from humanloop_async.server.storage.logs import MadeElsewhere, insert_logs_made_elsewhere
@@ -103,7 +104,7 @@ async def fill(database: Database, count: int) -> str:
     started = time.perf_counter()
     for _ in range(0, count, BATCH):
         batch = [row for _, row in zip(range(BATCH), rows, strict=False)]
-        rated = [row.id for row in batch if chance.random() < RATED]
+        rated = {row.id: Origin(row.project_id, row.config_id) for row in batch if chance.random() < RATED}
         async with database.write() as connection:
             starts = {row.session_id: row.created_at for row in reversed(batch)}
             begun = [{"id": id, "created_at": at, "updated_at": at} for id, at in starts.items()]
@@ -111,7 +112,7 @@ async def fill(database: Database, count: int) -> str:
             await insert_logs_made_elsewhere(connection, batch)
             values = chance.choices(("good", "bad"), k=len(rated))
             given = [FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)]
-            await record_feedback(connection, dict.fromkeys(rated, project.id), given)
+            await record_feedback(connection, rated, given)
             await count_logs(connection, [(row.project_id, row.created_at) for row in batch])
     seconds = time.perf_counter() - started
     print(f"filled in {seconds:.0f} s: {count / seconds:,.0f} logs a second")

@@ -15,8 +15,8 @@ from ..types import FeedbackClass, FeedbackLabelRequest, FeedbackRequest, Feedba
 from .ids import new_id
 from .refusals import InvalidRequest, Refusal
 from .storage.columns import in_utc
-from .storage.feedback import FeedbackRow, insert_feedback, remove_feedback
-from .storage.feedback_types import add_labels, feedback_classes
+from .storage.feedback import FeedbackRow, Origin, insert_feedback, remove_feedback
+from .storage.feedback_types import WITH_LABELS, add_labels, feedback_classes
 
 MAX_LABELS = 100
 """Most values of a multi_select kind in one request."""
@@ -29,26 +29,27 @@ MAX_LABEL_CHARS = 255
 
 
 async def record_feedback(
-    connection: AsyncConnection, projects: Mapping[str, str], requests: Sequence[FeedbackRequest]
+    connection: AsyncConnection, origins: Mapping[str, Origin], requests: Sequence[FeedbackRequest]
 ) -> list[FeedbackResponse]:
     """Store, replace and take back, in the order given.
 
     Args:
-        projects: The project of each log that the requests are about.
+        origins: What each log is of that the requests are about.
         requests: What to do, each with its `data_id`.
 
     Raises:
         Refusal: A kind is unknown or a value does not fit it (422), or there is nothing to take back (404).
     """
-    classes = await feedback_classes(connection, set(projects.values()))
+    classes = await feedback_classes(connection, {origin.project_id for origin in origins.values()})
     answers: list[FeedbackResponse] = []
     labels: dict[tuple[str, str], set[str]] = {}
     for request in requests:
         assert request.data_id is not None
-        project_id, kind = projects[request.data_id], request.type
-        answer, values = await _record(connection, request.data_id, classes[project_id], request)
+        origin, kind = origins[request.data_id], request.type
+        project_id = origin.project_id
+        answer, values = await _record(connection, request.data_id, origin, classes[project_id], request)
         answers.append(answer)
-        if classes[project_id][kind] in ("select", "multi_select"):
+        if classes[project_id][kind] in WITH_LABELS:
             labels.setdefault((project_id, kind), set()).update(values)
     for (project_id, kind), new in sorted(labels.items()):  # in one order: two calls never wait for each other
         await add_labels(connection, project_id, kind, [FeedbackLabelRequest(value=value) for value in sorted(new)])
@@ -56,7 +57,11 @@ async def record_feedback(
 
 
 async def _record(
-    connection: AsyncConnection, log_id: str, classes: Mapping[str, FeedbackClass], request: FeedbackRequest
+    connection: AsyncConnection,
+    log_id: str,
+    origin: Origin,
+    classes: Mapping[str, FeedbackClass],
+    request: FeedbackRequest,
 ) -> tuple[FeedbackResponse, Collection[str]]:
     """The answer, and the values that were given."""
     kind = request.type
@@ -79,6 +84,7 @@ async def _record(
         FeedbackRow(
             id=new_id("ann"),
             log_id=log_id,
+            config_id=origin.config_id,
             type=kind,
             value=text,
             typed_value=typed,

@@ -16,7 +16,8 @@ from .sampling import NOTHING_KNOWN, Sampler, mean_and_spread
 from .storage.configs import ConfigDetails, config_details
 from .storage.deployments import deployments_of
 from .storage.experiments import Experiment, configs_of, experiments_by_id, labels_of, results_of
-from .storage.feedback_types import feedback_types_of
+from .storage.feedback import label_counts
+from .storage.feedback_types import feedback_classes, feedback_types_of
 from .storage.logged_configs import config_responses
 from .storage.projects import project_details
 
@@ -65,11 +66,12 @@ async def project_configs(
     connection: AsyncConnection, configs: Collection[ConfigDetails]
 ) -> list[t.ProjectConfigResponse]:
     """Configurations in their projects."""
-    ids = [config.id for config in configs]
-    parameters: dict[str, t.ConfigResponse] = {}
-    for start in range(0, len(ids), MAX_PARAMETERS):
-        parameters |= await config_responses(connection, ids[start : start + MAX_PARAMETERS])
-    return [t.ProjectConfigResponse(**_in_project(config, parameters)) for config in configs if config.id in parameters]
+    configs = [*configs]
+    answers: list[t.ProjectConfigResponse] = []
+    for start in range(0, len(configs), MAX_PARAMETERS):
+        fields = await _in_projects(connection, configs[start : start + MAX_PARAMETERS])
+        answers += [t.ProjectConfigResponse(**of_config) for of_config in fields]
+    return answers
 
 
 async def config_to_use(
@@ -81,12 +83,11 @@ async def config_to_use(
     trial_id: str | None = None,
 ) -> t.GetModelConfigResponse | None:
     """A configuration with where it comes from; None when it is gone."""
-    details = (await config_details(connection, [config_id])).get(config_id)
-    parameters = await config_responses(connection, [config_id])
-    if details is None or config_id not in parameters:
+    found = await _in_projects(connection, (await config_details(connection, [config_id])).values())
+    if not found:
         return None
     return t.GetModelConfigResponse(
-        **_in_project(details, parameters),
+        **found[0],
         environment_id=environment.id if environment is not None else None,
         experiment_id=experiment_id,
         trial_id=trial_id,
@@ -143,15 +144,47 @@ async def experiments(
     return answers
 
 
-def _in_project(config: ConfigDetails, parameters: Mapping[str, t.ConfigResponse]) -> dict[str, Any]:
+async def _in_projects(connection: AsyncConnection, configs: Collection[ConfigDetails]) -> list[dict[str, Any]]:
+    """What the answers have in common, for each configuration that is not gone by now."""
+    parameters = await config_responses(connection, [config.id for config in configs])
+    stats = await _feedback_stats(connection, configs)
+    return [
+        {
+            "project_id": config.project_id,
+            "project_name": config.project_name,
+            "config": parameters[config.id],
+            "created_at": config.created_at,
+            "updated_at": config.created_at,  # other parameters would be another configuration
+            "last_used": config.last_used,
+            "num_datapoints": config.num_logs,
+            "feedback_stats": stats[config.id],
+        }
+        for config in configs
+        if config.id in parameters
+    ]
+
+
+async def _feedback_stats(
+    connection: AsyncConnection, configs: Collection[ConfigDetails]
+) -> Mapping[str, list[t.ProjectModelConfigFeedbackStatsResponse]]:
+    """How often each label was given to the logs of each configuration.
+
+    v4 numbers the kinds of feedback, which go by their names everywhere else: here by their place in the project.
+    """
+    classes = await feedback_classes(connection, {config.project_id for config in configs})
+    numbers = {project_id: {kind: n for n, kind in enumerate(kinds, 1)} for project_id, kinds in classes.items()}
+    counts = await label_counts(connection, [config.id for config in configs])
     return {
-        "project_id": config.project_id,
-        "project_name": config.project_name,
-        "config": parameters[config.id],
-        "created_at": config.created_at,
-        "updated_at": config.created_at,  # other parameters would be another configuration
-        "last_used": config.last_used,
-        "num_datapoints": config.num_logs,
+        config.id: [
+            t.ProjectModelConfigFeedbackStatsResponse(
+                feedback_type_id=numbers[config.project_id][kind],
+                feedback_type=kind,
+                feedback_value=value,
+                feedback_count=count,
+            )
+            for kind, value, count in counts.get(config.id, ())
+        ]
+        for config in configs
     }
 
 

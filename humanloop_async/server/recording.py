@@ -21,6 +21,7 @@ from .placement import MAX_NAME_CHARS, Finder, NewConfig, check_references
 from .refusals import InvalidRequest, Refusal
 from .storage.columns import in_utc
 from .storage.database import Database
+from .storage.feedback import Origin
 from .storage.log_counts import count_logs
 from .storage.logged_configs import config_exists, config_of_other_type, origin_of_trial
 from .storage.logs import MadeElsewhere, insert_logs_made_elsewhere, known_references
@@ -46,9 +47,9 @@ async def record_logs(database: Database, requests: Sequence[LogRequest]) -> lis
                 raise _taken(min(known))
             rows = await _Recorder(connection, Finder(connection, make=True)).rows(requests)
             await insert_logs_made_elsewhere(connection, rows)
-            projects = {row.id: row.project_id for row in rows}
+            origins = {row.id: Origin(row.project_id, row.config_id) for row in rows}
             given = [item for row, request in zip(rows, requests, strict=True) for item in _feedback(row.id, request)]
-            await record_feedback(connection, projects, given)
+            await record_feedback(connection, origins, given)
             await count_logs(connection, [(row.project_id, row.created_at) for row in rows])
     except IntegrityError as exc:
         # Another call has come between the look and the insert.

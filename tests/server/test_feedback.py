@@ -204,3 +204,54 @@ async def test_batches_that_cross_do_not_block_each_other(api: Api) -> None:
     answers = await asyncio.gather(*(api.post("/feedback", there[:: 1 if n % 2 else -1]) for n in range(8)))
     assert {status for status, _ in answers} == {200}
     assert len(api.rows("SELECT * FROM feedback")) == 6
+
+
+async def test_a_config_tells_how_often_its_logs_got_each_label(api: Api) -> None:
+    first = await with_type(api, "tone", "select")
+    _, other = await api.post("/logs", {"project": "greeter", "config": {"model": "other"}})
+    second = await new_log(api)
+    for log_id, kind, value in (
+        (first, "rating", "bad"),
+        (first, "rating", "good"),  # replaces it
+        (second, "rating", "good"),
+        (second, "action", ["copy", "share"]),
+        (second, "comment", "every comment is another"),
+        (first, "tone", "warm"),
+        (other["id"], "rating", "bad"),
+    ):
+        await give(api, log_id, kind, value)
+    await give(api, first, "action", "copy", user="u1")
+    await give(api, second, "action", "share", unset=True)
+    await api.post(
+        "/logs", {"project": "greeter", "config": {"model": "m"}, "feedback": {"type": "rating", "value": "good"}}
+    )
+    _, log = await api.call("GET", f"/logs/{first}")
+    path = f"/projects/{log['project_id']}"
+    _, configs = await api.call("GET", f"{path}/configs")
+    stats = {
+        config["config"]["model"]: [
+            (stat["feedback_type_id"], stat["feedback_type"], stat["feedback_value"], stat["feedback_count"])
+            for stat in config["feedback_stats"]
+        ]
+        for config in configs
+    }
+    assert stats == {
+        "m": [(2, "action", "copy", 2), (1, "rating", "good", 3), (6, "tone", "warm", 1)],
+        "other": [(1, "rating", "bad", 1)],
+    }
+    await api.call("PATCH", path, {"active_config_id": log["config_id"]})
+    _, active = await api.call("GET", f"{path}/active-config")
+    _, project = await api.call("GET", path)
+    assert sum(stat["feedback_count"] for stat in active["feedback_stats"]) == 6
+    assert project["active_config"]["feedback_stats"] == active["feedback_stats"]
+    await api.call("DELETE", "/logs", query={"id": second})
+    _, active = await api.call("GET", f"{path}/active-config")
+    assert sum(stat["feedback_count"] for stat in active["feedback_stats"]) == 4
+
+
+async def test_a_config_without_feedback_or_evaluations_says_so(api: Api) -> None:
+    await new_log(api)
+    (project,) = api.rows("SELECT id FROM projects")
+    for query, expected in (({}, None), ({"evaluation_aggregates": "true"}, [])):
+        _, (config,) = await api.call("GET", f"/projects/{project['id']}/configs", query=query)
+        assert (config["feedback_stats"], config["evaluation_aggregates"]) == ([], expected)

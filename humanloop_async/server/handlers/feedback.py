@@ -20,10 +20,10 @@ async def give_feedback(call: ApiCall) -> FeedbackResponse | list[FeedbackRespon
             raise InvalidRequest.at("data_id", msg="field required", kind="value_error.missing")
     log_ids = {request.data_id for request in requests if request.data_id is not None}
     async with call.service.database.write() as connection:
-        projects = await lock_logs(connection, log_ids)
-        if missing := log_ids - projects.keys():
+        origins = await lock_logs(connection, log_ids)
+        if missing := log_ids - origins.keys():
             raise Refusal(404, f"there is no log {min(missing)!r:.80}")
-        answers = await record_feedback(connection, projects, requests)
+        answers = await record_feedback(connection, origins, requests)
     return answers if isinstance(call.body, list) else answers[0]
 
 

@@ -102,9 +102,15 @@ async def delete(call: ApiCall) -> None:
 
 
 async def list_configs(call: ApiCall) -> list[t.ProjectConfigResponse]:
+    query, project_id = call.query, call.path["id"]
+    assert isinstance(query, t.ListConfigsQuery)
     async with call.service.database.read() as connection:
-        await find_project(connection, call.path["id"])
-        return await project_answers.project_configs(connection, await project_configs(connection, call.path["id"]))
+        await find_project(connection, project_id)
+        configs = await project_answers.project_configs(connection, await project_configs(connection, project_id))
+    if query.evaluation_aggregates:
+        for config in configs:
+            config.evaluation_aggregates = []  # no evaluator has seen a log yet
+    return configs
 
 
 def _taken(name: str) -> Refusal:

@@ -8,11 +8,19 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, exists, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import FeedbackResponse, FeedbackValue
-from .schema import feedback, logs
+from .feedback_types import BUILT_IN, WITH_LABELS
+from .schema import feedback, feedback_types, logs, model_configs
+
+
+class Origin(Struct, frozen=True):
+    """What a log is of."""
+
+    project_id: str
+    config_id: str | None
 
 
 class FeedbackRow(Struct, kw_only=True):
@@ -20,6 +28,7 @@ class FeedbackRow(Struct, kw_only=True):
 
     id: str
     log_id: str
+    config_id: str | None
     type: str
     value: str
     typed_value: FeedbackValue | None
@@ -30,15 +39,15 @@ class FeedbackRow(Struct, kw_only=True):
 _columns = [feedback.c[name] for name in FeedbackRow.__struct_fields__]
 
 
-async def lock_logs(connection: AsyncConnection, log_ids: Collection[str]) -> Mapping[str, str]:
-    """The project of each log that exists; feedback on them waits for the end of this transaction.
+async def lock_logs(connection: AsyncConnection, log_ids: Collection[str]) -> Mapping[str, Origin]:
+    """What each log that exists is of; feedback on them waits for the end of this transaction.
 
     That way feedback that races for one place ends as one, without a unique index over texts of any length.
     """
-    query = select(logs.c.id, logs.c.project_id).where(logs.c.id.in_(log_ids))
+    query = select(logs.c.id, logs.c.project_id, logs.c.config_id).where(logs.c.id.in_(log_ids))
     # In one order, so that two batches never wait for each other. SQLite has one writer and needs no lock.
     locked = query.order_by(logs.c.id).with_for_update(key_share=True)
-    return {row.id: row.project_id for row in await connection.execute(locked)}
+    return {row.id: Origin(row.project_id, row.config_id) for row in await connection.execute(locked)}
 
 
 async def remove_feedback(
@@ -67,6 +76,32 @@ async def feedback_of(connection: AsyncConnection, log_ids: Collection[str]) -> 
     found: dict[str, list[FeedbackResponse]] = {}
     for row in await connection.execute(query):
         found.setdefault(row.log_id, []).append(_response(row))
+    return found
+
+
+async def label_counts(
+    connection: AsyncConnection, config_ids: Collection[str]
+) -> Mapping[str, list[tuple[str, str, int]]]:
+    """How often the logs of configurations have each label: kind, value and number; one without any is missing.
+
+    Kinds without labels are left out: every comment would be a value of its own.
+    """
+    of_project = (feedback_types.c.project_id == model_configs.c.project_id, feedback_types.c.type == feedback.c.type)
+    has_labels = or_(
+        feedback.c.type.in_([kind for kind, its_class in BUILT_IN.items() if its_class in WITH_LABELS]),
+        exists().where(*of_project, feedback_types.c["class"].in_(WITH_LABELS)),
+    )
+    label = feedback.c.config_id, feedback.c.type, feedback.c.value
+    query = (
+        select(*label, func.count())
+        .join(model_configs, model_configs.c.id == feedback.c.config_id)
+        .where(feedback.c.config_id.in_(config_ids), has_labels)
+        .group_by(*label)
+        .order_by(*label)
+    )
+    found: dict[str, list[tuple[str, str, int]]] = {}
+    for config_id, kind, value, number in await connection.execute(query):
+        found.setdefault(config_id, []).append((kind, value, number))
     return found
 
 

@@ -25,6 +25,9 @@ BUILT_IN: Mapping[str, FeedbackClass] = {
 }
 """The kinds that every project has."""
 
+WITH_LABELS: Collection[FeedbackClass] = ("select", "multi_select")
+"""The classes whose values are labels."""
+
 _BUILT_IN_LABELS: Mapping[str, Sequence[CategoricalFeedbackLabel]] = {
     "rating": (
         CategoricalFeedbackLabel(value="good", sentiment="positive"),
@@ -39,7 +42,7 @@ async def feedback_classes(
     """The class of each kind that each of the projects knows."""
     query = select(feedback_types.c.project_id, feedback_types.c.type, feedback_types.c["class"])
     rows = await connection.execute(
-        query.where(feedback_types.c.project_id.in_(project_ids)).order_by(feedback_types.c.created_at)
+        query.where(feedback_types.c.project_id.in_(project_ids)).order_by("created_at", "type")
     )
     known: dict[str, dict[str, FeedbackClass]] = {project_id: dict(BUILT_IN) for project_id in project_ids}
     for project_id, kind, feedback_class in rows:
@@ -56,7 +59,7 @@ async def feedback_types_of(
         (project_id, kind): {label.value: label for label in _BUILT_IN_LABELS.get(kind, ())}
         for project_id, kinds in classes.items()
         for kind, feedback_class in kinds.items()
-        if feedback_class in ("select", "multi_select")
+        if feedback_class in WITH_LABELS
     }
     query = select(
         feedback_labels.c.project_id, feedback_labels.c.type, feedback_labels.c.value, feedback_labels.c.sentiment

@@ -171,12 +171,14 @@ feedback = Table(  # what is current: replaced or taken back, a row is gone
     metadata,
     Column("id", ShortText, primary_key=True),
     Column("log_id", ShortText, ForeignKey("logs.id", ondelete="CASCADE"), nullable=False),
+    Column("config_id", ShortText),  # the log's, so that counting what a configuration got reads no logs
     Column("type", PlainText, nullable=False),
     Column("value", PlainText, nullable=False),  # as text, such as "good", "4.5" or "true"
     Column("typed_value", JsonText),  # the same when it is not a text
     Column("user", PlainText),
     Column("created_at", UtcTime, nullable=False),
     Index(None, "log_id", "type"),
+    Index(None, "config_id", "type"),
 )
 
 # Deployments and experiments.
