@@ -8,6 +8,10 @@ the claim of a process that died counts for nothing once its lease has run out.
 What may go otherwise the next time is not kept: refusals before anything was done, 429, 5xx, calls that were cut off.
 The answer of a generation with ``save: false`` must not be stored. It stays in the memory of its process for a while,
 which is enough for a client that lost its connection; a later repetition is told so (422), and not generated again.
+
+Deleting a log or a project takes back the answers that were kept of the generations that made its logs: a repetition
+is a 404, and the text is gone from the database at once. What else is kept (answers that say little more than the
+request itself, which is needed to ask for them) goes when its time is over.
 """
 
 from __future__ import annotations

@@ -98,6 +98,9 @@ class LogWriter:
             What resolves when they are durable, or raises `ClaimTaken` when the claim was not to be had.
         """
         await self._has_room.wait()
+        if claim is not None:
+            for row in rows:
+                row.call_id = claim.id
         self._running += len(rows) + (claim is not None)
         return self._add(rows, (), claim, None)
 

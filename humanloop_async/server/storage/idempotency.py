@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..refusals import Refusal
 from .schema import idempotency, servers
+
+WITHDRAWN = Refusal(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
+"""The outcome of a call whose logs were deleted."""
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -112,6 +116,15 @@ async def forget(connection: AsyncConnection, claim_id: str, earlier: Earlier) -
     """Remove a call that does not count, unless somebody has taken it over meanwhile."""
     same = (_t.id == claim_id, _t.owner == earlier.owner, _t.expires_at == earlier.expires_at)
     await connection.execute(delete(idempotency).where(*same))
+
+
+async def withdraw(connection: AsyncConnection, claim_ids: Collection[str] | Select[tuple[str | None]]) -> None:
+    """Put `WITHDRAWN` in place of what calls were answered, or will be."""
+    if isinstance(claim_ids, Select) or claim_ids:
+        body = WITHDRAWN.body()
+        await connection.execute(
+            update(idempotency).where(_t.id.in_(claim_ids)).values(status=WITHDRAWN.status, body=body)
+        )
 
 
 async def forget_expired(connection: AsyncConnection, limit: int) -> int:

@@ -9,7 +9,15 @@ import msgspec
 from sqlalchemy import Row, Text, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...types import ChatMessage, ConfigResponse, FeedbackResponse, ListLogsQuery, LogResponse, ModelConfigResponse
+from ...types import (
+    ChatMessage,
+    ConfigResponse,
+    FeedbackResponse,
+    GenericConfigResponse,
+    ListLogsQuery,
+    LogResponse,
+    ModelConfigResponse,
+)
 from .columns import JsonText
 from .feedback import feedback_of
 from .log_counts import place_of
@@ -19,7 +27,7 @@ from .schema import logs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # all others: failed
 
-_NOT_SHOWN = {"owner", "status", "inputs_folded", "output_folded", "metadata_folded"}
+_NOT_SHOWN = {"owner", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
 # JSON goes from the database to the answer as it is, neither decoded nor encoded again.
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
 
@@ -71,13 +79,20 @@ async def logs_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[Lo
     configs = await config_responses(connection, {row.config_id for row in rows.values()})
     feedback = await feedback_of(connection, rows.keys())
     return [
-        _response(row, configs[row.config_id], feedback.get(id, [])) for id in ids if (row := rows.get(id)) is not None
+        _response(row, configs.get(row.config_id) or _gone(row.config_id), feedback.get(id, []))
+        for id in ids
+        if (row := rows.get(id)) is not None
     ]
 
 
 async def log_id_by_reference(connection: AsyncConnection, reference_id: str) -> str | None:
     """The id of the log that the caller knows by that reference."""
     return (await connection.execute(select(logs.c.id).where(logs.c.reference_id == reference_id))).scalar()
+
+
+def _gone(config_id: str | None) -> ConfigResponse:
+    """What stands for a configuration that went with its project, from which another project's log had it."""
+    return GenericConfigResponse(id=config_id or "deleted", status="deleted", name="deleted")
 
 
 def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list[FeedbackResponse]) -> LogResponse:

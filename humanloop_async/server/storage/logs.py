@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, UpdateLogRequest
 from .database import insert_missing
 from .experiments import Trial, add_trials
+from .idempotency import withdraw
 from .log_counts import count_logs
 from .schema import logs, servers
 from .search import folded, folded_json
@@ -30,6 +31,7 @@ class NewLog(Struct, kw_only=True):
 
     Attributes:
         trial: What the log is of; it is stored with the first of its logs.
+        call_id: The id of the claim that its call has, if any.
     """
 
     id: str
@@ -46,6 +48,7 @@ class NewLog(Struct, kw_only=True):
     source_datapoint_id: str | None = None
     environment: str | None = None
     trial: Trial | None = None
+    call_id: str | None = None
     user: str | None = None
     metadata: dict[str, Json] | None = None
     tool_choice: ToolChoiceValue | None = None
@@ -152,10 +155,14 @@ async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLo
 
 
 async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
-    """Delete logs with the feedback on them; their children stay. The last step of its transaction."""
-    removal = delete(logs).where(logs.c.id.in_(ids)).returning(logs.c.project_id, logs.c.created_at)
-    removed = [(project_id, created_at) for project_id, created_at in await connection.execute(removal)]
-    await count_logs(connection, removed, step=-1)
+    """Delete logs, the feedback on them, and the answers kept of the calls that made them; their children stay.
+
+    The last step of its transaction.
+    """
+    removal = delete(logs).where(logs.c.id.in_(ids))
+    removed = (await connection.execute(removal.returning(logs.c.project_id, logs.c.created_at, logs.c.call_id))).all()
+    await withdraw(connection, {row.call_id for row in removed if row.call_id is not None})
+    await count_logs(connection, [(row.project_id, row.created_at) for row in removed], step=-1)
 
 
 async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult]) -> None:

@@ -94,6 +94,7 @@ logs = Table(
     # running, complete, error, cancelled (the caller left) or interrupted (the server died).
     Column("status", ShortText, nullable=False),
     Column("owner", ShortText, index=True),  # the server process that generates it, while it is running
+    Column("call_id", ShortText),  # the row in `idempotency` of the call that made it, if that had a key
     Column("save", Boolean, nullable=False),  # False: the columns from `inputs` to `provider_response` stay NULL
     Column("inputs", JsonText),
     Column("messages", JsonText),
