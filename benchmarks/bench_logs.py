@@ -111,7 +111,9 @@ async def fill(database: Database, count: int) -> str:
             await connection.execute(insert(sessions), begun)
             await insert_logs_made_elsewhere(connection, batch)
             values = chance.choices(("good", "bad"), k=len(rated))
-            given = [FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)]
+            given = {
+                (id,): FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)
+            }
             await record_feedback(connection, rated, given)
             await count_logs(connection, [(row.project_id, row.created_at) for row in batch])
     seconds = time.perf_counter() - started

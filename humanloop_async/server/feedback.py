@@ -5,7 +5,7 @@ There is one current value for each log, kind and user; the values of a multi_se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..types import FeedbackClass, FeedbackLabelRequest, FeedbackRequest, FeedbackResponse, FeedbackValue
 from .ids import new_id
-from .refusals import InvalidRequest, Refusal
+from .refusals import InvalidRequest, Loc, Refusal, refused_at
 from .storage.columns import in_utc
 from .storage.feedback import FeedbackRow, Origin, insert_feedback, remove_feedback
 from .storage.feedback_types import WITH_LABELS, add_labels, feedback_classes
@@ -29,13 +29,13 @@ MAX_LABEL_CHARS = 255
 
 
 async def record_feedback(
-    connection: AsyncConnection, origins: Mapping[str, Origin], requests: Sequence[FeedbackRequest]
+    connection: AsyncConnection, origins: Mapping[str, Origin], requests: Mapping[Loc, FeedbackRequest]
 ) -> list[FeedbackResponse]:
     """Store, replace and take back, in the order given.
 
     Args:
         origins: What each log is of that the requests are about.
-        requests: What to do, each with its `data_id`.
+        requests: What to do, each with its `data_id`, by their places in the body.
 
     Raises:
         Refusal: A kind is unknown or a value does not fit it (422), or there is nothing to take back (404).
@@ -43,11 +43,12 @@ async def record_feedback(
     classes = await feedback_classes(connection, {origin.project_id for origin in origins.values()})
     answers: list[FeedbackResponse] = []
     labels: dict[tuple[str, str], set[str]] = {}
-    for request in requests:
+    for loc, request in requests.items():
         assert request.data_id is not None
         origin, kind = origins[request.data_id], request.type
         project_id = origin.project_id
-        answer, values = await _record(connection, request.data_id, origin, classes[project_id], request)
+        with refused_at(loc):
+            answer, values = await _record(connection, request.data_id, origin, classes[project_id], request)
         answers.append(answer)
         if classes[project_id][kind] in WITH_LABELS:
             labels.setdefault((project_id, kind), set()).update(values)

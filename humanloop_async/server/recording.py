@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar, cast
@@ -18,7 +18,7 @@ from .feedback import record_feedback
 from .ids import new_id
 from .model_config import ModelConfig
 from .placement import MAX_NAME_CHARS, Finder, NewConfig, check_references
-from .refusals import InvalidRequest, Refusal
+from .refusals import InvalidRequest, Loc, Refusal, refused_at
 from .storage.columns import in_utc
 from .storage.database import Database
 from .storage.feedback import Origin
@@ -29,17 +29,21 @@ from .storage.logs import MadeElsewhere, insert_logs_made_elsewhere, known_refer
 T = TypeVar("T")
 
 
-async def record_logs(database: Database, requests: Sequence[LogRequest]) -> list[CreateLogResponse]:
+async def record_logs(database: Database, requests: Mapping[Loc, LogRequest]) -> list[CreateLogResponse]:
     """Store logs with the feedback on them: all or none.
+
+    Args:
+        requests: The logs by their places in the body.
 
     Raises:
         Refusal: One of them contradicts itself or another (422), or something it refers to does not exist (404).
     """
     if not requests:
         return []
-    for request in requests:
-        _check(request)
-    references = [request.reference_id for request in requests if request.reference_id is not None]
+    for loc, request in requests.items():
+        with refused_at(loc):
+            _check(request)
+    references = [request.reference_id for request in requests.values() if request.reference_id is not None]
     _check_batch(requests, references)
     try:
         async with database.write() as connection:
@@ -48,8 +52,7 @@ async def record_logs(database: Database, requests: Sequence[LogRequest]) -> lis
             rows = await _Recorder(connection, Finder(connection, make=True)).rows(requests)
             await insert_logs_made_elsewhere(connection, rows)
             origins = {row.id: Origin(row.project_id, row.config_id) for row in rows}
-            given = [item for row, request in zip(rows, requests, strict=True) for item in _feedback(row.id, request)]
-            await record_feedback(connection, origins, given)
+            await record_feedback(connection, origins, _feedback(rows, requests))
             await count_logs(connection, [(row.project_id, row.created_at) for row in rows])
     except IntegrityError as exc:
         # Another call has come between the look and the insert.
@@ -58,7 +61,7 @@ async def record_logs(database: Database, requests: Sequence[LogRequest]) -> lis
         if not known:
             raise
         raise _taken(min(known)) from exc
-    return [_answer(row, request) for row, request in zip(rows, requests, strict=True)]
+    return [_answer(row, request) for row, request in zip(rows, requests.values(), strict=True)]
 
 
 def _check(request: LogRequest) -> None:
@@ -74,13 +77,14 @@ def _check(request: LogRequest) -> None:
         raise Refusal(422, "`project` or `project_id` is needed: a log belongs to a project")
 
 
-def _check_batch(requests: Sequence[LogRequest], references: Sequence[str]) -> None:
+def _check_batch(requests: Mapping[Loc, LogRequest], references: Sequence[str]) -> None:
     in_batch = set(references)
     if len(in_batch) < len(references):
         raise _taken(next(reference for reference, number in Counter(references).items() if number > 1))
-    for request in requests:
+    for loc, request in requests.items():
         if (parent := request.parent_reference_id) in in_batch:
-            raise Refusal(422, f"the parent {parent!r:.80} is in the same batch; send it in a call before")
+            with refused_at(loc):
+                raise Refusal(422, f"the parent {parent!r:.80} is in the same batch; send it in a call before")
 
 
 def _taken(reference: str) -> Refusal:
@@ -99,15 +103,22 @@ class _Recorder(Struct):
             self.found[key] = await find()
         return cast("T", self.found[key])
 
-    async def rows(self, requests: Sequence[LogRequest]) -> list[MadeElsewhere]:
+    async def rows(self, requests: Mapping[Loc, LogRequest]) -> list[MadeElsewhere]:
         # What is new is made kind by kind and in one order, so that two batches never wait for each other.
-        for request in sorted(requests, key=lambda request: request.session_reference_id or ""):
-            await self.nesting(request)
-        for request in sorted(requests, key=lambda request: request.project or ""):
-            await self.project(request)
-        for request in sorted(requests, key=lambda request: msgspec.json.encode([request.project, request.config])):
-            await self.origin(request)
-        return [await self.row(request) for request in requests]
+        await self._each(requests, lambda request: request.session_reference_id or "", self.nesting)
+        await self._each(requests, lambda request: request.project or "", self.project)
+        await self._each(requests, lambda request: msgspec.json.encode([request.project, request.config]), self.origin)
+        return [await self.row(request) for request in requests.values()]
+
+    async def _each(
+        self,
+        requests: Mapping[Loc, LogRequest],
+        order: Callable[[LogRequest], str | bytes],
+        find: Callable[[LogRequest], Awaitable[object]],
+    ) -> None:
+        for loc, request in sorted(requests.items(), key=lambda item: order(item[1])):
+            with refused_at(loc):
+                await find(request)
 
     async def row(self, request: LogRequest) -> MadeElsewhere:
         parent_id, session_id = await self.nesting(request)
@@ -182,12 +193,21 @@ class _Recorder(Struct):
                 return await config_of_other_type(self.connection, other, project_id)
 
 
-def _feedback(log_id: str, request: LogRequest) -> list[FeedbackRequest]:
-    given = request.feedback or []
-    return [
-        FeedbackRequest(type=item.type, value=item.value, user=item.user, created_at=item.created_at, data_id=log_id)
-        for item in ([given] if isinstance(given, Feedback) else given)
-    ]
+def _feedback(rows: Sequence[MadeElsewhere], requests: Mapping[Loc, LogRequest]) -> Mapping[Loc, FeedbackRequest]:
+    """What rides along with the logs."""
+    found: dict[Loc, FeedbackRequest] = {}
+    for row, (loc, request) in zip(rows, requests.items(), strict=True):
+        at: Loc = (*loc, "feedback")
+        match request.feedback:
+            case Feedback() as one:
+                given = {at: one}
+            case many:
+                given = {(*at, index): item for index, item in enumerate(many or ())}
+        for place, item in given.items():
+            found[place] = FeedbackRequest(
+                type=item.type, value=item.value, user=item.user, created_at=item.created_at, data_id=row.id
+            )
+    return found
 
 
 def _answer(row: MadeElsewhere, request: LogRequest) -> CreateLogResponse:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from http import HTTPStatus
+from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from ..types import ErrorDetail, ErrorResponse, HTTPValidationError, ValidationIssue
 from .providers.base import PLATFORM, ProviderError
+
+Loc: TypeAlias = tuple[str | int, ...]
+"""A path in a request's body: ``(3, "feedback")``."""
 
 _TYPES = {
     400: "bad_request_error",
@@ -72,3 +79,18 @@ class InvalidRequest(Refusal):
 
     def body(self) -> bytes:
         return msgspec.json.encode(HTTPValidationError(detail=self.issues))
+
+
+@contextmanager
+def refused_at(loc: Loc) -> Generator[None]:
+    """Let refusals inside the block say where in the body that is which they are about."""
+    try:
+        yield
+    except InvalidRequest as exc:
+        places = [["body", *loc, *issue.loc[1:]] for issue in exc.issues]
+        raise InvalidRequest([replace(issue, loc=at) for issue, at in zip(exc.issues, places, strict=True)]) from exc
+    except Refusal as exc:
+        if not loc:
+            raise
+        message = f"{'.'.join(map(str, loc))}: {exc.message}"
+        raise Refusal(exc.status, message, exc.origin, exc.retry_after) from exc

@@ -20,7 +20,7 @@ from ..wire.operations import AnyOperation
 from ..wire.requests import InvalidBody, MalformedBody, decode_batch, decode_request
 from .idempotency import Answer
 from .nesting import MAX_DEPTH, is_too_deep
-from .refusals import InvalidRequest, Refusal
+from .refusals import InvalidRequest, Loc, Refusal
 from .service import Service
 from .storage.keys import valid_key_id
 
@@ -52,6 +52,17 @@ class ApiCall:
     query: Struct | None
     body: Struct | list[Struct] | None
     key_id: str
+
+    @property
+    def items(self) -> Mapping[Loc, Struct]:
+        """The objects of the body by their places in it: one, or those of a list."""
+        match self.body:
+            case list() as many:
+                return {(index,): item for index, item in enumerate(many)}
+            case None:
+                return {}
+            case one:
+                return {(): one}
 
 
 Handler: TypeAlias = Callable[[ApiCall], Awaitable[object]]

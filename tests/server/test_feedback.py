@@ -255,3 +255,14 @@ async def test_a_config_without_feedback_or_evaluations_says_so(api: Api) -> Non
     for query, expected in (({}, None), ({"evaluation_aggregates": "true"}, [])):
         _, (config,) = await api.call("GET", f"/projects/{project['id']}/configs", query=query)
         assert (config["feedback_stats"], config["evaluation_aggregates"]) == ([], expected)
+
+
+async def test_a_refusal_says_where_in_the_batch(api: Api) -> None:
+    log_id = await new_log(api)
+    right = {"type": "rating", "value": "good", "data_id": log_id}
+    for change, field in (({"value": ["a", "b"]}, "value"), ({"data_id": None}, "data_id"), ({"value": None}, "value")):
+        for body, place in (({**right, **change}, []), ([right, right, {**right, **change}], [2])):
+            status, answer = await api.post("/feedback", body)
+            assert (status, [issue["loc"] for issue in answer["detail"]]) == (422, [["body", *place, field]])
+    status, answer = await api.post("/feedback", [right, {**right, "data_id": "data_x"}])
+    assert (status, answer["detail"]["message"]) == (404, "1: there is no log 'data_x'")

@@ -366,3 +366,33 @@ async def test_a_large_batch_is_stored_whole_and_in_its_order(api: Api) -> None:
     assert len(set(ids)) == 1200
     assert (await read(api, ids[777]))["inputs"] == {"n": 777}
     assert len(api.rows("SELECT * FROM sessions")) == 3
+
+
+BAD_VALUE = {"type": "rating", "value": ["good", "bad"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "loc"),
+    [
+        ({"source": "x" * 256}, ["source"]),
+        ({"reference_id": ""}, ["reference_id"]),
+        ({"project": ""}, ["project"]),
+        ({"inputs": "Ada"}, ["inputs"]),
+        ({"feedback": BAD_VALUE}, ["feedback", "value"]),
+        ({"feedback": [{"type": "rating", "value": "good"}, BAD_VALUE]}, ["feedback", 1, "value"]),
+    ],
+)
+async def test_a_refusal_says_where_in_the_batch(api: Api, change: dict[str, Any], loc: list[Any]) -> None:
+    wrong = {**LOG, **change}
+    for body, place in ((wrong, []), ([LOG, LOG, wrong, LOG], [2])):
+        status, answer = await api.post("/logs", body)
+        assert (status, [issue["loc"] for issue in answer["detail"]]) == (422, [["body", *place, *loc]])
+
+
+@pytest.mark.parametrize(
+    "change", [{"config": None}, {"session_id": "sesh_x"}, {"project": None, "project_id": "pr_x"}]
+)
+async def test_so_does_one_in_words(api: Api, change: dict[str, Any]) -> None:
+    _, alone = await api.post("/logs", {**LOG, **change})
+    _, in_batch = await api.post("/logs", [LOG, {**LOG, **change}])
+    assert in_batch["detail"]["message"] == f"1: {alone['detail']['message']}"

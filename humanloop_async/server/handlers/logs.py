@@ -21,7 +21,7 @@ from ...types import (
 from ...wire.operations import logs as ops
 from ...wire.operations.projects import EXPORT_PROJECT
 from ..recording import record_logs
-from ..refusals import Refusal
+from ..refusals import Loc, Refusal
 from ..routing import ApiCall, Handler
 from ..storage.feedback import lock_logs
 from ..storage.log_reading import log_id_by_reference, logs_by_id, page_of_logs
@@ -30,9 +30,8 @@ from ..storage.projects import project_by_id
 
 
 async def log(call: ApiCall) -> CreateLogResponse | list[CreateLogResponse]:
-    if isinstance(call.body, list):
-        return await record_logs(call.service.database, cast("list[LogRequest]", call.body))
-    return (await record_logs(call.service.database, [cast("LogRequest", call.body)]))[0]
+    answers = await record_logs(call.service.database, cast("Mapping[Loc, LogRequest]", call.items))
+    return answers if isinstance(call.body, list) else answers[0]
 
 
 async def list_logs(call: ApiCall) -> PaginatedData[LogResponse]:
