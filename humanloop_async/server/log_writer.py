@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Self
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .ids import new_id
-from .storage.database import Database
+from .storage.database import Database, retried
 from .storage.idempotency import Claim, Outcome, settle, take
 from .storage.log_counts import count_logs
 from .storage.logs import (
@@ -139,18 +140,8 @@ class LogWriter:
 
     async def _commit(self, batch: Sequence[_Entry]) -> None:
         try:
-            async with self._database.write() as connection:
-                await self._renew(connection)
-                refused = await _take_claims(connection, batch)
-                if new := [row for entry in batch if entry not in refused for row in entry.new]:
-                    await insert_logs(connection, new)
-                if results := [row for entry in batch for row in entry.results]:
-                    await finish_logs(connection, results)
-                if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
-                    await settle(connection, outcomes)
-                await count_logs(connection, [(row.project_id, row.created_at) for row in new])
+            refused = await retried(partial(self._store, batch))
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a row, the writer goes on
-            self._lease_renewed = _NEVER  # undone with the rest
             if len(batch) > 1:  # one bad row must not take the others with it
                 for entry in batch:
                     await self._commit([entry])
@@ -166,6 +157,24 @@ class LogWriter:
                     entry.committed.exception()
                 else:
                     entry.committed.set_result(None)
+
+    async def _store(self, batch: Sequence[_Entry]) -> Sequence[_Entry]:
+        """Write entries in one transaction; returns those whose claims could not be had."""
+        try:
+            async with self._database.write() as connection:
+                await self._renew(connection)
+                refused = await _take_claims(connection, batch)
+                if new := [row for entry in batch if entry not in refused for row in entry.new]:
+                    await insert_logs(connection, new)
+                if results := [row for entry in batch for row in entry.results]:
+                    await finish_logs(connection, results)
+                if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
+                    await settle(connection, outcomes)
+                await count_logs(connection, [(row.project_id, row.created_at) for row in new])
+        except BaseException:
+            self._lease_renewed = _NEVER  # undone with the rest
+            raise
+        return refused
 
     async def _watch(self) -> None:
         """Renew this server's lease, and look for logs of servers that died, as long as it runs."""

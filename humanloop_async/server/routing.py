@@ -22,6 +22,7 @@ from .idempotency import Answer
 from .nesting import MAX_DEPTH, is_too_deep
 from .refusals import InvalidRequest, Loc, Refusal
 from .service import Service
+from .storage.database import retried
 from .storage.keys import valid_key_id
 
 BASE_PATH = "/v4"
@@ -151,11 +152,12 @@ async def _answer(service: Service, operation: AnyOperation, handler: Handler, r
         # Where v4 says nothing of what it answers, official clients still break on an empty body and on a null.
         return Answer(operation.status, b"{}" if response is None else msgspec.json.encode(response))
 
+    once = service.idempotency.call(request, key_id, raw) if operation.creates else None
     repeated = False
-    if operation.creates and (once := service.idempotency.call(request, key_id, raw)) is not None:
-        answer, repeated = await service.idempotency.make(once, work)
+    if once is not None:
+        answer, repeated = await retried(partial(service.idempotency.make, once, work))
     else:
-        answer = await work()
+        answer = await retried(work)
     if answer.status == 204:
         return web.Response(status=204)
     return json_response(answer.body, answer.status, REPLAYED if repeated else None)

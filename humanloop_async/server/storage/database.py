@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import random
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from contextvars import ContextVar
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DisconnectionError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT = 30.0
 """Longest wait, in seconds, for another process that is writing to the same SQLite file."""
@@ -29,6 +40,9 @@ CONNECT_TIMEOUT = 10.0
 
 READERS, WRITERS = 10, 5
 """Most connections of a server process to its database; more calls than that wait for each other, a moment each."""
+
+ATTEMPTS = 5
+"""How often a transaction is tried that the database undoes in favour of others."""
 
 _ENGINE: dict[str, Any] = {
     "hide_parameters": True,  # errors go to logs, and parameters hold prompts
@@ -50,6 +64,25 @@ def is_unreachable(exc: BaseException) -> bool:
     """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError."""
     code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
     return isinstance(exc, UNREACHABLE) and code != sqlite3.SQLITE_ERROR
+
+
+_UNDONE = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
+
+
+async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Do something that is one transaction, again when the database undid it in favour of another.
+
+    Transactions here lock what they share in one order, so that they do not wait for each other in a circle; but
+    deleting a project, or somebody's own program, may come across one.
+    """
+    for attempt in count(1):
+        try:
+            return await transaction()
+        except DBAPIError as exc:
+            if attempt == ATTEMPTS or getattr(exc.orig, "sqlstate", None) not in _UNDONE:
+                raise
+        await asyncio.sleep(random.uniform(0, 0.05 * attempt))
+    raise AssertionError
 
 
 class DatabaseError(Exception):
