@@ -19,7 +19,7 @@ from ..wire.requests import decode_request
 from .answers import encode_answer
 from .generation import Generation
 from .handlers import HANDLERS
-from .idempotency import Answer
+from .idempotency import Answer, CallOnce
 from .log_writer import ClaimTaken
 from .providers.base import ProviderError
 from .refusals import Refusal
@@ -131,28 +131,23 @@ async def _generate(operation: GenerationOperation, request: web.Request) -> web
     body = decode_body(raw, partial(decode_request, kind=operation.request))
     once = service.idempotency.call(request, key_id, raw)
     with service.admitted():
-        while True:
-            if once is not None and (earlier := await service.idempotency.earlier(once)) is not None:
-                return await _replayed(earlier, request, stream=body.stream)
-            generation = await service.preparation.prepare(body)
-            try:
-                await generation.begin(service.log_writer, once)
-            except ClaimTaken:  # by a repetition that came at the same moment
-                continue
-            if body.stream:
-                return await _streamed(service, generation, request)
-            return await _whole(service, generation)
+        if body.stream:
+            return await _streamed(service, body, once, request)
+        begun = await _begin(service, body, once)
+        if isinstance(begun, Answer):
+            return json_response(begun.body, begun.status, REPLAYED)
+        return await _whole(service, begun)
 
 
-async def _replayed(earlier: Answer, request: web.Request, *, stream: bool) -> web.StreamResponse:
-    if not stream or earlier.status != 200:
-        return json_response(earlier.body, earlier.status, REPLAYED)
-    events = EventStream(request, REPLAYED)
-    with suppress(ClientGone):
-        for event in replayed_events(earlier.body):
-            await events.send(event)
-        await events.end()
-    return events.response
+async def _begin(service: Service, body: t.GenerationRequest, once: CallOnce | None) -> Generation | Answer:
+    """A generation that has begun, or what an earlier call with the same key has answered."""
+    while True:
+        if once is not None and (earlier := await service.idempotency.earlier(once)) is not None:
+            return earlier
+        generation = await service.preparation.prepare(body)
+        with suppress(ClaimTaken):  # by a repetition that came at the same moment
+            await generation.begin(service.log_writer, once)
+            return generation
 
 
 async def _whole(service: Service, generation: Generation) -> web.Response:
@@ -171,17 +166,29 @@ async def _whole(service: Service, generation: Generation) -> web.Response:
     return json_response(answer)
 
 
-async def _streamed(service: Service, generation: Generation, request: web.Request) -> web.StreamResponse:
+async def _streamed(
+    service: Service, body: t.GenerationRequest, once: CallOnce | None, request: web.Request
+) -> web.StreamResponse:
+    """A stream, which comments keep alive from the beginning: also one that waits for an earlier call's outcome."""
     events = EventStream(request)
     try:
         async with events.kept_alive(service.settings.keep_alive):
             try:
-                await stream_answer(generation, events)
-            except (Exception, asyncio.CancelledError) as exc:
-                refusal = await _ended_by(exc, service, generation)
+                begun = await _begin(service, body, once)
+                if isinstance(begun, Generation):
+                    await _generated(service, begun, events)
+                elif begun.status == 200:
+                    await _replayed(begun, events)
+                elif events.opened:
+                    await events.send_error(begun.body)
+                else:
+                    return json_response(begun.body, begun.status, REPLAYED)
+            except ClientGone:
+                raise
+            except Exception as exc:
                 if not events.opened:
-                    raise refusal from exc
-                await events.send(b"data: " + refusal.body() + b"\n\n")
+                    raise
+                await events.send_error((exc if isinstance(exc, Refusal) else _unforeseen(exc)).body())
         await events.end()
     except ClientGone:
         pass
@@ -189,6 +196,20 @@ async def _streamed(service: Service, generation: Generation, request: web.Reque
         events.abort()
         raise
     return events.response
+
+
+async def _generated(service: Service, generation: Generation, events: EventStream) -> None:
+    try:
+        await stream_answer(generation, events)
+    except (Exception, asyncio.CancelledError) as exc:
+        raise await _ended_by(exc, service, generation) from exc
+
+
+async def _replayed(earlier: Answer, events: EventStream) -> None:
+    if not events.opened:
+        events.response.headers.update(REPLAYED)
+    for event in replayed_events(earlier.body):
+        await events.send(event)
 
 
 async def _ended_by(exc: BaseException, service: Service, generation: Generation) -> Refusal:

@@ -5,6 +5,10 @@ stores the key with its running logs and the outcome with their ends, each in on
 its work and stores the key in one. So the outcome is there exactly when what it tells of is there, also after a crash:
 the claim of a process that died counts for nothing once its lease has run out.
 
+A generation that such a death cut off is made again whole, under new ids. The samples that it had finished stay in the
+logs beside the new ones: they were generated and paid for, and their caller may have seen them. Generating only what
+is missing would be another call: providers sample `n` together, count their tokens together, and seed them together.
+
 What may go otherwise the next time is not kept: refusals before anything was done, 429, 5xx, calls that were cut off.
 The answer of a generation with ``save: false`` must not be stored. It stays in the memory of its process for a while,
 which is enough for a client that lost its connection; a later repetition is told so (422), and not generated again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import cast
@@ -28,11 +28,10 @@ class EventStream:
     """One response of server-sent events. Its headers go out with the first bytes, so that a call that fails before
     can still be answered with a status."""
 
-    def __init__(self, request: web.Request, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, request: web.Request) -> None:
         self._request = request
         self.response = web.StreamResponse(
             headers={
-                **(headers or {}),
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-cache",
                 "X-Accel-Buffering": "no",  # nginx would hold events back
@@ -80,6 +79,10 @@ class EventStream:
             with suppress(StopIteration):
                 writing.send(None)
         return True
+
+    async def send_error(self, body: bytes) -> None:
+        """Write the event that says how the call failed, when there is no status left to say it with."""
+        await self.send(b"data: " + body + b"\n\n")
 
     async def end(self) -> None:
         """End the response; the connection stays open for the client's next request."""

@@ -237,3 +237,91 @@ async def test_keys_expire_and_are_removed_in_batches(start: Callable[..., Any],
 async def test_a_key_that_is_too_long_is_refused(api: Api) -> None:
     assert (await ask(api, "/chat", CHAT, "k" * 256))[0] == 422
     assert (await ask(api, "/sessions", None, "k" * 256))[0] == 422
+
+
+async def read(api: Api, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+    """Status and bytes of a stream."""
+    url, headers = api.server.base_url + path, {"Idempotency-Key": "k1"}
+    async with api.session.post(url, json={**body, "stream": True}, headers=headers) as response:
+        return response.status, await response.read()
+
+
+async def has_claim(api: Api) -> None:
+    async with asyncio.timeout(5):
+        while not api.rows("SELECT id FROM idempotency"):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def read_twice(api: Api, body: dict[str, Any]) -> tuple[int, bytes]:
+    """Status and bytes of a stream that waits for the same call, which runs already."""
+    first = asyncio.create_task(read(api, "/chat", body))
+    await has_claim(api)
+    second = await read(api, "/chat", body)
+    assert (await first)[0] == 200
+    return second
+
+
+def error_of(stream: bytes) -> Any:
+    """What its last event, or the body that it is instead, says."""
+    return msgspec.json.decode(stream.removesuffix(b"\n\n").rpartition(b"\n\n")[2].removeprefix(b"data: "))["detail"]
+
+
+async def test_a_stream_that_waits_for_the_first_one_is_kept_alive(start: Callable[..., Any]) -> None:
+    body = with_config(CHAT, max_tokens=8, other={"tokens_per_second": 8})
+    async with start(keep_alive=0.1) as api:
+        status, answered = await read_twice(api, body)
+        assert status == 200
+        assert answered.startswith(b": keep-alive\n\n" * 3)
+        (event,) = [line for line in answered.split(b"\n\n") if line.startswith(b"data: ")]
+        (log,) = api.logs()
+        assert msgspec.json.decode(event.removeprefix(b"data: "))["data"][0]["id"] == log["id"]
+
+
+@pytest.mark.parametrize(("keep_alive", "expected"), [(0.1, 200), (15, 422)])
+async def test_how_the_first_one_failed_is_a_status_or_else_an_event(
+    start: Callable[..., Any], keep_alive: float, expected: int
+) -> None:
+    body = with_config(CHAT, max_tokens=20, other={"tokens_per_second": 10, "fail_after": 6, "status": 422})
+    async with start(keep_alive=keep_alive) as api:
+        status, answered = await read_twice(api, body)
+        assert status == expected
+        assert error_of(answered)["code"] == 422
+        assert len(api.logs()) == 1
+
+
+async def test_a_refusal_after_a_comment_is_an_event_too(start: Callable[..., Any]) -> None:
+    """The first call fails in passing, so that the repetition would make it, and has nothing to make it with by now."""
+    async with start(keep_alive=0.1) as api:
+        _, config = await api.post(
+            "/model-configs",
+            {
+                "project": "greeter",
+                "endpoint": "chat",
+                **CHAT["model_config"],
+                "max_tokens": 20,
+                "other": {"tokens_per_second": 10, "fail_after": 6, "status": 503},
+            },
+        )
+        body = {"messages": CHAT["messages"], "model_config_id": config["config"]["id"]}
+        first = asyncio.create_task(read(api, "/chat-model-config", body))
+        await has_claim(api)
+        await api.call("DELETE", f"/projects/{config['project_id']}")
+        status, answered = await read(api, "/chat-model-config", body)
+        assert (await first)[0] == 200
+    assert (status, error_of(answered)["code"]) == (200, 404)
+
+
+async def test_a_call_that_a_crash_cut_off_is_made_again_whole(api: Api) -> None:
+    """What it had finished stays in the logs: it was generated, and somebody may have seen it."""
+    body = {**CHAT, "num_samples": 2}
+    _, first, _ = await ask(api, "/chat", body)
+    ids = [sample["id"] for sample in first["data"]]
+    api.rows("UPDATE logs SET status = 'running', owner = 'srv_dead', output = NULL WHERE id = ?", ids[1])
+    api.rows("UPDATE idempotency SET status = NULL, body = NULL, owner = 'srv_dead'")
+    finished = api.rows("SELECT * FROM logs WHERE id = ?", ids[0])
+    _, second, repeated = await ask(api, "/chat", body)
+    assert not repeated
+    assert [sample["output"] for sample in second["data"]] == [sample["output"] for sample in first["data"]]
+    assert not {sample["id"] for sample in second["data"]} & set(ids)
+    assert api.rows("SELECT * FROM logs WHERE id = ?", ids[0]) == finished
+    assert len(api.logs()) == 4
