@@ -151,6 +151,8 @@ class FeedbackParam(TypedDict, total=False):
 
     type: Required[str]
     value: Required[FeedbackValue]
+    data_id: str | None
+    """Part of v4, and of no use: the feedback is on the log that it comes with."""
     user: str | None
     created_at: Moment | None
 
