@@ -21,6 +21,9 @@ from .settings import ServeError, ServerSettings
 from .storage.database import UNREACHABLE, Database
 from .storage.keys import add_key, any_key, generate_key, valid_key_id
 
+MAX_SEARCHES = 2
+"""Lists that read all of a project's logs run so many at once; more of them wait for each other."""
+
 
 class Service:
     """What the handlers work with. Its parts exist while `run` does.
@@ -41,6 +44,7 @@ class Service:
         self.stopping = False
         self.new_key: str | None = None
         self.sampler = Sampler(settings.experiment_sampling, settings.experiment_sticky, settings.experiment_seed)
+        self.searches = asyncio.Semaphore(MAX_SEARCHES)
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
 

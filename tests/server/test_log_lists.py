@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from served import CHAT, Api, on_both_databases
 
+from humanloop_async.server.handlers import logs as handlers
+from humanloop_async.server.storage.database import READERS
+
 pytestmark = on_both_databases
 
 PROJECT = "greeter"
@@ -270,3 +273,27 @@ async def test_the_counts_are_those_of_the_logs_whoever_wrote_them(api: Api) -> 
     assert api.rows("SELECT sum(count) AS n FROM log_counts") == [{"n": 11}]
     _, project = await api.call("GET", f"/projects/{await project_id(api)}")
     assert project["data_count"] == 11
+
+
+async def test_searches_leave_room_for_everything_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await post(api, {})
+    project = await project_id(api)
+    page_of_logs = handlers.page_of_logs
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(1)  # a project of a million logs
+        return await page_of_logs(*args)
+
+    monkeypatch.setattr(handlers, "page_of_logs", slow)
+    queries = [{"search": "x"}, {"metadata_search": "x"}, {"sort": "model.asc"}, {"sort": "feedback-rating.desc"}]
+    running = [
+        asyncio.create_task(api.call("GET", "/logs", query={"project_id": project, **query}))
+        for query in queries * READERS
+    ]
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(0.8):  # while they hold all the connections that they can get
+        assert (await api.post("/chat", CHAT))[0] == 200
+    assert not any(task.done() for task in running)
+    monkeypatch.undo()
+    answers = await asyncio.gather(*running)
+    assert {status for status, _ in answers} == {200}

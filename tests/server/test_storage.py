@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -150,3 +151,27 @@ async def test_keys_are_stored_as_digests_and_can_be_revoked(tmp_path: Path) -> 
         assert not await valid_key_id(connection, key)
         assert not await any_key(connection)
     await database.aclose()
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+async def test_a_query_that_nobody_waits_for_any_more_ends(tmp_path: Path, cancels: int) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    threads = set(threading.enumerate())
+
+    async def ask() -> None:
+        async with database.read() as connection:
+            endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            await connection.execute(text(endless))
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0.1)
+    assert set(threading.enumerate()) > threads
+    for _ in range(cancels):
+        asking.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await asyncio.wait([asking])
+        await database.aclose()
+        while len(asyncio.all_tasks()) > 1 or set(threading.enumerate()) > threads:  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.01)
+    assert asking.cancelled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +25,7 @@ from ..recording import record_logs
 from ..refusals import Loc, Refusal
 from ..routing import ApiCall, Handler
 from ..storage.feedback import lock_logs
+from ..storage.log_filters import reads_every_log
 from ..storage.log_reading import log_id_by_reference, logs_by_id, page_of_logs
 from ..storage.logs import delete_logs, update_log
 from ..storage.projects import project_by_id
@@ -71,7 +73,9 @@ async def delete(call: ApiCall) -> None:
 
 
 async def _page(call: ApiCall, query: ListLogsQuery) -> PaginatedData[LogResponse]:
-    async with call.service.database.read() as connection:
+    # Others are served meanwhile: they need a connection, and a core.
+    turn = call.service.searches if reads_every_log(query) else nullcontext()
+    async with turn, call.service.database.read() as connection:
         if await project_by_id(connection, query.project_id) is None:
             raise Refusal(404, f"there is no project {query.project_id!r:.80}")
         records, total = await page_of_logs(connection, query)

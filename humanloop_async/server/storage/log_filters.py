@@ -62,6 +62,12 @@ def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
     yield from _by_time(newest_first=True)
 
 
+def reads_every_log(query: ListLogsQuery) -> bool:
+    """Whether no index leads to the logs of a list: every one in its project is read, or sorted."""
+    by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())
+    return bool(query.search or query.metadata_search or by_column)
+
+
 def way_through_all(query: ListLogsQuery) -> bool | None:
     """Whether a list of all of a project's logs by time has the newest first; None of any other list."""
     if replace(query, sort=None, page=0, size=1) != ListLogsQuery(project_id=query.project_id, size=1):

@@ -7,6 +7,7 @@ a dozen statements.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,13 +25,26 @@ class SqliteConnection(aiosqlite.Connection):
         # Guarded by aiosqlite's queue; SQLAlchemy reads attributes from the loop's thread.
         super().__init__(partial(sqlite3.connect, path, timeout=timeout, check_same_thread=False), iter_chunk_size=64)
         self._thread.daemon = True  # a connection that nobody closed must not keep the process from ending
+        self._stopped: asyncio.Future[None] | None = None
 
     def cursor(self) -> Any:
         return _Cursor(self)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something on the connection's thread."""
-        return cast("T", await cast("Any", self)._execute(work, self._conn))
+        """Do something on the connection's thread; who gives up waiting for it ends the statement, too."""
+        try:
+            return cast("T", await cast("Any", self)._execute(work, self._conn))
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.interrupt()
+            raise
+
+    def stop(self) -> asyncio.Future[None] | None:
+        # The thread takes one such order. SQLAlchemy gives several when a call is cancelled while it closes, and
+        # whoever waited for the last one waited for good.
+        if self._stopped is None:
+            self._stopped = super().stop()
+        return self._stopped
 
     async def rollback(self) -> None:
         if self.in_transaction:
