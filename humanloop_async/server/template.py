@@ -1,7 +1,7 @@
 """Inputs into prompts: ``{{ name }}`` in a prompt template or in the messages of a chat template.
 
 The default language replaces names and nothing else, in one pass, so that a value is never expanded again; braces
-around anything but a name stay as they are. Jinja templates are rendered in a process of their own (`.jinja`).
+around anything but a name or a tool call stay as they are. Jinja templates are rendered elsewhere (`.jinja`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import msgspec
 from ..types import ChatMessage, ImageChatContent, ImageUrl, Json, TextChatContent
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
+# v4's other use of the braces: a tool whose answer is put there, with an input or a literal text for its argument.
+_TOOL = re.compile(r"""\{\{\s*([A-Za-z0-9_-]+)\(\s*(?:[A-Za-z0-9_]+|"[^"{}]*")\s*\)\s*\}\}""")
 
 
 class TemplateError(ValueError):
@@ -28,12 +30,17 @@ def missing_inputs(names: Iterable[str]) -> TemplateError:
 def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
     """Replace the variables of all templates; inputs that none of them names do no harm.
 
+    A tool call is refused: this server has no tools for templates, and a model should not see the call instead.
+
     Args:
         max_chars: Longest result, in characters, of all templates together.
 
     Raises:
-        TemplateError: Inputs are missing, or the result would be too long.
+        TemplateError: Inputs are missing, a tool is called, or the result would be too long.
     """
+    for template in templates:
+        if tool := _TOOL.search(template):
+            raise TemplateError(f"the template calls the tool {tool[1]!r:.80}, and this server has none for templates")
     # `split` with a group yields text, name, text, name, ..., text.
     split = [_VARIABLE.split(template) for template in templates]
     names = {name for pieces in split for name in pieces[1::2]}

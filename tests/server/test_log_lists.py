@@ -275,6 +275,16 @@ async def test_the_counts_are_those_of_the_logs_whoever_wrote_them(api: Api) -> 
     assert project["data_count"] == 11
 
 
+@pytest.mark.parametrize("path", ["/projects", "/logs", "/sessions", "/projects/{}/export"])
+async def test_past_the_end_of_any_list_is_an_empty_page(api: Api, path: str) -> None:
+    await post(api, {"session_reference_id": "s"})
+    project = await project_id(api)
+    method = "POST" if path.endswith("export") else "GET"
+    query = {"page": "9", **({"project_id": project} if path in ("/logs", "/sessions") else {})}
+    status, page = await api.call(method, path.format(project), query=query)
+    assert (status, page["records"], page["page"], page["total"]) == (200, [], 9, 1)
+
+
 async def test_searches_leave_room_for_everything_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await post(api, {})
     project = await project_id(api)

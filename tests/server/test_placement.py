@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -72,6 +73,26 @@ async def test_a_stop_and_a_list_of_it_are_equal_and_so_are_numbers_inside_other
 async def test_what_only_the_request_says_is_no_part_of_the_config(api: Api) -> None:
     asked = {**CHAT, "seed": 3, "response_format": {"type": "json_object"}, "reasoning_effort": "low", "user": "u"}
     assert _config_id(await api.post("/chat", CHAT)) == _config_id(await api.post("/chat", asked))
+
+
+async def test_of_two_seeds_the_configs_counts_and_of_two_formats_the_requests(api: Api) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    call = with_config(
+        CHAT, seed=1, max_tokens=200, response_format={"type": "json_schema", "json_schema": {"schema": schema}}
+    )
+    _, by_config = await api.post("/chat", {**call, "seed": 2})
+    _, by_request = await api.post("/chat", {**call, "response_format": {"type": "json_object"}})
+    assert by_config["provider_request"]["seed"] == 1
+    assert json.loads(by_config["data"][0]["output"]).keys() == {"x"}
+    assert json.loads(by_request["data"][0]["output"]).keys() != {"x"}
+
+
+async def test_inputs_fill_the_template_and_not_the_messages(api: Api) -> None:
+    call = with_config(CHAT, chat_template=[{"role": "system", "content": "{{ a }}"}])
+    messages = [{"role": "user", "content": "{{ a }} {{ b }}"}]
+    status, body = await api.post("/chat", {**call, "messages": messages, "inputs": {"a": "A", "unused": 1}})
+    assert status == 200
+    assert [message["content"] for message in body["data"][0]["messages"]] == ["A", "{{ a }} {{ b }}"]
 
 
 async def test_configs_belong_to_their_project(api: Api) -> None:

@@ -22,8 +22,8 @@ from humanloop_async.types import ChatMessage, ImageChatContent, ImageUrl, TextC
         ("{{a}}{{ a }}{{\ta\n}}", "AAA"),
         ("{{a}} and {{b}}", "A and {{a}}"),  # a value is never expanded again
         (
-            "{a} {{ a b }} {{a.b}} {{}} {{ }} {{tool(a)}} {% x %}",
-            "{a} {{ a b }} {{a.b}} {{}} {{ }} {{tool(a)}} {% x %}",
+            "{a} {{ a b }} {{a.b}} {{}} {{ }} {{f()}} {{f(a, b)}} {{f(a.b)}} {% x %}",
+            "{a} {{ a b }} {{a.b}} {{}} {{ }} {{f()}} {{f(a, b)}} {{f(a.b)}} {% x %}",
         ),
         ("{{{a}}}", "{A}"),
         ("{{{{a}}}}", "{{A}}"),
@@ -35,6 +35,12 @@ def test_names_are_replaced_and_nothing_else(template: str, expected: str) -> No
         "a": "A", "b": "{{a}}", "n": 1, "f": 0.5, "t": True, "z": None, "l": [1, "é"], "o": {"k": None}, "unused": 1,
     }  # fmt: skip
     assert fill([template], inputs, 1000) == [expected]
+
+
+@pytest.mark.parametrize("call", ["{{tool-1(a)}}", '{{ tool-1( "a literal" ) }}', "{{a}} {{tool-1(missing)}}"])
+def test_a_tool_in_a_template_is_refused_and_not_sent_as_text(call: str) -> None:
+    with pytest.raises(TemplateError, match="calls the tool 'tool-1'"):
+        fill(["", call], {"a": "A"}, 1000)
 
 
 def test_all_missing_inputs_of_all_templates_are_named_in_order() -> None:
@@ -52,7 +58,7 @@ def test_a_template_cannot_grow_beyond_the_limit_nor_take_the_memory_first() -> 
 
 def test_hostile_braces_take_linear_time() -> None:
     start = time.perf_counter()
-    fill(["{{" * 100_000, "{{ " * 60_000, "{{" + " " * 200_000, "{{a" * 80_000], {}, 10_000_000)
+    fill(["{{" * 100_000, "{{ " * 60_000, "{{" + " " * 200_000, "{{a" * 80_000, '{{a("' * 80_000], {}, 10_000_000)
     assert time.perf_counter() - start < 2
 
 
