@@ -18,6 +18,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from humanloop_async.server.storage import migrations
 from humanloop_async.server.storage.database import Database, DatabaseError, database_url
+from humanloop_async.server.storage.feedback import label_counts
 from humanloop_async.server.storage.keys import add_key, any_key, generate_key, valid_key_id
 from humanloop_async.server.storage.schema import api_keys, metadata, projects
 
@@ -39,20 +40,43 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
 
+def _downgrade(connection: Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.downgrade(config, version)
+
+
 async def test_migrations_can_be_undone(tmp_path: Path) -> None:
     database = await Database.open(str(tmp_path / "x.db"))
 
-    def downgrade(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-
     async with database.write() as connection:
-        await connection.run_sync(downgrade)
+        await connection.run_sync(_downgrade, "base")
     async with database.read() as connection:
         tables = await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
         assert tables.scalars().all() == ["alembic_version"]
+    await database.aclose()
+
+
+async def test_feedback_from_before_is_counted_for_its_config(tmp_path: Path) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    now = "'2026-01-01 00:00:00'"
+    rows = (
+        f"projects (id, name, created_at, updated_at) VALUES ('pr_1', 'p', {now}, {now})",
+        "model_configs (id, project_id, identity, type, name, parameters, created_at)"
+        f" VALUES ('config_1', 'pr_1', 'i', 'model', 'n', '{{}}', {now})",
+        "logs (id, project_id, config_id, status, save, created_at, updated_at)"
+        f" VALUES ('data_1', 'pr_1', 'config_1', 'complete', 1, {now}, {now})",
+        f"feedback (id, log_id, type, value, created_at) VALUES ('ann_1', 'data_1', 'rating', 'good', {now})",
+    )
+    async with database.write() as connection:
+        await connection.run_sync(_downgrade, "0004")
+        for row in rows:
+            await connection.execute(text(f"INSERT INTO {row}"))
+    await database.aclose()
+    database = await Database.open(str(tmp_path / "x.db"))
+    async with database.read() as connection:
+        assert await label_counts(connection, ["config_1"]) == {"config_1": [("rating", "good", 1)]}
     await database.aclose()
 
 

@@ -43,7 +43,7 @@ class SqliteConnection(aiosqlite.Connection):
         # The thread takes one such order. SQLAlchemy gives several when a call is cancelled while it closes, and
         # whoever waited for the last one waited for good.
         if self._stopped is None:
-            self._stopped = super().stop()
+            self._stopped = cast("Any", super()).stop()
         return self._stopped
 
     async def rollback(self) -> None:
