@@ -144,10 +144,14 @@ async def _begin(service: Service, body: t.GenerationRequest, once: CallOnce | N
     while True:
         if once is not None and (earlier := await service.idempotency.earlier(once)) is not None:
             return earlier
-        generation = await service.preparation.prepare(body)
-        with suppress(ClaimTaken):  # by a repetition that came at the same moment
+        try:
+            generation = await service.preparation.prepare(body)
             await generation.begin(service.log_writer, once)
-            return generation
+        except ClaimTaken:  # by a repetition that came at the same moment
+            continue
+        except IntegrityError as exc:
+            raise Refusal(404, DELETED) from exc
+        return generation
 
 
 async def _whole(service: Service, generation: Generation) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -29,10 +30,10 @@ async def delete(api: Api, path: str, **query: Any) -> None:
     assert (await api.call("DELETE", path, query=query))[0] == 204
 
 
-async def generate(api: Api, body: dict[str, Any]) -> tuple[int, Any]:
+async def generate(api: Api, body: dict[str, Any], key: str = "k") -> tuple[int, Any]:
     """A chat that is never to be made twice."""
     url = api.server.base_url + "/chat"
-    async with api.session.post(url, json=body, headers={"Idempotency-Key": "k"}) as response:
+    async with api.session.post(url, json=body, headers={"Idempotency-Key": key}) as response:
         return response.status, await response.json()
 
 
@@ -129,3 +130,24 @@ async def test_a_log_that_is_deleted_while_it_is_generated_leaves_nothing(api: A
     (row,) = api.rows("SELECT body FROM idempotency")
     assert answer["data"][0]["output"].encode() not in row["body"]
     assert api.logs() == []
+
+
+async def test_no_text_is_kept_however_deletions_and_generations_race(api: Api) -> None:
+    body = with_config(CHAT, other={"tokens_per_second": 1000})
+    for number in range(5):
+        config = {"project": "greeter", "endpoint": "chat", **CHAT["model_config"]}
+        _, made_project = await api.post("/model-configs", config)
+
+        async def delete_soon(project_id: str) -> int:
+            await asyncio.sleep(0.03)
+            return (await api.call("DELETE", f"/projects/{project_id}"))[0]
+
+        deleted, *answers = await asyncio.gather(
+            delete_soon(made_project["project_id"]),
+            *(generate(api, body, f"{number} {which}") for which in range(20)),
+        )
+        assert deleted == 204
+        assert {status for status, _ in answers} <= {200, 404}, answers
+    logs = {log["id"] for log in api.logs()}
+    kept = api.rows("SELECT body FROM idempotency WHERE status = 200")
+    assert {sample["id"] for row in kept for sample in json.loads(row["body"])["data"]} <= logs
