@@ -47,6 +47,12 @@ def whole(events: list[dict[str, Any]]) -> dict[int, tuple[str, str, str | None]
     return samples
 
 
+async def has_claim(api: Api) -> None:
+    async with asyncio.timeout(5):
+        while not api.rows("SELECT id FROM idempotency"):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize(("path", "body"), [("/chat", CHAT), ("/completion", COMPLETION)])
 async def test_a_repeated_call_gets_the_same_answer_and_is_logged_once(
     api: Api, path: str, body: dict[str, Any]
@@ -157,7 +163,7 @@ async def test_a_failure_that_may_pass_is_not_kept_and_another_is(api: Api) -> N
 async def test_a_call_whose_client_left_can_be_made_again(api: Api) -> None:
     body = with_config(CHAT, **SLOW)
     running = asyncio.create_task(ask(api, "/chat", body))
-    await asyncio.sleep(0.1)
+    await has_claim(api)
     running.cancel()
     await asyncio.wait([running])
     status, _, repeated = await ask(api, "/chat", body)
@@ -244,12 +250,6 @@ async def read(api: Api, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
     url, headers = api.server.base_url + path, {"Idempotency-Key": "k1"}
     async with api.session.post(url, json={**body, "stream": True}, headers=headers) as response:
         return response.status, await response.read()
-
-
-async def has_claim(api: Api) -> None:
-    async with asyncio.timeout(5):
-        while not api.rows("SELECT id FROM idempotency"):  # noqa: ASYNC110 - the server tells nobody
-            await asyncio.sleep(0.02)
 
 
 async def read_twice(api: Api, body: dict[str, Any]) -> tuple[int, bytes]:
