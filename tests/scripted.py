@@ -95,16 +95,16 @@ class ScriptedServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self.connections += 1
         self.open_connections += 1
         try:
             await self._converse(reader, writer, self.connections)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except asyncio.CancelledError:  # the server ends; its tasks have nobody to tell
-            pass
+        except asyncio.CancelledError:  # the server ends, and waits for nobody who does not read
+            writer.transport.abort()
         finally:
-            self._tasks.discard(task)
             self.open_connections -= 1
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):

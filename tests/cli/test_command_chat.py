@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from command_line import Served, Terminal, interrupted, run, running
 from humanloop_async import AsyncHumanloop, ChatMessage
 
 MOCK = ("chat", "--provider", "mock")
+WAITING = re.compile("[⠀-⣿] waiting for the first token\\s*")  # drawn once more for each turn of its spinner
 
 
 def answered(served: Served, *arguments: str, stdin: str = "") -> dict[str, Any]:
@@ -75,7 +77,7 @@ def ask(terminal: Terminal, question: str) -> str:
     begun = terminal.wait_for(question + "\n", at)
     end = terminal.wait_for("\n\n> ", begun)
     # A terminal's lines break anywhere; none of mock's words spans one when it is wide enough.
-    return terminal.shown[begun:end].removesuffix("\n\n> ").removeprefix("⠋ waiting for the first token\n").strip()
+    return WAITING.sub("", terminal.shown[begun:end].removesuffix("\n\n> ")).strip()
 
 
 def talking(served: Served, *arguments: str) -> Terminal:

@@ -13,7 +13,7 @@ from environments import CLIENTS, MissingEnvironment
 
 # The Python clients tell the story a second time by their async methods.
 TELLINGS = [
-    pytest.param((client, number), id=client + name, marks=pytest.mark.xdist_group(client))
+    pytest.param((client, number), id=client + name)
     for client in CLIENTS
     for number, name in enumerate(("", "-async") if client.startswith("python") else ("",))
 ]
