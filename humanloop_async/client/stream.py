@@ -12,9 +12,9 @@ reader leaves everything as it was: what has arrived is in the buffers, what has
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ..errors import (
     ApiConnectionError,
@@ -105,7 +105,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         return TextStream(self.__aiter__())
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
-        return ChunkIterator(self)
+        return ChunkIterator(self, leaving_closes=True)
 
     async def __anext__(self) -> ChunkT:
         return await self._next()
@@ -145,22 +145,17 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     # -- readers: what is there, or wait for it --------------------------------------------------------------------
 
-    async def _next(self) -> ChunkT:
+    def _next(self) -> Coroutine[Any, Any, ChunkT]:
         """The next chunk of any sample."""
-        if self._ready:
-            return self._ready.pop()
+        return ChunkIterator(self, leaving_closes=False).__anext__()
+
+    def _begin_to_iterate(self) -> None:
+        """Somebody wants the next chunk of any sample, and none has arrived."""
         if self._split:
             self._use_queue()
         if self._reading and not self._ready:
             raise StreamBusy("another task is reading this stream; read its samples to share it between tasks")
         self._iterating = True
-        try:
-            while not self._ready:
-                if not await self._more():
-                    raise StopAsyncIteration
-        finally:
-            self._iterating = False
-        return self._ready.pop()
 
     async def _next_of(self, buffer: SampleBuffer[ChunkT]) -> ChunkT:
         """The next chunk of one sample."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..types import ChatChunk, CompletionChunk
@@ -43,23 +43,39 @@ class SampleBuffer(Generic[ChunkT]):
 
 
 class ChunkIterator(AsyncIterator[ChunkT]):
-    """One loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
+    """One loop over a `Stream`.
 
-    __slots__ = ("_begun", "_stream")
+    Args:
+        leaving_closes: Whether dropping it before the stream's end, as ``break`` does, closes the stream.
+    """
 
-    def __init__(self, stream: Stream[ChunkT, Any]) -> None:
+    __slots__ = ("_begun", "_leaving_closes", "_ready", "_stream")
+
+    def __init__(self, stream: Stream[ChunkT, Any], *, leaving_closes: bool) -> None:
         self._stream = stream
+        self._ready = stream._ready
+        self._leaving_closes = leaving_closes
         self._begun = False
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
+    async def __anext__(self) -> ChunkT:
         self._begun = True
-        return self._stream._next()  # as it is: a coroutine around it would be one more to step through
+        ready = self._ready
+        if not ready:
+            stream = self._stream
+            stream._begin_to_iterate()
+            try:
+                while not ready:
+                    if not await stream._more():
+                        raise StopAsyncIteration
+            finally:
+                stream._iterating = False
+        return ready.pop()
 
     def __del__(self) -> None:
-        if self._begun:
+        if self._begun and self._leaving_closes:
             self._stream.close()
 
 

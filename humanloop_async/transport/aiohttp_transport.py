@@ -154,11 +154,10 @@ class Handler(ResponseHandler):
     """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
 
     arrival: Arrival | None = None
-    tap: Callable[[], bool] | None = None  # takes what has come, when it can, from under who waits
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.arrival is None or self.tap is None or not self.tap():
+        if (arrival := self.arrival) is not None and (arrival.tap is None or not arrival.tap()):
             self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -245,11 +244,12 @@ class AiohttpResponse:
                 if timeout is not None:
                     self._set_deadline(timeout)
                 arrival = self._arrival = handler.arrival = Arrival(self._loop)
-                handler.tap = self.tap and partial(self._offer, self.tap, timeout)
+                if self.tap is not None:
+                    arrival.tap = partial(self._offer, self.tap, timeout)
                 try:
                     await arrival
                 finally:
-                    self._arrival = handler.tap = None
+                    self._arrival = None
                     if handler.arrival is arrival:
                         handler.arrival = None
             self._untaken = b""

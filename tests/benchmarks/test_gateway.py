@@ -75,6 +75,7 @@ async def test_the_client_reads_every_event_however_they_are_cut(size: int) -> N
                 writer.write(answer[at : at + size])
                 await asyncio.sleep(0)
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
@@ -94,6 +95,7 @@ async def test_an_answer_that_is_no_stream_is_a_failure() -> None:
         writer.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     async with server:

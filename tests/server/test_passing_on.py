@@ -12,13 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from scripted import STREAM as HEAD
+from scripted import Do, ScriptedServer, chunk
 from served import CHAT, with_config
 
 from humanloop_async.server.embedded import EmbeddedServer
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
 from humanloop_async.server.streaming import EventStream
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 TEXTS = ["Once", " upon", ' "a"\n', " naïve", " 🙂", " \\frac", " time"]
 
 
@@ -50,31 +51,22 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     return counter
 
 
+def compatible(upstream: ScriptedServer) -> ProviderSettings:
+    return ProviderSettings(compatible={"up": CompatibleServer(base_url=f"{upstream.url}/v1")})
+
+
 @asynccontextmanager
 async def between(
     tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n"
 ) -> AsyncIterator[Any]:
     """A server whose provider makes these writes, with a pause after each; yields how to open a stream of it."""
 
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
-        writer.write(HEAD)
-        for data in writes:
-            writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-            if pause:
-                await asyncio.sleep(pause)
-        writer.write(end)
-        await writer.drain()
-        writer.close()
-
-    upstream = await asyncio.start_server(play, "127.0.0.1", 0)
-    port = upstream.sockets[0].getsockname()[1]
-    providers = ProviderSettings(compatible={"up": CompatibleServer(base_url=f"http://127.0.0.1:{port}/v1")})
+    upstream = ScriptedServer()
+    upstream.plays(HEAD, *(step for data in writes for step in (chunk(data), pause)), end, Do.CLOSE)
     database = f"{tmp_path}.db"
     async with (
-        upstream,
-        EmbeddedServer(database=database, providers=providers) as server,
+        upstream.running(),
+        EmbeddedServer(database=database, providers=compatible(upstream)) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session,
     ):
         call = {**with_config(CHAT, provider="up", model="m"), "stream": True}
