@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ def record(
     rounds: int = ROUNDS,
     scale: float = 1.0,
     repeats: int = REPEATS,
+    save: Callable[[report.Record], object] = lambda made: None,
 ) -> report.Record:
-    """Run measures and return all that a table is made from."""
+    """Run measures and return all that a table is made from; `save` gets it after each of them."""
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -37,6 +39,16 @@ def record(
     known, found = measures(scale), {}
     raise_file_limit()  # what is started here inherits it
     with Bench(interpreter, repeats) as bench:
+        made = {
+            "machine": report.machine(),
+            "cores": {"server": bench.server_core, "peers": bench.peer_core},
+            "rounds": rounds,
+            "scale": scale,
+            "peers": peers,
+            "gaps": bench.gaps,
+            "versions": bench.versions,
+            "measures": found,
+        }
         for name in names:
             if name == "start":
                 found[name] = start.run(bench, peers, rounds, say)
@@ -44,16 +56,8 @@ def record(
                 found[name] = gateway.run(bench, peers, rounds, scale, say)
             else:
                 found[name] = bench.run(known[name], peers, rounds, say)
-    return {
-        "machine": report.machine(),
-        "cores": {"server": bench.server_core, "peers": bench.peer_core},
-        "rounds": rounds,
-        "scale": scale,
-        "peers": peers,
-        "gaps": bench.gaps,
-        "versions": bench.versions,
-        "measures": found,
-    }
+            save(made)
+    return made
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -99,18 +103,24 @@ def main() -> int:
         return bool(failed)
     made: dict[str, Any]
     if chosen.command == "run":
+        old = (
+            json.loads(chosen.output.read_text()) if chosen.keep and chosen.output and chosen.output.exists() else None
+        )
+
+        def save(made: report.Record) -> None:
+            if chosen.output:  # after each measure: a full run takes half an hour, and may be interrupted
+                kept = made if old is None else report.merged(old, made)
+                chosen.output.write_text(json.dumps(kept, indent=1) + "\n")
+
         made = record(
             chosen.measure or [*measures(), "start", "gateway"],
             chosen.peers or EVERY_PEER,
             rounds=chosen.rounds,
             scale=chosen.scale,
             interpreter=this_interpreter if chosen.here else own_interpreter,
+            save=save,
         )
-        if chosen.output and chosen.keep and chosen.output.exists():
-            made = report.merged(json.loads(chosen.output.read_text()), made)
-        if chosen.output:
-            chosen.output.write_text(json.dumps(made, indent=1) + "\n")
-        print(report.tables(made))
+        print(report.tables(made if old is None else report.merged(old, made)))
         return 0
     made = json.loads(chosen.record.read_text())
     print(report.summary(made) if chosen.summary else f"{report.summary(made)}\n\n{report.tables(made)}")

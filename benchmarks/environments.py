@@ -25,7 +25,8 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("aiohttp",),
     "floor": ("aiohttp", "msgspec"),
     "floor-uvloop": ("aiohttp", "msgspec", "uvloop"),
-    "server": (".[server]",),
+    "server": (".[server,fast]",),
+    "server-plain": (".[server]",),
     "litellm": ("litellm[proxy]==1.106.2",),
 }
 

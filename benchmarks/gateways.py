@@ -49,12 +49,12 @@ class Launch(NamedTuple):
     versions: dict[str, str]
 
 
-def _ours(place: Place, workers: int) -> Launch:
+def _ours(place: Place, workers: int, *packages: str) -> Launch:
     python = _installed(place.python)
     command = [str(python), "-m", "humanloop_async", "serve", "--port", str(place.port)]
     command += ["--db", str(place.folder / "logs.db"), "--workers", str(workers), "--max-generations", "100000"]
     environ = {"HUMANLOOP_API_KEY": API_KEY, "HUMANLOOP_PROVIDER_UPSTREAM_BASE_URL": place.upstream}
-    return Launch(command, environ, _versions(python, "aiohttp", "msgspec", "SQLAlchemy"))
+    return Launch(command, environ, _versions(python, "aiohttp", "msgspec", "SQLAlchemy", *packages))
 
 
 def _litellm(place: Place, workers: int) -> Launch:
@@ -114,7 +114,7 @@ class Gateway:
 
     @property
     def is_ours(self) -> bool:
-        return self.environment == "server" and self.launch is not None
+        return self.environment.startswith("server") and self.launch is not None
 
     def client(self, place: Place) -> dict[str, str]:
         """The options of the client that reads from it, see `benchmarks.peers.raw_stream`."""
@@ -136,8 +136,9 @@ GATEWAYS = {
     gateway.name: gateway
     for gateway in (
         Gateway("direct", "no gateway", "server", None),
-        Gateway("ours", "humanloop_async", "server", lambda place: _ours(place, 1)),
-        Gateway("ours-2", "humanloop_async, 2 processes", "server", lambda place: _ours(place, 2), 2),
+        Gateway("ours", "humanloop_async", "server", lambda place: _ours(place, 1, "uvloop")),
+        Gateway("ours-2", "humanloop_async, 2 processes", "server", lambda place: _ours(place, 2, "uvloop"), 2),
+        Gateway("ours-plain", "humanloop_async, without uvloop", "server-plain", lambda place: _ours(place, 1)),
         Gateway("litellm", "LiteLLM proxy", "litellm", lambda place: _litellm(place, 1)),
         Gateway("litellm-2", "LiteLLM proxy, 2 processes", "litellm", lambda place: _litellm(place, 2), 2),
         Gateway("portkey", "Portkey gateway", "portkey", _portkey),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import cache, partial
 
 import msgspec
@@ -139,11 +139,19 @@ async def _generate(operation: GenerationOperation, request: web.Request) -> web
         return await _whole(service, begun)
 
 
-async def _begin(service: Service, body: t.GenerationRequest, once: CallOnce | None) -> Generation | Answer:
-    """A generation that has begun, or what an earlier call with the same key has answered."""
+async def _begin(
+    service: Service,
+    body: t.GenerationRequest,
+    once: CallOnce | None,
+    waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> Generation | Answer:
+    """A generation that has begun, or what an earlier call with the same key has answered; meanwhile in `waiting`."""
     while True:
-        if once is not None and (earlier := await service.idempotency.earlier(once)) is not None:
-            return earlier
+        if once is not None:
+            async with waiting():
+                earlier = await service.idempotency.earlier(once)
+            if earlier is not None:
+                return earlier
         try:
             generation = await service.preparation.prepare(body)
             await generation.begin(service.log_writer, once)
@@ -173,26 +181,35 @@ async def _whole(service: Service, generation: Generation) -> web.Response:
 async def _streamed(
     service: Service, body: t.GenerationRequest, once: CallOnce | None, request: web.Request
 ) -> web.StreamResponse:
-    """A stream, which comments keep alive from the beginning: also one that waits for an earlier call's outcome."""
+    """A stream. Comments keep it alive while it waits for a provider, or for an earlier call's outcome, and not while
+    it may still be refused for a reason of its own, with a status."""
     events = EventStream(request)
+    kept_alive = partial(events.kept_alive, service.settings.keep_alive)
     try:
-        async with events.kept_alive(service.settings.keep_alive):
-            try:
-                begun = await _begin(service, body, once)
-                if isinstance(begun, Generation):
+        try:
+            begun = await _begin(service, body, once, kept_alive)
+            if isinstance(begun, Generation):
+                async with kept_alive():
                     await _generated(service, begun, events)
-                elif begun.status == 200:
-                    await _replayed(begun, events)
-                elif events.opened:
-                    await events.send_error(begun.body)
-                else:
-                    return json_response(begun.body, begun.status, REPLAYED)
-            except ClientGone:
+            elif begun.status == 200:
+                await _replayed(begun, events)
+            elif events.opened:
+                await events.send_error(begun.body)
+            else:
+                return json_response(begun.body, begun.status, REPLAYED)
+        except ClientGone:
+            raise
+        except asyncio.CancelledError as exc:
+            if not service.stopping:
                 raise
-            except Exception as exc:
-                if not events.opened:
-                    raise
-                await events.send_error((exc if isinstance(exc, Refusal) else _unforeseen(exc)).body())
+            stopped = Refusal(503, STOPPING, retry_after=1)
+            if not events.opened:
+                raise stopped from exc
+            await events.send_error(stopped.body())
+        except Exception as exc:
+            if not events.opened:
+                raise
+            await events.send_error((exc if isinstance(exc, Refusal) else _unforeseen(exc)).body())
         await events.end()
     except ClientGone:
         pass

@@ -109,8 +109,9 @@ class EventStream:
     async def _comment(self, interval: float) -> None:
         while True:
             silence = self._clock() - self._last_sent
-            if silence < interval:
-                await asyncio.sleep(interval - silence)
+            # A client that does not read what it has needs no comment, and nobody may be stopped while it drains.
+            if silence < interval or self._request.protocol.writing_paused:
+                await asyncio.sleep(max(interval - silence, interval / 10))
                 continue
             try:
                 await self.send(COMMENT)

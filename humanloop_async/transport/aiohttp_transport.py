@@ -258,6 +258,8 @@ class AiohttpResponse:
             self._failure = TimeoutError()
             raise
         except (aiohttp.ClientError, OSError, RuntimeError) as exc:
+            if exc is self._failure:  # the tap's own
+                raise
             if self._failure is None:
                 self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
                 self._failure.__cause__ = exc
@@ -268,7 +270,8 @@ class AiohttpResponse:
     def _offer(self, tap: Callable[[bytes], bool], timeout: float | None) -> bool:
         """Whether the tap has taken all there is, so that the `read` goes on waiting."""
         assert self._arrival is not None
-        if self._arrival.done() or self._content.exception() is not None:
+        paused = getattr(self._handler, "_reading_paused", False)  # taking would receive more, in the middle of this
+        if self._arrival.done() or self._content.exception() is not None or paused:
             return False
         self._untaken = self._content.read_nowait()
         if not self._untaken:
@@ -276,13 +279,14 @@ class AiohttpResponse:
         try:
             taken = tap(self._untaken)
         except Exception as exc:  # noqa: BLE001 - the event loop must not meet it
+            self._failure = exc
             self._arrival.set_exception(exc)
             return True
         if taken:
             self._untaken = b""
             if timeout is not None:
                 self._set_deadline(timeout)
-        return taken
+        return taken and not self._content.is_eof()  # of an end that came along, the `read` must hear
 
     def _set_deadline(self, timeout: float) -> None:
         # One timer serves every read of the response: moving a deadline costs next to nothing, arming a

@@ -122,6 +122,7 @@ class HttpxResponse:
     def __init__(self, response: httpx.Response, progress: _Progress) -> None:
         self._response = response
         self._progress = progress
+        progress.can_be_cancelled = True  # also where no trace says so: transports of other makers have none
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
         self._pending: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -250,8 +251,10 @@ class _Progress:
 
     async def trace(self, event: str, info: object) -> None:
         step, _, state = event.rpartition(".")
-        connecting, cleaning_up = step.startswith("connection."), step.endswith("response_closed")
-        self.can_be_cancelled = not cleaning_up and (state == "started" or (state == "complete" and not connecting))
+        connecting = step.startswith("connection.")
+        # A proxy's tunnel does not know of a cancellation until it stands.
+        careful = step.startswith(("proxy.", "socks.")) or step.endswith("response_closed")
+        self.can_be_cancelled = not careful and (state == "started" or (state == "complete" and not connecting))
         if self.given_up and self.can_be_cancelled:
             self.given_up = False  # what cleans up is traced too
             raise asyncio.CancelledError

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from scripted import STREAM as HEAD
-from scripted import Do, ScriptedServer, chunk
+from scripted import Do, ScriptedServer, Step, chunk
 from served import CHAT, with_config
 
 from humanloop_async.server.embedded import EmbeddedServer
@@ -56,13 +56,11 @@ def compatible(upstream: ScriptedServer) -> ProviderSettings:
 
 
 @asynccontextmanager
-async def between(
-    tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n"
-) -> AsyncIterator[Any]:
-    """A server whose provider makes these writes, with a pause after each; yields how to open a stream of it."""
+async def between(tmp_path: Path, *script: Step) -> AsyncIterator[Any]:
+    """A server whose provider plays this script; yields how to open a stream of it."""
 
     upstream = ScriptedServer()
-    upstream.plays(HEAD, *(step for data in writes for step in (chunk(data), pause)), end, Do.CLOSE)
+    upstream.plays(HEAD, *script)
     database = f"{tmp_path}.db"
     async with (
         upstream.running(),
@@ -74,7 +72,9 @@ async def between(
 
 
 async def body_of(tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n") -> str:
-    async with between(tmp_path, writes, pause, end) as opened, opened() as response:
+    """What a client is sent when the provider makes these writes, with a pause after each."""
+    script = [step for data in writes for step in (chunk(data), pause)]
+    async with between(tmp_path, *script, end, Do.CLOSE) as opened, opened() as response:
         return re.sub(r"(data|config|pr)_\w{10,}", r"\1", await response.text())
 
 
@@ -118,18 +118,32 @@ async def test_a_failure_comes_after_what_was_passed_on(
 async def test_a_client_that_does_not_read_is_waited_for(tmp_path: Path, passed: Passed) -> None:
     """What the connection cannot take stays with the provider, and nothing of it is lost."""
     large = [event(f"{number:06d}" + "x" * 20_000) for number in range(400)]
-    async with between(tmp_path, [*large, *END], 0.0005) as opened, opened() as response:
+    script = [step for data in (*large, *END) for step in (chunk(data), 0.0005)]
+    async with between(tmp_path, *script, b"0\r\n\r\n") as opened, opened() as response:
         await asyncio.sleep(1)
         body = await response.read()
     outputs = [json.loads(line[6:])["data"][0]["output"] for line in body.split(b"\n\n")[:-1]]
     assert [output[:6] for output in outputs] == [*(f"{number:06d}" for number in range(400)), ""]
 
 
-async def test_what_goes_wrong_on_the_short_way_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is not left to the event loop."""
+async def test_an_end_that_comes_along_with_a_token_is_seen_at_once(tmp_path: Path, passed: Passed) -> None:
+    """The connection stays open, so that nothing else would tell."""
+    script = (chunk(event("Once")), 0.1, chunk(event(" upon")) + b"0\r\n\r\n")
+    async with between(tmp_path, *script) as opened, asyncio.timeout(5), opened() as response:
+        *texts, failure = (await response.text()).split("\n\n")[:-1]
+    assert passed.number == 1
+    assert len(texts) == 2
+    assert "before sample 0 had a finish reason" in failure
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+async def test_what_goes_wrong_on_the_short_way_ends_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """And is neither left to the event loop nor blamed on the provider."""
 
     def fails(self: EventStream, make: Any) -> bool:
-        raise ValueError("a mistake of ours")
+        raise error("a mistake of ours")
 
     monkeypatch.setattr(EventStream, "send_now", fails)
     body = await body_of(tmp_path / "v4", STREAM, 0.01)

@@ -65,7 +65,7 @@ def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
 def reads_every_log(query: ListLogsQuery) -> bool:
     """Whether no index leads to the logs of a list: every one in its project is read, or sorted."""
     by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())
-    return bool(query.search or query.metadata_search or by_column)
+    return bool(query.search or query.metadata_search or query.model_filter or query.feedback_filter or by_column)
 
 
 def way_through_all(query: ListLogsQuery) -> bool | None:

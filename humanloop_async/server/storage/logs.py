@@ -19,6 +19,9 @@ from .log_counts import count_logs
 from .schema import logs, servers
 from .search import folded, folded_json
 
+FAILED = ("error", "cancelled", "interrupted")
+"""The states of logs whose generations did not come to their end."""
+
 INTERRUPTED = "the server stopped before the generation finished"
 
 
@@ -160,8 +163,11 @@ async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
     The last step of its transaction.
     """
     removal = delete(logs).where(logs.c.id.in_(ids))
-    removed = (await connection.execute(removal.returning(logs.c.project_id, logs.c.created_at, logs.c.call_id))).all()
-    await withdraw(connection, {row.call_id for row in removed if row.call_id is not None})
+    columns = logs.c.project_id, logs.c.created_at, logs.c.call_id, logs.c.status
+    removed = (await connection.execute(removal.returning(*columns))).all()
+    # Of a call that failed nothing is kept, and its key may have served another attempt since.
+    made = [row for row in removed if row.status not in FAILED]
+    await withdraw(connection, {row.call_id for row in made if row.call_id is not None})
     await count_logs(connection, [(row.project_id, row.created_at) for row in removed], step=-1)
 
 
