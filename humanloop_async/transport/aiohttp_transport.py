@@ -194,6 +194,7 @@ class AiohttpResponse:
         "_loop",
         "_pid",
         "_response",
+        "_tap_failure",
         "_timer",
         "_timer_at",
         "_untaken",
@@ -212,6 +213,7 @@ class AiohttpResponse:
         self._failure: Exception | None = None
         self._pid = os.getpid()
         self._untaken = b""
+        self._tap_failure: Exception | None = None
         self.tap: Callable[[bytes], bool] | None = None
 
     @property
@@ -258,7 +260,7 @@ class AiohttpResponse:
             self._failure = TimeoutError()
             raise
         except (aiohttp.ClientError, OSError, RuntimeError) as exc:
-            if exc is self._failure:  # the tap's own
+            if exc is self._tap_failure:
                 raise
             if self._failure is None:
                 self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
@@ -279,7 +281,7 @@ class AiohttpResponse:
         try:
             taken = tap(self._untaken)
         except Exception as exc:  # noqa: BLE001 - the event loop must not meet it
-            self._failure = exc
+            self._failure = self._tap_failure = exc
             self._arrival.set_exception(exc)
             return True
         if taken:
