@@ -111,7 +111,7 @@ class EventStream:
             silence = self._clock() - self._last_sent
             # A client that does not read what it has needs no comment, and nobody may be stopped while it drains.
             if silence < interval or self._request.protocol.writing_paused:
-                await asyncio.sleep(max(interval - silence, interval / 10))
+                await asyncio.sleep(interval - silence if silence < interval else interval / 10)
                 continue
             try:
                 await self.send(COMMENT)
