@@ -43,6 +43,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         ended: The body was read to its end, or given up after every sample had finished.
         failure: What ended the stream early. Chunks that `feed` returned arrived before it.
         counts_bytes: Whether `bytes_read` is wanted: the size of the events of the last read.
+        retrying: The latest further attempt. Until it is done, `response` is the one before: wait, do not read.
     """
 
     __slots__ = (
@@ -52,7 +53,6 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         "_give_up",
         "_head",
         "_max_event_bytes",
-        "_retrying",
         "_timeout",
         "_waiting_since",
         "bytes_read",
@@ -62,6 +62,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         "ended",
         "failure",
         "response",
+        "retrying",
     )
 
     def __init__(
@@ -87,7 +88,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self.bytes_read = 0
         self._give_up = 0.0  # when to stop waiting for the end of the body
         self._head = b""
-        self._retrying: asyncio.Task[None] | None = None
+        self.retrying: asyncio.Task[None] | None = None
 
     def feed(self, data: bytes) -> list[ChunkT]:
         """The chunks that these bytes complete, possibly none; `failure` is set when there will be no more."""
@@ -118,8 +119,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if not self.ended and not self.closed:
             self.closed = True
             self.response.close()
-            if self._retrying is not None:
-                self._retrying.cancel()
+            if self.retrying is not None:
+                self.retrying.cancel()
 
     def partial(self) -> ResponseT:
         """The response as far as it has come."""
@@ -187,9 +188,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             await self._try_again(failure)
         else:
             # A task of its own, because a reader that is cancelled in the middle must not cost an attempt.
-            task = self._retrying = self._retrying or loop.create_task(self._try_again(failure))
-            await asyncio.wait({task})
-            self._retrying = None
+            self.retrying = loop.create_task(self._try_again(failure))
+            await asyncio.wait({self.retrying})
 
     async def _try_again(self, failure: ApiException) -> None:
         try:

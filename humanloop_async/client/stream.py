@@ -11,6 +11,7 @@ reader leaves everything as it was: what has arrived is in the buffers, what has
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
@@ -222,6 +223,9 @@ class Stream(Generic[ChunkT, ResponseT]):
             raise reader.describe(StreamClosed("the stream was closed, or its loop left, before its end"))
         self._reading = True
         try:
+            if reader.retrying is not None and not reader.retrying.done():  # whose reader was cancelled
+                await asyncio.wait({reader.retrying})
+                return True
             if reader.demux.finished:
                 await reader.drain()
                 return True

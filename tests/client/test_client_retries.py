@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import time
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 from humanloop_async import (
+    AiohttpTransport,
     ApiConnectionError,
     ApiException,
     AsyncHumanloop,
@@ -19,6 +21,8 @@ from humanloop_async import (
     StatusError,
     StreamTruncated,
 )
+from humanloop_async.transport.base import ResponseStream
+from humanloop_async.wire.requests import HttpRequest
 
 
 @pytest.fixture
@@ -157,4 +161,46 @@ async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, 
                 except TimeoutError:
                     continue
     assert got == ["a", "b"]
+    assert len(peer.requests) == 2
+
+
+async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(peer: ScriptedServer) -> None:
+    """What becomes of the old answer, and when, is of no interest to a reader who was cancelled and came back."""
+    peer.plays(STREAM, END)
+    peer.plays(0.1, STREAM, *map(chunk, words("a", "b")), END)
+
+    class Late:
+        """A transport whose answers take long to end once they were read to their end, or closed."""
+
+        def __init__(self) -> None:
+            self._transport = AiohttpTransport()
+            self.aclose = self._transport.aclose
+
+        async def send(self, request: HttpRequest, timeout: float | None) -> LateResponse:
+            return LateResponse(await self._transport.send(request, timeout))
+
+    class LateResponse:
+        def __init__(self, response: ResponseStream) -> None:
+            self._response = response
+            self.status, self.reason, self.headers = response.status, response.reason, response.headers
+            self.close, self.aclose = response.close, response.aclose
+            self._ended = False
+
+        async def read(self, timeout: float | None) -> bytes:
+            if self._ended:
+                await asyncio.sleep(2)
+            data = await self._response.read(timeout)
+            self._ended = not data
+            return data
+
+    late = Late()
+    async with (
+        contextlib.aclosing(late),
+        AsyncHumanloop(base_url=peer.url, transport=late) as client,
+        client.complete_stream(model_config={"model": "m"}) as stream,
+    ):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.05)
+        async with asyncio.timeout(10):
+            assert [chunk.output async for chunk in stream] == ["a", "b"]
     assert len(peer.requests) == 2
