@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,11 @@ from scripted import ScriptedServer, in_thread
 
 if TYPE_CHECKING:
     from humanloop_async import EmbeddedServer
+
+
+def pytest_configure() -> None:
+    # Started in the background by a shell, a process ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -192,8 +192,9 @@ class ListLogsQuery(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in ("start_date", "end_date"):
+            moment = getattr(self, name)
             try:
-                datetime.fromisoformat(getattr(self, name) or "2000-01-01")
+                datetime.fromisoformat("2000-01-01" if moment is None else moment)
             except ValueError as exc:
                 raise ValueError(f"{name} is neither a date nor a date with a time in ISO 8601") from exc
 

@@ -100,6 +100,7 @@ async def test_an_unknown_project_is_404(api: Api, path: str) -> None:
         ({"project_id": "pr_x", "size": "0"}, "size"),
         ({"project_id": "pr_x", "size": "100000"}, "size"),
         ({"project_id": "pr_x", "start_date": "soon"}, "start_date"),
+        ({"project_id": "pr_x", "end_date": ""}, "end_date"),
         ({"project_id": "pr_x", "version_status": "new"}, "version_status"),
         ({"project_id": "pr_x", "sort": "colour.asc"}, "sort"),
         ({"project_id": "pr_x", "sort": "source"}, "sort"),
