@@ -11,16 +11,20 @@ from .requests import drop_nulls
 
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
+_BLOCK = 448
+"""Most bytes of a block of text. Python's own allocator hands out up to 512, without the holes that larger blocks, let
+alone a growing one, leave in the heap."""
+
 
 class Sample:
     """What has arrived of one sample.
 
     Text is kept in pieces and joined when asked for. A piece of a few letters takes ten times their room, so whoever
-    adds to `pieces` calls `pack` whenever there are `PIECES` of them. (`io.StringIO` would do the same from Python 3.12
-    on; before, it keeps a list of pieces itself.)
+    adds to `pieces` calls `pack` whenever there are `PIECES` of them. Blocks are UTF-8: in a string, one emoji makes
+    four bytes of every letter. (Half a character, which UTF-8 cannot hold, is refused where JSON is decoded.)
     """
 
-    PIECES = 8
+    PIECES = 6
 
     __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
 
@@ -30,18 +34,22 @@ class Sample:
         self.finish_reason: str | None = None
         self.first: bytes | None = None  # its first event: holds what no later event repeats
         self.pieces: list[str] = []
-        self._blocks: list[str] = []
+        self._blocks: list[bytes] = []
         self._tool_calls: dict[str, tuple[ToolCall, list[str]]] | None = None  # few samples have any
 
     @property
     def text(self) -> str:
         """All text so far."""
-        return "".join(self._blocks + self.pieces)
+        return b"".join(self._blocks).decode() + "".join(self.pieces)
 
     def pack(self) -> None:
-        """Make one block of the pieces."""
-        self._blocks.append("".join(self.pieces))
+        """Add the pieces to the last block, or make another of them."""
+        block, blocks = "".join(self.pieces).encode(), self._blocks
         self.pieces.clear()
+        if blocks and len(blocks[-1]) + len(block) <= _BLOCK:
+            blocks[-1] += block
+        else:
+            blocks.append(block)
 
     def add_tool_calls(self, calls: list[ToolCall]) -> None:
         """Add calls; a further piece with the same id extends the arguments of that call."""

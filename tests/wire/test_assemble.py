@@ -135,6 +135,16 @@ def test_output_is_stripped_and_raw_output_is_not() -> None:
     assert sample.raw_output == "\n  a b \t"
 
 
+@given(st.lists(st.sampled_from(["", "a", " word", "Grüße", "\N{GRINNING FACE}", "x" * 300, "語" * 500]), max_size=100))
+def test_text_of_any_length_is_whole_at_any_moment(pieces: list[str]) -> None:
+    stream = completions(2)
+    for number, piece in enumerate(pieces):
+        stream.feed(encoded(one(number % 2, piece)))
+        assert [sample.text for sample in stream.samples] == [
+            "".join(pieces[: number + 1][index::2]) for index in range(2)
+        ]
+
+
 def test_pieces_of_one_tool_call_are_joined_by_its_id() -> None:
     """Calls whole or in pieces, interleaved; the first one is also the deprecated ``tool_call``."""
 
