@@ -107,6 +107,7 @@ class Core:
         if not isinstance(samples, int) or samples < 1:
             samples = 1  # the default; what is no number of samples, the server refuses
         call, timeout = self._call(operation, params, stream=True)
+        del params  # what is dropped before the wait leaves no hole in the heap when many streams open at once
         response = await call.open()
         demux: Demultiplexer[Any, Any] = Demultiplexer(cast("type[Any]", operation.event), operation.response, samples)
         reader = ChunkReader(call, response, demux, timeout, self.config.max_event_bytes)

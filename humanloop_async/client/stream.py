@@ -61,7 +61,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._reader = reader
         self._max_buffered_bytes = max_buffered_bytes
         self._ready: list[ChunkT] = []  # chunks for those who iterate over the stream itself, the next one last
-        self._buffers: list[SampleBuffer[ChunkT]] = []  # by index, once somebody asks for samples
+        self._buffers: Sequence[SampleBuffer[ChunkT]] = ()  # by index, once somebody asks for samples
         self._split = False  # chunks go to the samples' buffers instead
         self._reading = False
         self._iterating = False  # the one who reads iterates over the stream itself

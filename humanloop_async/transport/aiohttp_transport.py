@@ -7,6 +7,7 @@ import os
 import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import lru_cache, partial
 from typing import Any, cast
 from weakref import WeakSet
@@ -22,6 +23,12 @@ from .arrival import Arrival, receive, running_loop
 
 _name = lru_cache(256)(istr)
 """Header names in the form that aiohttp sends, made once for all requests instead of once for each."""
+
+_READ_BYTES = 256 * 1024
+"""Most bytes of one read; asyncio's own measure."""
+
+_CLOCKS = Context()
+"""Of all timers; a copy for each would take room for as long as its stream."""
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
@@ -51,6 +58,7 @@ class AiohttpTransport:
         proxy: str | None = None,
         trust_env: bool = False,
     ) -> None:
+        allocator.settle()
         self._own_session = session
         self._max_connections = max_connections
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
@@ -74,10 +82,9 @@ class AiohttpTransport:
             for other in list(self._sessions):
                 if other.is_closed():  # a loop that ended took its connections along
                     _close_now(self._sessions.pop(other))
-            allocator.settle()
             connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl)
             if hasattr(connector, "_factory"):  # no public way to choose it; without it, reading is merely slower
-                connector._factory = cast("Any", partial(Handler, loop=loop))
+                connector._factory = cast("Any", partial(Handler, loop, memoryview(bytearray(_READ_BYTES))))
             session = aiohttp.ClientSession(
                 connector=connector,
                 trust_env=self._trust_env,
@@ -150,10 +157,25 @@ _of_other_processes: list[object] = []
 """Sessions of the process that this one was forked from. Kept, because even their finalizers would close them."""
 
 
-class Handler(ResponseHandler):
-    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
+class Handler(ResponseHandler, asyncio.BufferedProtocol):
+    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read.
+
+    Args:
+        buffer: Where the loop puts what it receives, for this and all other connections: it is copied from there
+            at once. A buffer for each read, as other protocols get it, leaves holes in the heap where it was.
+    """
 
     arrival: Arrival | None = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+        super().__init__(loop)
+        self._received = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._received[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -203,6 +225,7 @@ class AiohttpResponse:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        response._raw_headers = ()  # the headers once more, which nobody reads here and every stream would hold
         self._content = response.content
         self._loop = asyncio.get_running_loop()
         protocol = response.connection.protocol if response.connection is not None else None
@@ -300,7 +323,7 @@ class AiohttpResponse:
     def _arm(self) -> None:
         self._disarm()
         self._timer_at = self._deadline  # uvloop's timer for a time that has passed cannot tell it
-        self._timer = self._loop.call_at(self._timer_at, self._check_deadline)
+        self._timer = self._loop.call_at(self._timer_at, self._check_deadline, context=_CLOCKS)
 
     def _check_deadline(self) -> None:
         self._timer = None

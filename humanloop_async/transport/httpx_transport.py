@@ -15,6 +15,7 @@ import httpx
 
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
+from . import allocator
 from .arrival import running_loop
 
 _NO_CLOCKS = httpx.Timeout(None)
@@ -44,6 +45,7 @@ class HttpxTransport:
         proxy: str | None = None,
         trust_env: bool = False,
     ) -> None:
+        allocator.settle()
         self._owns_client = client is None
         self._used = False
         self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
