@@ -175,5 +175,6 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
 def _error_event(body: dict[str, Json]) -> StatusError:
     detail = body.get("detail", body.get("error"))
     code = detail.get("code") if isinstance(detail, dict) else None
-    status = code if isinstance(code, int) and 400 <= code <= 599 else 500
+    unnamed = 422 if isinstance(detail, list) else 500  # v4 lists what is wrong with a request, and nothing else
+    status = code if isinstance(code, int) and 400 <= code <= 599 else unnamed
     return status_error(status, body if "detail" in body else {"detail": detail, **body})

@@ -256,8 +256,8 @@ def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
         ({"detail": {"code": 422}}, UnprocessableEntityError, "422: {'code': 422}", None),
         (
             {"detail": [{"loc": ["body", "x"], "msg": "field required"}]},
-            ServerError,
-            "500: body.x: field required",
+            UnprocessableEntityError,
+            "422: body.x: field required",
             None,
         ),
         ({"detail": "out of words"}, ServerError, "500: out of words", None),
