@@ -82,16 +82,17 @@ class Generation:
             self._writer = writer
             rows = [] if project_id is None else [self._new_log(sample, project_id) for sample in self.samples]
             self._begun = await writer.begin(rows, once.claim if once else None)
-        if once is not None and self._begun is not None:
-            self.once = once
-            try:
-                await asyncio.wait([self._begun])
-                self._begun.result()
-            except ClaimTaken:
-                raise
-            except BaseException:
-                self.abandon("cancelled", "the call could not begin")
-                raise
+            if once is not None:
+                self.once = once
+                try:
+                    await asyncio.wait([self._begun])
+                    self._begun.result()
+                except ClaimTaken:
+                    writer.refused(rows)
+                    raise
+                except BaseException:
+                    self.abandon("cancelled", "the call could not begin")
+                    raise
         self._start = time.perf_counter()
 
     async def complete(

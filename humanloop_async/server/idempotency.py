@@ -70,13 +70,13 @@ class CallOnce(Struct, frozen=True):
         """The outcome of a call that succeeded."""
         if not save:
             self.hold(self.claim.id, body)
-        return Outcome(id=self.claim.id, owner=self.claim.owner, status=200, body=body if save else None)
+        return Outcome(claim=self.claim, status=200, body=body if save else None)
 
     def failed(self, refusal: Refusal | None) -> Outcome:
         """The outcome of a call that failed, or was cut off when there is no refusal."""
         if refusal is None or is_retryable(refusal.status):
-            return Outcome(id=self.claim.id, owner=self.claim.owner, status=None)
-        return Outcome(id=self.claim.id, owner=self.claim.owner, status=refusal.status, body=refusal.body())
+            return Outcome(claim=self.claim, status=None)
+        return Outcome(claim=self.claim, status=refusal.status, body=refusal.body())
 
 
 class Idempotency:
@@ -164,7 +164,7 @@ class Idempotency:
                 if earlier is not None:
                     await forget(connection, call.claim.id, earlier)
             answer = await work()
-            outcome = Outcome(id=call.claim.id, owner=self._owner, status=answer.status, body=answer.body)
+            outcome = Outcome(claim=call.claim, status=answer.status, body=answer.body)
             await settle(connection, [outcome])
             return answer, False
 

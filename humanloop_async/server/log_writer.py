@@ -114,6 +114,10 @@ class LogWriter:
         self._running -= len(results) + (outcome is not None)
         return self._add((), results, None, outcome)
 
+    def refused(self, rows: Sequence[NewLog]) -> None:
+        """A call heard that its claim is taken: it has ended, and so have its logs, which are not stored."""
+        self._running -= len(rows) + 1
+
     def give_back(self, outcome: Outcome) -> None:
         """Let others have a claim whose outcome was handed over and could not be stored."""
         self._add((), (), None, outcome)
@@ -152,7 +156,6 @@ class LogWriter:
         else:
             for entry in batch:
                 if entry in refused:
-                    self._running -= len(entry.new) + 1
                     entry.committed.set_exception(ClaimTaken())
                     entry.committed.exception()
                 else:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from humanloop_async.server.ids import new_id
-from humanloop_async.server.log_writer import MAX_BATCH, MAX_PENDING, LogWriter
+from humanloop_async.server.log_writer import MAX_BATCH, MAX_PENDING, ClaimTaken, LogWriter
 from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.idempotency import Claim, Outcome, earlier_call
 from humanloop_async.server.storage.logs import LogResult, NewLog
 from humanloop_async.server.storage.projects import add_project, project_by_name
 
@@ -102,6 +104,7 @@ _DIES = """
 import asyncio, sys
 from humanloop_async.server.log_writer import LogWriter
 from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.idempotency import Claim, Outcome, earlier_call
 from humanloop_async.server.storage.logs import NewLog
 
 async def main():
@@ -136,3 +139,24 @@ async def test_logs_of_a_killed_server_are_marked_interrupted_and_those_of_livin
     (row,) = rows(database_address, "SELECT inputs, owner FROM logs WHERE id = 'data_1'")
     assert row == {"inputs": '{"a":1}', "owner": None}
     assert rows(database_address, "SELECT id FROM servers") == []
+
+
+async def test_a_repetition_given_up_before_it_heard_of_the_first_releases_nothing(database: Database) -> None:
+    """Both were queued before either claim was stored, by the same server."""
+    async with LogWriter(database) as writer:
+        now = datetime.now(UTC)
+        claims = [
+            Claim(id="c", fingerprint="f", owner=writer.owner, expires_at=now + timedelta(hours=1, microseconds=number))
+            for number in range(2)
+        ]
+        first, second = [await writer.begin([], claim) for claim in claims]
+        ended = writer.finish([], Outcome(claim=claims[1], status=None))
+        await first
+        with pytest.raises(ClaimTaken):
+            await second
+        await ended
+        await writer.finish([], Outcome(claim=claims[0], status=200, body=b"first"))
+    async with database.read() as connection:
+        earlier = await earlier_call(connection, "c")
+    assert earlier is not None
+    assert (earlier.status, earlier.body) == (200, b"first")

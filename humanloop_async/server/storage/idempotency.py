@@ -25,6 +25,7 @@ class Claim(Struct, frozen=True, kw_only=True):
         id: Digest of who calls and of the caller's key.
         fingerprint: Digest of what is asked; a key used for something else is a mistake.
         owner: The server process that makes the call, which counts as running for as long as that one lives.
+        expires_at: When it is forgotten; to the microsecond, so that it tells apart claims of the same call.
     """
 
     id: str
@@ -41,8 +42,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         body: The answer; None when it must not be stored.
     """
 
-    id: str
-    owner: str
+    claim: Claim
     status: int | None
     body: bytes | None = None
 
@@ -75,7 +75,13 @@ _missing = {
     name: kind(idempotency).on_conflict_do_nothing().returning(_t.id)
     for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
-_own = (_t.id == bindparam("claim_id"), _t.owner == bindparam("claim_owner"), _t.status.is_(None))
+# A repetition that was given up before it heard that the claim is taken has the same id, and may have the same owner.
+_own = (
+    _t.id == bindparam("claim_id"),
+    _t.owner == bindparam("claim_owner"),
+    _t.expires_at == bindparam("claim_expires_at"),
+    _t.status.is_(None),
+)
 _settle = update(idempotency).where(*_own).values(status=bindparam("outcome"), body=bindparam("answer"))
 _release = delete(idempotency).where(*_own)
 _find = (
@@ -94,7 +100,10 @@ async def take(connection: AsyncConnection, claims: Sequence[Claim]) -> set[str]
 
 async def settle(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     """Store how claimed calls ended, and give back claims; those that somebody else has by now stay as they are."""
-    names = [{"claim_id": outcome.id, "claim_owner": outcome.owner} for outcome in outcomes]
+    names = [
+        {f"claim_{name}": getattr(outcome.claim, name) for name in ("id", "owner", "expires_at")}
+        for outcome in outcomes
+    ]
     done = [
         {**name, "outcome": outcome.status, "answer": outcome.body}
         for name, outcome in zip(names, outcomes, strict=True)
