@@ -7,7 +7,6 @@ import os
 import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from functools import lru_cache, partial
 from typing import Any, cast
 from weakref import WeakSet
@@ -26,9 +25,6 @@ _name = lru_cache(256)(istr)
 
 _READ_BYTES = 256 * 1024
 """Most bytes of one read; asyncio's own measure."""
-
-_CLOCKS = Context()
-"""Of all timers; a copy for each would take room for as long as its stream."""
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
@@ -323,7 +319,7 @@ class AiohttpResponse:
     def _arm(self) -> None:
         self._disarm()
         self._timer_at = self._deadline  # uvloop's timer for a time that has passed cannot tell it
-        self._timer = self._loop.call_at(self._timer_at, self._check_deadline, context=_CLOCKS)
+        self._timer = self._loop.call_at(self._timer_at, self._check_deadline)
 
     def _check_deadline(self) -> None:
         self._timer = None
