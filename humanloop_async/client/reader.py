@@ -189,7 +189,13 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         else:
             # A task of its own, because a reader that is cancelled in the middle must not cost an attempt.
             self.retrying = loop.create_task(self._try_again(failure))
-            await asyncio.wait({self.retrying})
+            await self.retried(self.retrying)
+
+    async def retried(self, task: asyncio.Task[None]) -> None:
+        """Wait for another attempt; raises what a transport of one's own should not have raised."""
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
 
     async def _try_again(self, failure: ApiException) -> None:
         try:

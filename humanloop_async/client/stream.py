@@ -11,7 +11,6 @@ reader leaves everything as it was: what has arrived is in the buffers, what has
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
@@ -224,7 +223,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._reading = True
         try:
             if reader.retrying is not None and not reader.retrying.done():  # whose reader was cancelled
-                await asyncio.wait({reader.retrying})
+                await reader.retried(reader.retrying)
                 return True
             if reader.demux.finished:
                 await reader.drain()

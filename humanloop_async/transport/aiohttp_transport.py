@@ -121,6 +121,8 @@ class AiohttpTransport:
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the session was closed by its owner
             raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+        if self._own_session is None:
+            response._raw_headers = ()  # the headers once more, which nobody reads here and every stream would hold
         made = AiohttpResponse(response)
         self._responses.add(made)
         return made
@@ -153,25 +155,26 @@ _of_other_processes: list[object] = []
 """Sessions of the process that this one was forked from. Kept, because even their finalizers would close them."""
 
 
-class Handler(ResponseHandler, asyncio.BufferedProtocol):
+class Handler(ResponseHandler):
     """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read.
 
     Args:
-        buffer: Where the loop puts what it receives, for this and all other connections: it is copied from there
-            at once. A buffer for each read, as other protocols get it, leaves holes in the heap where it was.
+        buffer: Where the loop puts what it receives, see `_Receiver`.
     """
 
     arrival: Arrival | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         super().__init__(loop)
-        self._received = buffer
+        self._received: memoryview | None = buffer
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._received
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._received[:nbytes]))
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Not over TLS: asyncio loses the end of a body there when a receiver with a buffer has paused (CPython 3.11).
+        plain = transport.get_extra_info("sslcontext") is None
+        if self._received is not None and plain and isinstance(self._loop, asyncio.SelectorEventLoop):
+            cast("asyncio.Transport", transport).set_protocol(_Receiver(self, self._received))
+        self._received = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -191,6 +194,38 @@ class Handler(ResponseHandler, asyncio.BufferedProtocol):
         # A body calls this for every piece that is taken from it, and an empty run of the parser comes with it.
         if getattr(self, "_reading_paused", True):
             super().resume_reading(resume_parser)
+
+
+class _Receiver(asyncio.BufferedProtocol):
+    """Stands between asyncio's loop and a `Handler`, so that all connections of a session receive into one buffer.
+
+    What came is copied from there at once. A buffer for each read, as asyncio makes it, leaves holes in the heap where
+    it was. (uvloop has one buffer for all itself.)
+    """
+
+    __slots__ = ("_buffer", "_handler")
+
+    def __init__(self, handler: Handler, buffer: memoryview) -> None:
+        self._handler = handler
+        self._buffer = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._handler.data_received(bytes(self._buffer[:nbytes]))
+
+    def eof_received(self) -> None:
+        self._handler.eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._handler.resume_writing()
 
 
 class AiohttpResponse:
@@ -221,7 +256,6 @@ class AiohttpResponse:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        response._raw_headers = ()  # the headers once more, which nobody reads here and every stream would hold
         self._content = response.content
         self._loop = asyncio.get_running_loop()
         protocol = response.connection.protocol if response.connection is not None else None

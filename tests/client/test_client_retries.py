@@ -190,17 +190,49 @@ async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(peer: S
             if self._ended:
                 await asyncio.sleep(2)
             data = await self._response.read(timeout)
-            self._ended = not data
+            if not data:
+                self._ended = True
+                ended.set()
             return data
 
+    ended = asyncio.Event()
     late = Late()
     async with (
         contextlib.aclosing(late),
         AsyncHumanloop(base_url=peer.url, transport=late) as client,
         client.complete_stream(model_config={"model": "m"}) as stream,
     ):
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(stream), 0.05)
+        reader = asyncio.ensure_future(anext(stream))
+        await ended.wait()
+        await asyncio.sleep(0)  # from its read to its wait for the next attempt
+        reader.cancel()
+        await asyncio.wait([reader])
+        assert reader.cancelled()
         async with asyncio.timeout(10):
             assert [chunk.output async for chunk in stream] == ["a", "b"]
     assert len(peer.requests) == 2
+
+
+async def test_what_a_transport_of_ones_own_should_not_raise_is_not_swallowed(peer: ScriptedServer) -> None:
+    peer.plays(STREAM, END)
+
+    class Broken:
+        def __init__(self) -> None:
+            self._transport = AiohttpTransport()
+            self.aclose = self._transport.aclose
+            self._sent = False
+
+        async def send(self, request: HttpRequest, timeout: float | None) -> ResponseStream:
+            if self._sent:
+                raise LookupError("a mistake")
+            self._sent = True
+            return await self._transport.send(request, timeout)
+
+    broken = Broken()
+    async with (
+        contextlib.aclosing(broken),
+        AsyncHumanloop(base_url=peer.url, transport=broken) as client,
+        client.complete_stream(model_config={"model": "m"}) as stream,
+    ):
+        with pytest.raises(LookupError, match="a mistake"):
+            await anext(stream)
