@@ -23,9 +23,6 @@ from .arrival import Arrival, receive, running_loop
 _name = lru_cache(256)(istr)
 """Header names in the form that aiohttp sends, made once for all requests instead of once for each."""
 
-_READ_BYTES = 256 * 1024
-"""Most bytes of one read; asyncio's own measure."""
-
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 
 
@@ -80,7 +77,7 @@ class AiohttpTransport:
                     _close_now(self._sessions.pop(other))
             connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl)
             if hasattr(connector, "_factory"):  # no public way to choose it; without it, reading is merely slower
-                connector._factory = cast("Any", partial(Handler, loop, memoryview(bytearray(_READ_BYTES))))
+                connector._factory = cast("Any", partial(Handler, loop=loop))
             session = aiohttp.ClientSession(
                 connector=connector,
                 trust_env=self._trust_env,
@@ -156,25 +153,9 @@ _of_other_processes: list[object] = []
 
 
 class Handler(ResponseHandler):
-    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read.
-
-    Args:
-        buffer: Where the loop puts what it receives, see `_Receiver`.
-    """
+    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
 
     arrival: Arrival | None = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
-        super().__init__(loop)
-        self._received: memoryview | None = buffer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # Not over TLS: asyncio loses the end of a body there when a receiver with a buffer has paused (CPython 3.11).
-        plain = transport.get_extra_info("sslcontext") is None
-        if self._received is not None and plain and isinstance(self._loop, asyncio.SelectorEventLoop):
-            cast("asyncio.Transport", transport).set_protocol(_Receiver(self, self._received))
-        self._received = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -194,38 +175,6 @@ class Handler(ResponseHandler):
         # A body calls this for every piece that is taken from it, and an empty run of the parser comes with it.
         if getattr(self, "_reading_paused", True):
             super().resume_reading(resume_parser)
-
-
-class _Receiver(asyncio.BufferedProtocol):
-    """Stands between asyncio's loop and a `Handler`, so that all connections of a session receive into one buffer.
-
-    What came is copied from there at once. A buffer for each read, as asyncio makes it, leaves holes in the heap where
-    it was. (uvloop has one buffer for all itself.)
-    """
-
-    __slots__ = ("_buffer", "_handler")
-
-    def __init__(self, handler: Handler, buffer: memoryview) -> None:
-        self._handler = handler
-        self._buffer = buffer
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._handler.data_received(bytes(self._buffer[:nbytes]))
-
-    def eof_received(self) -> None:
-        self._handler.eof_received()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._handler.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._handler.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._handler.resume_writing()
 
 
 class AiohttpResponse:

@@ -6,9 +6,6 @@ decoding one event takes. glibc stops doing so for sizes up to that of a mapped 
 (``M_MMAP_THRESHOLD`` is dynamic, see mallopt(3)). Programs that import large libraries get there by accident;
 a lean one must free one such block on purpose.
 
-Plain connections of our own aiohttp sessions read into one buffer that stays, and copy what came into a new one: in a
-flood that is as large. TLS, httpx and sessions of one's own read as asyncio does.
-
 The block is never touched, so no memory is used; the threshold moves from 128 KiB to 1 MiB. Other allocators take
 it as the short-lived allocation that it is. ``benchmarks/`` shows lock step before and after.
 """

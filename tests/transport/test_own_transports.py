@@ -14,7 +14,6 @@ import trustme
 from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of, words
 
 from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop, HttpxTransport, IdleTimeout
-from humanloop_async.transport import aiohttp_transport
 from humanloop_async.transport.base import Transport
 from humanloop_async.wire.requests import HttpRequest
 
@@ -122,31 +121,6 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
     await made.aclose()
     if isinstance(made, HttpxTransport):
         await made._client.aclose()
-
-
-async def test_only_plain_connections_receive_into_the_shared_buffer(
-    authority: trustme.CA, peer: ScriptedServer, tls_peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Over TLS, asyncio would lose the end of a body whose reader has paused (CPython 3.11). uvloop has its own."""
-    received: list[int] = []
-    buffer_updated = aiohttp_transport._Receiver.buffer_updated
-
-    def counted(self: aiohttp_transport._Receiver, nbytes: int) -> None:
-        received.append(nbytes)
-        buffer_updated(self, nbytes)
-
-    monkeypatch.setattr(aiohttp_transport._Receiver, "buffer_updated", counted)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    has_buffer = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
-    for server, buffered in ((tls_peer, False), (peer, has_buffer)):
-        server.streams(*words("a", "b"))
-        async with (
-            AsyncHumanloop(base_url=server.url, ssl=trusting) as client,
-            client.complete_stream(model_config={"model": "m"}) as stream,
-        ):
-            assert [chunk.output async for chunk in stream] == ["a", "b"]
-        assert bool(received) is buffered
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
