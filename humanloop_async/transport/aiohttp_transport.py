@@ -12,13 +12,13 @@ from typing import Any, cast
 from weakref import WeakSet
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict, istr
 
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
 from ..wire.requests import HttpRequest
 from . import allocator
-from .arrival import Arrival, receive, running_loop
+from .aiohttp_body import Handler, slim
+from .arrival import Arrival, running_loop
 
 _name = lru_cache(256)(istr)
 """Header names in the form that aiohttp sends, made once for all requests instead of once for each."""
@@ -152,31 +152,6 @@ _of_other_processes: list[object] = []
 """Sessions of the process that this one was forked from. Kept, because even their finalizers would close them."""
 
 
-class Handler(ResponseHandler):
-    """aiohttp's protocol of one connection; tells who waits for the body when there may be something to read."""
-
-    arrival: Arrival | None = None
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if (arrival := self.arrival) is not None and (arrival.tap is None or not arrival.tap()):
-            self._tell()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        self._tell()
-
-    def _tell(self) -> None:
-        if (arrival := self.arrival) is not None:
-            self.arrival = None
-            receive(arrival)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        # A body calls this for every piece that is taken from it, and an empty run of the parser comes with it.
-        if getattr(self, "_reading_paused", True):
-            super().resume_reading(resume_parser)
-
-
 class AiohttpResponse:
     """See `ResponseStream`.
 
@@ -209,6 +184,8 @@ class AiohttpResponse:
         self._loop = asyncio.get_running_loop()
         protocol = response.connection.protocol if response.connection is not None else None
         self._handler = protocol if isinstance(protocol, Handler) else None
+        if self._handler is not None:
+            slim(self._content)
         self._arrival: Arrival | None = None
         self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
