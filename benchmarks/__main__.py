@@ -36,17 +36,16 @@ def record(
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    known, found = measures(scale), {}
+    known, found, origins = measures(scale), {}, {}
     raise_file_limit()  # what is started here inherits it
     with Bench(interpreter, repeats) as bench:
         made = {
             "machine": report.machine(),
             "cores": {"server": bench.server_core, "peers": bench.peer_core},
-            "rounds": rounds,
-            "scale": scale,
             "peers": peers,
             "gaps": bench.gaps,
             "versions": bench.versions,
+            "origins": origins,
             "measures": found,
         }
         for name in names:
@@ -56,6 +55,7 @@ def record(
                 found[name] = gateway.run(bench, peers, rounds, scale, say)
             else:
                 found[name] = bench.run(known[name], peers, rounds, say)
+            origins[name] = report.origin(rounds, scale)
             save(made)
     return made
 
@@ -83,6 +83,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     three.add_argument("--svg", type=Path, help="also draw CPU per event against the peers")
 
     chosen = parser.parse_args(arguments)
+    if getattr(chosen, "rounds", 1) < 1:
+        parser.error("--rounds must be 1 or more")
+    if getattr(chosen, "output", None) and not chosen.output.parent.is_dir():
+        parser.error(f"there is no folder {chosen.output.parent}")
+    if getattr(chosen, "record", None) and not chosen.record.is_file():
+        parser.error(f"there is no file {chosen.record}")
     for given, known in (("environment", EVERY_ENVIRONMENT), ("measure", names)):
         wrong = set(getattr(chosen, given, ())) - set(known)
         if wrong:

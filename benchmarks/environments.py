@@ -53,11 +53,13 @@ class Peer:
 
 
 _UVLOOP, _HTTPX, _TASKS, _AIOHTTP = {"loop": "uvloop"}, {"transport": "httpx"}, {"tasks": "yes"}, {"backend": "aiohttp"}
+_UNSETTLED = {"unsettled": "yes"}
 
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("floor-read", "floor: read, decode nothing", "floor_read", "floor"),
+        Peer("floor-unsettled", "reading alone, block not freed", "floor_read", "floor", "v4", _UNSETTLED),
         Peer("floor-decode", "floor: split and decode", "floor_decode", "floor"),
         Peer("floor-uvloop", "floor: split and decode, uvloop", "floor_decode", "floor-uvloop", "v4", _UVLOOP),
         Peer("ours", "humanloop_async", "ours", "ours"),

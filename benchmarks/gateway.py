@@ -23,6 +23,11 @@ FEWEST, MOST = 256, 8192  # streams it begins with, and streams at which it give
 FLOOD, PACED, FIRST, HOLD = "flood", f"{STREAMS} x {RATE}/s", "first token", "two cores"
 
 
+def key(name: str) -> str:
+    """Under which a gateway's gap and versions are noted; clients have the same names."""
+    return f"gateway {name}"
+
+
 def _per_event(result: Result) -> float | None:
     return result["watched_s"] / result["watched_events"] * 1e6 if "watched_s" in result else None
 
@@ -66,8 +71,8 @@ class Line:
         command = [str(reader), "-m", "benchmarks.peers.raw_stream", str(self.gateway.port), options]
         self.client = LineProcess(command, bench.server_core)
         stack.callback(self.client.stop)
-        bench.versions[name] = self.client.ask(None)
-        bench.versions[name]["versions"] |= self.gateway.versions
+        found = bench.versions[key(name)] = self.client.ask(None)
+        found["versions"] |= self.gateway.versions
         if bench.peer_core is not None:
             self.gateway.bind([bench.peer_core])
         self.shape = "v4" if gateway.is_ours else "openai"
@@ -158,7 +163,7 @@ def run(bench: Bench, names: list[str], rounds: int, scale: float, say: Callable
                 lines[name].flood(max(100, events // 4))
                 lines[name].first(max(2, calls // 4))
             except Gap as gap:
-                bench.gaps[name] = str(gap)
+                bench.gaps[key(name)] = str(gap)
                 lines.pop(name, None)
         alone = [line for line in lines.values() if GATEWAYS[line.name].workers == 1]
 

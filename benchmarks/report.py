@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
+import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .environments import PEERS
+from . import gateway
+from .environments import PEERS, ROOT
 from .gateway import FIRST, FLOOD, GATEWAY, HOLD, PACED, RATE
 from .gateways import GATEWAYS
 from .measures import Figure, Measure, measures
+from .runner import DISTURBED
 from .start import START
 
 Record = dict[str, Any]
@@ -31,6 +35,7 @@ SUMMARY = (
     ("memory per stream (KB)", "many", "1,000 x 10/s", "memory_kb"),
     ("call, 64 at once (us)", "calls", "64 at once", "cpu_us"),
     ("import (ms)", "start", "", "import_ms"),
+    ("client ready (ms)", "start", "", "client_ms"),
 )
 
 
@@ -41,6 +46,10 @@ GATEWAY_SUMMARY = (
     ("added to the first token (ms)", "gateway", FIRST, "added_ms"),
     (f"streams at {RATE}/s, two cores", "gateway", HOLD, "streams"),
 )
+
+
+MARK = "*"
+EXPLAINED = f"({MARK}) In most of these runs the machine was {DISTURBED} times slower than at its best, by column."
 
 
 def machine() -> dict[str, Any]:
@@ -56,13 +65,20 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()),
         "python": sys.version.split()[0],
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
+def origin(rounds: int, scale: float) -> dict[str, Any]:
+    """Of which code, when and how the figures of a measure were made."""
+    asked = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    return {"date": date, "commit": commit or None, "rounds": rounds, "scale": scale}
+
+
 def number(value: float) -> str:
-    """Three digits that matter, never an exponent."""
-    if value >= 99.95:
+    """Three digits that matter, never an exponent; a count is whole."""
+    if value >= 99.95 or isinstance(value, int):
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
@@ -78,19 +94,34 @@ def markdown(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(by_peer: dict[str, Any], name: str, figure: str, gaps: dict[str, str]) -> str:
+def gap(record: Record, measure: str, name: str) -> str | None:
+    """Why a peer has no part in a measure."""
+    why: str | None = record["gaps"].get(gateway.key(name) if measure == GATEWAY.name else name)
+    return why
+
+
+def disturbed(by_peer: dict[str, Any], name: str) -> bool:
+    """Whether the machine was slow, by the yardstick of most of a peer's runs, beside its best in this table."""
+    runs = {peer: [r["yardstick_s"] for r in found["runs"] if "yardstick_s" in r] for peer, found in by_peer.items()}
+    speed = {peer: statistics.median(found) for peer, found in runs.items() if found}
+    return name in speed and speed[name] > DISTURBED * min(speed.values())
+
+
+def cell(record: Record, measure: str, case: str, name: str, figure: str) -> str:
     """One figure, and how many times ours it is; nothing where a peer had no part in it."""
+    by_peer = record["measures"][measure][case]
     found, ours = by_peer.get(name), by_peer.get("ours")
     if found is None:
-        return "gap" if name in gaps else ""
+        return "gap" if gap(record, measure, name) else ""
     if "failed" in found:
         return "failed"
     value = found["figures"].get(figure)
     if value is None:
         return "-"
     base = ours["figures"].get(figure) if ours and "figures" in ours else None
+    mark = MARK if figure == "cpu_us" and disturbed(by_peer, name) else ""
     ratio = f" ({value / base:.2f}x)" if base and base > 0 and figure == "cpu_us" and found is not ours else ""
-    return number(value) + ratio
+    return number(value) + mark + ratio
 
 
 def table(record: Record, measure: Measure) -> str:
@@ -104,11 +135,13 @@ def table(record: Record, measure: Measure) -> str:
     ]
     headings = ["", *(f"{case} {figure.heading}".strip() for case, figure in figures)]
     names = [name for name in measure.peers if name in record["peers"]]
-    rows = [[TITLES[name], *(cell(by_case[c], name, f.key, record["gaps"]) for c, f in figures)] for name in names]
-    notes = [f"- gap: {TITLES[name]}: {record['gaps'][name]}" for name in names if name in record["gaps"]]
+    rows = [[TITLES[name], *(cell(record, measure.name, c, name, f.key) for c, f in figures)] for name in names]
+    notes = [f"- gap: {TITLES[name]}: {why}" for name in names if (why := gap(record, measure.name, name))]
     for case, by_peer in by_case.items():
         failed = {name: found["failed"] for name, found in by_peer.items() if "failed" in found}
         notes += [f"- failed: {TITLES[name]}, {case}: {why}" for name, why in failed.items()]
+    if any(MARK in text for row in rows for text in row):
+        notes.append(EXPLAINED)
     return "\n\n".join(filter(None, (f"### {measure.title}", markdown(headings, rows), "\n".join(notes))))
 
 
@@ -129,35 +162,40 @@ def _summary(record: Record, summed: tuple[tuple[str, str, str, str], ...], name
         cells = []
         for _, measure, case, figure in columns:
             taken = name in MEASURES[measure].peers
-            cells.append(cell(record["measures"][measure][case], name, figure, record["gaps"]) if taken else "")
+            cells.append(cell(record, measure, case, name, figure) if taken else "")
         if any(cells):
             rows.append([TITLES[name], *cells])
-    return markdown(["", *(column[0] for column in columns)], rows) if columns else ""
+    if not columns:
+        return ""
+    made = markdown(["", *(column[0] for column in columns)], rows)
+    return f"{made}\n\n{EXPLAINED}" if MARK in made else made
 
 
 def merged(old: Record, new: Record) -> Record:
     """A record with the measures of both; of one that both have, the new one."""
-    dates = {old["machine"]["date"], new["machine"]["date"]}
-    if {**old["machine"], "date": ""} != {**new["machine"], "date": ""}:
+    if old["machine"] != new["machine"]:
         raise SystemExit("the file was made on another machine or with another Python; choose another name")
+    gaps = {name: why for name, why in old["gaps"].items() if name not in new["versions"]}
     return {
         **new,
-        "machine": {**new["machine"], "date": " and ".join(sorted(dates))},
         "peers": list(dict.fromkeys([*old["peers"], *new["peers"]])),
-        **{key: {**old[key], **new[key]} for key in ("gaps", "versions", "measures")},
+        "gaps": {**gaps, **new["gaps"]},
+        **{key: {**old.get(key, {}), **new[key]} for key in ("versions", "origins", "measures")},
     }
 
 
 def about(record: Record) -> str:
     """A sentence on the machine and the versions."""
-    made_on = record["machine"]
-    found = [peer for cases in record["measures"].values() for by_peer in cases.values() for peer in by_peer.values()]
-    lengths = {len(peer["runs"]) for peer in found} or {0}
-    rounds = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
+    made_on, origins = record["machine"], record.get("origins", {}).values()
+    rounds = " to ".join(str(n) for n in sorted({origin["rounds"] for origin in origins}))
+    dates = " and ".join(sorted({origin["date"] for origin in origins}))
+    commits = " and ".join(sorted({origin["commit"] for origin in origins if origin["commit"]}))
+    scales = {origin["scale"] for origin in origins} - {1.0}
     versions = {name: version for said in record["versions"].values() for name, version in said["versions"].items()}
+    shortened = f" (shortened: {', '.join(map(str, sorted(scales)))})" if scales else ""
     return (
-        f"{made_on['date']}, {made_on['processor']}, {made_on['cores']} cores, {made_on['system']}, {made_on['libc']}, "
-        f"Python {made_on['python']}; medians of {rounds} rounds; "
+        f"{dates}, commit {commits or 'unknown'}, {made_on['processor']}, {made_on['cores']} cores, "
+        f"{made_on['system']}, {made_on['libc']}, Python {made_on['python']}; medians of {rounds} rounds{shortened}; "
         + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + "."
     )
@@ -167,11 +205,12 @@ PLOT = (
     ("flood, 64 events per write", "flood", "64 per write"),
     ("lock step, one event per read", "lockstep", "at once"),
 )
-INK, OURS, THEIRS, FLOOR = "#7d8590", "#d9822b", "#5b8fd6", "#8a9199"  # each readable on white and on near-black
+INK, OURS, THEIRS, FLOOR = "#57606a", "#b35900", "#2f6fbf", "#6e7781"
+DARK = {INK: "#9da7b3", OURS: "#f0883e", THEIRS: "#6cb0ff", FLOOR: "#8b949e"}
 
 
 def plot(record: Record, path: Path) -> None:
-    """CPU per event, a bar for each peer, on a transparent ground: one picture for light and for dark pages."""
+    """CPU per event, a dot for each peer, on a transparent ground: one picture for light and for dark pages."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -193,14 +232,23 @@ def plot(record: Record, path: Path) -> None:
     for axes, (title, found) in zip(every_axes[0], shown, strict=True):
         values = [found[name]["figures"]["cpu_us"] for name in names]
         colours = [FLOOR if n.startswith("floor") else OURS if n.startswith("ours") else THEIRS for n in names]
-        bars = axes.barh([TITLES[name] for name in names], values, color=colours, height=0.7)
-        axes.bar_label(bars, labels=[f" {number(value)}" for value in values], color=INK)
+        axes.scatter(values, [TITLES[name] for name in names], c=colours, s=45, zorder=2)
+        for place, value in enumerate(values):
+            axes.annotate(number(value), (value, place), (8, 0), textcoords="offset points", va="center")
         axes.set_xscale("log")
-        axes.set_xlim(10 ** math.floor(math.log10(min(values) / 2)), max(values) * 3)
+        axes.set_xlim(10 ** math.floor(math.log10(min(values) / 1.1)), max(values) * 4)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("CPU per event, µs, logarithmic")
         axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, transparent=True, metadata={"Date": None})
+    rules = "".join(
+        f'[style*="{what}: {light}"]{{{what}:{dark} !important}}'
+        for light, dark in DARK.items()
+        for what in ("fill", "stroke")
+    )
+    style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>\n"
+    path.write_text(path.read_text().replace(" <defs>", f" {style} <defs>", 1))

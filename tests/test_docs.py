@@ -22,3 +22,11 @@ def test_an_example_runs_without_a_warning(example: str) -> None:
 
 def test_there_is_an_example() -> None:
     assert EXAMPLES
+
+
+def test_the_tables_are_those_of_the_recorded_figures() -> None:
+    """`python -m benchmarks render benchmarks/results.json --summary` prints them."""
+    command = [sys.executable, "-m", "benchmarks", "render", "benchmarks/results.json", "--summary"]
+    done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, timeout=15, check=True)
+    for part in filter(None, done.stdout.split("\n\n")):
+        assert part.strip() in README.read_text(encoding="utf-8")

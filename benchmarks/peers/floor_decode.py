@@ -17,6 +17,7 @@ class SplitAndDecode:
         self.decode_reply = msgspec.json.Decoder(ChatResponse).decode
 
     async def open(self) -> None:
+        harness.settle_allocator()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def stream(self, samples: int, tally: harness.Tally) -> None:

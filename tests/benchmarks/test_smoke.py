@@ -36,6 +36,12 @@ def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
     assert made["gaps"] == {"official": "not installed"}
     assert "figures" in made["measures"]["calls"]["one by one"]["floor-read"]
     assert "- gap: humanloop 0.7.35 (official): not installed" in report.tables(made)
+    later = record(["calls"], ["floor-read", "ours"], rounds=1, scale=0, repeats=0, interpreter=this_interpreter)
+    later["versions"]["official"] = {}  # it was installed since, and has run
+    both = report.merged({**made, "measures": {**made["measures"], "flood": {}}}, later)
+    assert both["gaps"] == {}
+    assert both["measures"].keys() == {"calls", "flood"}
+    assert both["peers"] == ["floor-read", "official", "ours"]
 
 
 def absent_if_official(peer: Peer) -> Path | None:
@@ -62,6 +68,20 @@ def test_a_lost_event_is_a_failure_and_not_a_figure() -> None:
     job = {"streams": 1, "samples": 1, "expect": {"events": 4, "chars": 15}, "seen": None, "stamped": False}
     result = harness.stream(Careless(), lambda done: done, job)
     assert result == {"error": "not all arrived: 3 of 4 events, 10 of 15 chars"}
+
+
+def test_a_figure_of_a_disturbed_run_is_marked() -> None:
+    """By the yardstick of the run; the figure itself decides nothing."""
+    yardsticks = {"ours": (1.0, 1.1, 9.0), "official": (1.4, 1.4, 1.0), "openai": (1.1, 1.1, 1.1)}
+    found = {
+        name: {"figures": {"cpu_us": 2.0}, "runs": [{"yardstick_s": value} for value in values]}
+        for name, values in yardsticks.items()
+    }
+    made = {"peers": [*found], "gaps": {}, "measures": {"flood": {"64 per write": found}}}
+    cells = {name: report.cell(made, "flood", "64 per write", name, "cpu_us") for name in found}
+    assert cells == {"ours": "2.00", "official": "2.00* (1.00x)", "openai": "2.00 (1.00x)"}
+    assert report.EXPLAINED in report.tables(made)
+    assert report.EXPLAINED in report.summary(made)
 
 
 def test_the_plot_and_the_summary_are_made_from_a_record(tmp_path: Path) -> None:
