@@ -131,6 +131,26 @@ async def test_the_config_of_an_answer_serves_the_model_config_route(api: Api, p
     assert "endpoint" in body["detail"]["message"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "tool", "name": "search"},
+        {"type": "generic", "other": {"model": "words"}},
+        {"type": "agent", "agent_class": "plan", "model_config": {"model": "words"}},
+    ],
+)
+async def test_a_config_that_is_not_a_models_is_unknown_to_the_model_config_routes(
+    api: Api, config: dict[str, Any]
+) -> None:
+    assert (await api.post("/logs", {"project": "greeter", "config": config}))[0] == 200
+    [stored] = api.rows("SELECT id FROM model_configs")
+    call = {"model_config_id": stored["id"]}
+    for path, body in (("/completion-model-config", call), ("/chat-model-config", {**call, "messages": []})):
+        status, answer = await api.post(path, body)
+        assert status == 404
+        assert "no model config" in answer["detail"]["message"]
+
+
 async def test_racing_calls_make_one_project_one_config_and_one_session(api: Api) -> None:
     call = {**CHAT, "session_reference_id": "visit"}
     answers = await asyncio.gather(*(api.post("/chat", call) for _ in range(24)))

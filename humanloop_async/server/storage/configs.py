@@ -28,8 +28,8 @@ class ConfigDetails(Struct, frozen=True):
 
 
 async def config_by_id(connection: AsyncConnection, config_id: str) -> ModelConfig | None:
-    """The parameters of the configuration of that id."""
-    query = select(model_configs.c.parameters).where(model_configs.c.id == config_id)
+    """The parameters of the model configuration of that id; other types only come with logs."""
+    query = select(model_configs.c.parameters).where(model_configs.c.id == config_id, model_configs.c.type == "model")
     row = (await connection.execute(query)).first()
     return msgspec.convert(row.parameters, ModelConfig) if row else None
 
