@@ -24,7 +24,7 @@ from .log_writer import ClaimTaken
 from .providers.base import ProviderError
 from .refusals import Refusal
 from .replay import replayed_events
-from .routing import BASE_PATH, REPLAYED, add_routes, check_key, decode_body, json_response, read_body
+from .routing import BASE_PATH, REPLAYED, add_route, add_routes, check_key, decode_body, json_response, read_body
 from .service import Service
 from .settings import ServerSettings
 from .storage.database import is_unreachable
@@ -57,7 +57,7 @@ def create_app(settings: ServerSettings | None = None) -> web.Application:
     app.router.add_get("/ready", _ready)
     app.router.add_get("/openapi.json", _openapi)
     for operation in GENERATION_OPERATIONS:
-        app.router.add_route(operation.method, BASE_PATH + operation.path, partial(_generate, operation))
+        add_route(app, operation, partial(_generate, operation))
     add_routes(app, service, (*PROJECT_OPERATIONS, *LOG_OPERATIONS), HANDLERS)
     app.cleanup_ctx.append(lambda _: service.run())
     app.on_shutdown.append(lambda _: service.drain())
@@ -71,27 +71,32 @@ async def _answer_errors(
     """Every error as JSON of v4's shape. Errors nobody foresaw go to the log, not to the client."""
     try:
         return await handler(request)
-    except Refusal as refusal:
-        return _error(refusal)
-    except web.HTTPRequestEntityTooLarge as exc:
-        limit = request.app[SERVICE].settings.max_body_bytes
-        return _error(Refusal(413, f"the body is larger than {limit} bytes"), exc)
-    except web.HTTPMethodNotAllowed as exc:
-        allowed = ", ".join(sorted(exc.allowed_methods))
-        return _error(Refusal(405, f"{request.method} is not allowed here; use {allowed}"), exc)
-    except web.HTTPNotFound as exc:
-        return _error(Refusal(404, f"there is nothing at {request.path}; the API is below {BASE_PATH}"), exc)
-    except web.HTTPException as exc:
-        return _error(Refusal(exc.status, exc.reason), exc)
     except Exception as exc:  # noqa: BLE001 - the last stop
-        return _error(_unforeseen(exc))
+        refusal = _refusal(request, exc)
+        headers = refusal.headers()
+        if isinstance(exc, web.HTTPMethodNotAllowed):
+            headers["Allow"] = exc.headers["Allow"]
+    response = json_response(refusal.body(), refusal.status, headers)
+    if request.content.exception() is not None or not request.content.is_eof():
+        response.force_close()  # the client's next request could be taken for the rest of this one's body
+    return response
 
 
-def _error(refusal: Refusal, cause: web.HTTPException | None = None) -> web.Response:
-    headers = refusal.headers()
-    if cause is not None and "Allow" in cause.headers:
-        headers["Allow"] = cause.headers["Allow"]
-    return json_response(refusal.body(), refusal.status, headers)
+def _refusal(request: web.Request, exc: Exception) -> Refusal:
+    match exc:
+        case Refusal():
+            return exc
+        case web.HTTPRequestEntityTooLarge():
+            return Refusal(413, f"the body is larger than {request.app[SERVICE].settings.max_body_bytes} bytes")
+        case web.HTTPMethodNotAllowed():
+            return Refusal(405, f"{request.method} is not allowed here; use {', '.join(sorted(exc.allowed_methods))}")
+        case web.HTTPNotFound():
+            where = f"what it has is below {BASE_PATH}, and listed in /openapi.json"
+            return Refusal(404, f"this server has nothing at {request.path}; {where}")
+        case web.HTTPException():
+            return Refusal(exc.status, exc.reason)
+        case _:
+            return _unforeseen(exc)
 
 
 def _unforeseen(exc: BaseException) -> Refusal:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from msgspec import Struct
 
 from ..wire.addresses import decode_query
@@ -29,6 +29,9 @@ BASE_PATH = "/v4"
 
 MAX_BATCH = 10_000
 """Most objects of a body that is a list (422 above)."""
+
+CODINGS = ("", "identity", "gzip", "deflate", "br", "zstd")
+"""The values of ``Content-Encoding`` that aiohttp reads by itself (415 for others), the last two with a package each."""
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 """Header of an answer that was given before, to the same ``Idempotency-Key``."""
@@ -80,7 +83,15 @@ def add_routes(
     """Serve operations by the handlers for their ids."""
     for operation in operations:
         route = partial(_answer, service, operation, handlers[operation.id])
-        app.router.add_route(operation.method, BASE_PATH + operation.path, route)
+        add_route(app, operation, route)
+
+
+def add_route(
+    app: web.Application, operation: AnyOperation, route: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> None:
+    """Serve one operation; where it is a GET, HEAD answers the same without its body."""
+    for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
+        app.router.add_route(method, BASE_PATH + operation.path, route, expect_handler=await_body)
 
 
 async def check_key(service: Service, request: web.Request) -> str:
@@ -125,14 +136,38 @@ async def read_body(service: Service, request: web.Request) -> bytes:
     """A request's body.
 
     Raises:
-        Refusal: It does not come in time (408).
+        Refusal: It does not come in time (408), or cannot be decompressed (400, 415).
+        HTTPRequestEntityTooLarge: It is larger than the server takes.
     """
+    limit, announced = service.settings.max_body_bytes, request.content_length or 0
+    if announced > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, announced)
+    coding = request.headers.get("Content-Encoding", "identity").lower()
+    if coding not in CODINGS:
+        raise Refusal(
+            415, f"a body with the Content-Encoding {coding!r:.80} cannot be read; send gzip, deflate or none"
+        )
+    if "Expect" in request.headers and request.version >= HttpVersion11 and not request.content.is_eof():
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # for aiohttp the answer has not begun
     seconds = service.settings.body_timeout
     try:
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError as exc:
         raise Refusal(408, f"the body did not arrive within {seconds:g} seconds") from exc
+    except web.RequestPayloadError as exc:
+        request.content.feed_eof()  # aiohttp would wait for the rest, and log that it is broken
+        raise Refusal(400, "the body is not what its Content-Encoding or Transfer-Encoding says") from exc
+
+
+async def await_body(request: web.Request) -> web.Response | None:
+    """Leave it to `read_body` to ask for a body that waits to be asked for (RFC 9110, 10.1.1): a call that can be
+    refused by its headers never sends it."""
+    if request.headers["Expect"].lower() == "100-continue":
+        return None
+    refusal = Refusal(417, "the only Expect that this server knows is 100-continue")
+    return json_response(refusal.body(), refusal.status)
 
 
 async def _answer(service: Service, operation: AnyOperation, handler: Handler, request: web.Request) -> web.Response:

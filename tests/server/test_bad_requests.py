@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -148,15 +149,56 @@ async def test_a_missing_provider_key_is_the_providers_401_and_is_logged(api: Ap
     assert json.loads(log["messages"])[0]["content"] == "Hello"
 
 
+ZIPPED = gzip.compress(json.dumps({**CHAT, "user": "".join(map(chr, range(32, 1000)))}).encode())
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/chat"), ("POST", "/logs"), ("DELETE", "/projects/pr_x")])
+@pytest.mark.parametrize(
+    ("coding", "body", "expected"),
+    [
+        ("gzip", b"not compressed", 400),
+        ("gzip", ZIPPED[:-8] + b"\0" * 4 + ZIPPED[-4:], 400),  # its checksum
+        ("gzip", ZIPPED[:40] + b"\xff" * 8 + ZIPPED[48:], 400),
+        ("deflate", ZIPPED, 400),
+        ("x-gzip", ZIPPED, 415),
+        ("gzip, gzip", gzip.compress(ZIPPED), 415),
+    ],
+)
+async def test_a_body_that_cannot_be_decompressed_is_a_clear_error(
+    api: Api, method: str, path: str, coding: str, body: bytes, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, headers = api.server.base_url + path, {"Content-Encoding": coding}
+    async with api.session.request(method, url, data=body, headers=headers) as response:
+        assert response.status == expected
+        assert "Content-Encoding" in _detail(await response.json(), expected)
+    assert (await api.post("/chat", CHAT))[0] == 200
+    assert caplog.records == []
+
+
+async def test_a_compressed_body_is_read(api: Api) -> None:
+    headers = {"Content-Encoding": "GZIP"}
+    async with api.session.post(api.server.base_url + "/chat", data=ZIPPED, headers=headers) as response:
+        assert response.status == 200
+
+
 async def test_unknown_routes_and_methods_answer_json_too(api: Api) -> None:
     for url in (api.server.base_url + "/nothing", api.server.base_url.removesuffix("/v4") + "/elsewhere"):
         async with api.session.post(url) as response:
             assert response.status == 404
-            _detail(await response.json(), 404)
+            assert "/openapi.json" in _detail(await response.json(), 404)
     async with api.session.get(api.server.base_url + "/chat") as response:
         assert response.status == 405
         assert response.headers["Allow"] == "POST"
         _detail(await response.json(), 405)
+
+
+async def test_what_answers_a_get_answers_a_head(api: Api) -> None:
+    _, made = await api.post("/projects", {"name": "greeter"})
+    for path, expected in ((f"/projects/{made['id']}", 200), ("/projects/pr_x", 404), ("/chat", 405)):
+        async with api.session.head(api.server.base_url + path) as response:
+            assert response.status == expected
+            assert int(response.headers["Content-Length"]) > 0
+            assert await response.read() == b""
 
 
 async def test_a_body_above_the_limit_is_413(start: Callable[..., Any]) -> None:
