@@ -11,6 +11,7 @@ several servers, agree without waiting for each other.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..types import GenerationRequest
 from ..types.experiments import Sampling, Sticky
+from .placement import MAX_NAME_CHARS
 from .refusals import Refusal
 from .storage.experiments import Experiment, Results, Trial, config_of_subject, configs_of, results_of
+from .storage.logs import session_of_log
 from .storage.sessions import session_reference
 
 NOTHING_KNOWN = Results()
@@ -94,11 +97,20 @@ class Sampler:
         if request is None or sticky == "none":
             return None
         if sticky == "user":
-            return None if request.user is None else f"user {request.user}"
-        reference = request.session_reference_id
-        if request.session_id is not None:  # the same session may come by either name
-            reference = await session_reference(connection, request.session_id) or request.session_id
+            return None if request.user is None else f"user {_for_an_index(request.user)}"
+        session_id, reference = request.session_id, request.session_reference_id
+        parent = {"id": request.parent_id, "reference_id": request.parent_reference_id}
+        if session_id is None and reference is None and any(parent.values()):  # it joins its parent's
+            found = await session_of_log(connection, **parent)
+            session_id = found and found[1]
+        if session_id is not None:  # the same session may come by either name
+            reference = await session_reference(connection, session_id) or session_id
         return None if reference is None else f"session {reference}"
+
+
+def _for_an_index(user: str) -> str:
+    """A user's name, or its digest: the longest text that an index of PostgreSQL takes is a few KB."""
+    return user if len(user) <= MAX_NAME_CHARS else hashlib.sha256(user.encode()).hexdigest()
 
 
 def thompson(config_ids: Sequence[str], known: Mapping[str, Results], generator: random.Random) -> str:
