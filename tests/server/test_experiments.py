@@ -142,6 +142,15 @@ async def test_lists_in_a_request_are_bounded(client: AsyncHumanloop) -> None:
     assert len(changed.positive_labels) == 1000
 
 
+async def test_labels_are_what_feedback_in_the_project_can_be(client: AsyncHumanloop) -> None:
+    setting = await prepared(client, "A")
+    for kind, value in (("rating", "x" * 20_000), ("rating", ""), ("stars", "5"), ("x" * 20_000, "good")):
+        with pytest.raises(UnprocessableEntityError, match="positive_labels"):
+            await client.experiments.update(setting.id, positive_labels=[{"type": kind, "value": value}])
+        with pytest.raises(UnprocessableEntityError, match="positive_labels"):
+            await prepared(client, "A", name="second", positive_labels=[{"type": kind, "value": value}])
+
+
 async def test_registering_a_config_can_add_it_to_an_experiment(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "A")
     made = await client.model_configs.register(project="greeter", experiment="ab", **PROMPT, name="late")

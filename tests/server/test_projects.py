@@ -223,6 +223,8 @@ async def test_feedback_types_can_be_given_at_creation(client: AsyncHumanloop) -
         {"type": "rating", "class": "text"},
         {"type": "stars", "class": "number", "values": [{"value": "1"}]},
         {"type": ""},
+        {"type": "tone", "values": [{"value": ""}]},
+        {"type": "tone", "values": [{"value": "x" * 256}]},
     ):
         with pytest.raises(UnprocessableEntityError):
             await client.projects.create("other", feedback_types=[wrong])
@@ -241,6 +243,9 @@ async def test_positive_labels_are_the_whole_list(client: AsyncHumanloop) -> Non
     }
     with pytest.raises(UnprocessableEntityError, match="no feedback type with labels 'comment'"):
         await client.projects.update(project.id, positive_labels=[{"type": "comment", "value": "x"}])
+    for value in ("", "x" * 256):
+        with pytest.raises(UnprocessableEntityError, match="1 to 255 characters"):
+            await client.projects.update(project.id, positive_labels=[{"type": "rating", "value": value}])
 
 
 async def test_unknown_fields_and_keys_in_bodies_are_read_past_where_v4_does(api: Api) -> None:

@@ -23,7 +23,7 @@ from ..storage.experiments import (
     set_labels,
     update_experiment,
 )
-from .finding import check_configs, check_count, check_name, find_project, hold_experiment, hold_project
+from .finding import check_configs, check_count, check_labels, check_name, find_project, hold_experiment, hold_project
 
 
 async def list_experiments(call: ApiCall) -> list[t.ExperimentResponse]:
@@ -44,6 +44,7 @@ async def create(call: ApiCall) -> t.ExperimentResponse:
     async with call.service.database.write() as connection:
         await hold_project(connection, project_id)
         await check_configs(connection, project_id, config_ids)
+        await check_labels(connection, project_id, body.positive_labels)
         experiment_id = await add_experiment(
             connection, project_id, body.name, sampling=body.sampling, sticky=body.sticky
         )
@@ -72,6 +73,7 @@ async def update(call: ApiCall) -> t.ExperimentResponse:
     async with call.service.database.write() as connection:
         experiment = await hold_experiment(connection, experiment_id)
         await check_configs(connection, experiment.project_id, [*more, *less])
+        await check_labels(connection, experiment.project_id, body.positive_labels or ())
         try:
             await update_experiment(
                 connection, experiment_id, {name: value for name, value in columns.items() if value is not None}

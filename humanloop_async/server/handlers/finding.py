@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,7 @@ from ..routing import ApiCall
 from ..selection import find_experiment
 from ..storage.configs import configs_of_project
 from ..storage.experiments import Experiment
+from ..storage.feedback_types import WITH_LABELS, feedback_classes
 from ..storage.projects import Project, held_project, project_by_id
 
 MAX_ITEMS = 1_000
@@ -76,6 +77,23 @@ async def check_configs(connection: AsyncConnection, project_id: str, config_ids
     for config_id in config_ids:
         if config_id not in known:
             raise Refusal(404, f"the project has no model config {config_id!r:.80}")
+
+
+async def check_labels(
+    connection: AsyncConnection, project_id: str, labels: Iterable[t.PositiveLabel], *, of_select: bool = False
+) -> None:
+    """Refuse positive labels that feedback in the project cannot have (422).
+
+    Args:
+        of_select: Only kinds that have a list of labels will do.
+    """
+    classes = (await feedback_classes(connection, [project_id]))[project_id]
+    for label in labels:
+        its_class = classes.get(label.type)
+        if its_class is None or (of_select and its_class not in WITH_LABELS):
+            kind = f"feedback type {'with labels ' if of_select else ''}{label.type!r:.80}"
+            raise InvalidRequest.at("positive_labels", "type", msg=f"the project has no {kind}")
+        check_name(label.value, "positive_labels", "value")
 
 
 async def check_deployable(

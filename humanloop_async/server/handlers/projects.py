@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,13 +18,13 @@ from ..storage.feedback_types import (
     BUILT_IN,
     add_feedback_type,
     add_labels,
-    feedback_classes,
     set_positive_labels,
 )
 from ..storage.projects import add_project, delete_project, project_page, update_project
 from .finding import (
     check_count,
     check_deployable,
+    check_labels,
     check_name,
     find_project,
     hold_project,
@@ -91,7 +91,10 @@ async def update(call: ApiCall) -> t.ProjectResponse:
                 experiment_id=body.active_experiment_id,
             )
         if body.positive_labels is not None:
-            await _set_positive(connection, project_id, body.positive_labels)
+            await check_labels(connection, project_id, body.positive_labels, of_select=True)
+            await set_positive_labels(
+                connection, project_id, [(label.type, label.value) for label in body.positive_labels]
+            )
     return await project_answer(call, project_id)
 
 
@@ -127,18 +130,10 @@ async def _add_kind(connection: AsyncConnection, project_id: str, kind: t.Feedba
         raise InvalidRequest.at(
             "feedback_types", "values", msg=f"{kind.type!r:.80} is a {feedback_class} without labels"
         )
+    for label in kind.values or ():
+        check_name(label.value, "feedback_types", "values", "value")
     await add_feedback_type(connection, project_id, kind.type, feedback_class)
     await add_labels(connection, project_id, kind.type, kind.values or ())
-
-
-async def _set_positive(connection: AsyncConnection, project_id: str, labels: Sequence[t.PositiveLabel]) -> None:
-    classes = (await feedback_classes(connection, [project_id]))[project_id]
-    for label in labels:
-        if classes.get(label.type) not in ("select", "multi_select"):
-            raise InvalidRequest.at(
-                "positive_labels", "type", msg=f"the project has no feedback type with labels {label.type!r:.80}"
-            )
-    await set_positive_labels(connection, project_id, [(label.type, label.value) for label in labels])
 
 
 HANDLERS: Mapping[str, Handler] = {
