@@ -14,12 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..types import FeedbackClass, FeedbackLabelRequest, FeedbackRequest, FeedbackResponse, FeedbackValue
 from .ids import new_id
 from .refusals import InvalidRequest, Loc, Refusal, refused_at
-from .storage.columns import in_utc
-from .storage.feedback import FeedbackRow, Origin, insert_feedback, remove_feedback
+from .storage.columns import in_utc, storable
+from .storage.feedback import FeedbackRow, Origin, current_feedback, replace_feedback
 from .storage.feedback_types import WITH_LABELS, add_labels, feedback_classes
 
 MAX_LABELS = 100
 """Most values of a multi_select kind in one request."""
+
+MAX_VALUES = 20_000
+"""Most values in one request; on SQLite nobody else writes while they are stored."""
 
 MAX_NUMBER = 2.0**63
 """Largest value of a number kind, positive or negative."""
@@ -38,65 +41,93 @@ async def record_feedback(
         requests: What to do, each with its `data_id`, by their places in the body.
 
     Raises:
-        Refusal: A kind is unknown or a value does not fit it (422), or there is nothing to take back (404).
+        Refusal: A kind is unknown, a value does not fit it or they are too many (422), or there is nothing to take
+            back (404).
     """
+    if not requests:
+        return []
+    if sum(len(item.value) if isinstance(item.value, list) else 1 for item in requests.values()) > MAX_VALUES:
+        raise InvalidRequest.at(msg=f"takes at most {MAX_VALUES} values of feedback at a time")
     classes = await feedback_classes(connection, {origin.project_id for origin in origins.values()})
+    stored = await _stored(connection, requests.values(), {kind for kinds in classes.values() for kind in kinds})
+    current: dict[tuple[str, str, str | None], dict[str, FeedbackRow]] = {}
+    for row in stored:
+        current.setdefault((row.log_id, row.type, row.user), {})[row.value] = row
     answers: list[FeedbackResponse] = []
     labels: dict[tuple[str, str], set[str]] = {}
     for loc, request in requests.items():
         assert request.data_id is not None
         origin, kind = origins[request.data_id], request.type
         project_id = origin.project_id
+        rows = current.setdefault((request.data_id, kind, storable(request.user)), {})
         with refused_at(loc):
-            answer, values = await _record(connection, request.data_id, origin, classes[project_id], request)
+            answer, values = _record(rows, request.data_id, origin, classes[project_id], request)
         answers.append(answer)
         if classes[project_id][kind] in WITH_LABELS:
             labels.setdefault((project_id, kind), set()).update(values)
+    now = {row.id: row for rows in current.values() for row in rows.values()}
+    before = {row.id for row in stored}
+    await replace_feedback(connection, before - now.keys(), [row for id, row in now.items() if id not in before])
     for (project_id, kind), new in sorted(labels.items()):  # in one order: two calls never wait for each other
         await add_labels(connection, project_id, kind, [FeedbackLabelRequest(value=value) for value in sorted(new)])
     return answers
 
 
-async def _record(
-    connection: AsyncConnection,
+async def _stored(
+    connection: AsyncConnection, requests: Collection[FeedbackRequest], known: Collection[str]
+) -> list[FeedbackRow]:
+    """What there is where the requests are about to change something."""
+    log_ids = {request.data_id for request in requests if request.data_id is not None}
+    kinds = {request.type for request in requests}.intersection(known)
+    return await current_feedback(connection, log_ids, kinds, {request.user for request in requests})
+
+
+def _record(
+    current: dict[str, FeedbackRow],
     log_id: str,
     origin: Origin,
     classes: Mapping[str, FeedbackClass],
     request: FeedbackRequest,
 ) -> tuple[FeedbackResponse, Collection[str]]:
-    """The answer, and the values that were given."""
+    """Change what a log has of a kind from a user, by its values.
+
+    Returns:
+        The answer, and the values that were given.
+    """
     kind = request.type
     if (feedback_class := classes.get(kind)) is None:
         raise Refusal(422, f"the project has no feedback type {kind!r:.80}; it has {', '.join(sorted(classes))}")
     values = {} if request.value is None else _values(kind, feedback_class, request.value)
-    if not values and not request.unset:
-        raise InvalidRequest.at("value", msg="field required", kind="value_error.missing")
-    adds_up = feedback_class == "multi_select" and bool(values)
-    removed = await remove_feedback(connection, log_id, kind, request.user, values if adds_up else None)
     if request.unset:
+        removed = [row for text, row in current.items() if not values or text in values]
         if not removed:
             raise Refusal(404, f"there is no such {kind!r:.80} feedback on {log_id!r:.80} to take back")
-        first = removed[0]
-        if len(removed) > 1:
-            return _answer(first, [row.value for row in removed]), ()
+        for row in removed:
+            del current[row.value]
+        first, *others = sorted(removed, key=lambda row: (row.created_at, row.id))
+        if others:
+            return _answer(first, [row.value for row in (first, *others)]), ()
         return _answer(first, first.value if first.typed_value is None else first.typed_value), ()
+    if request.value is None:
+        raise InvalidRequest.at("value", msg="field required", kind="value_error.missing")
+    if feedback_class != "multi_select":
+        current.clear()
     created_at = in_utc(request.created_at or datetime.now(UTC))
-    rows = [
-        FeedbackRow(
+    rows = {
+        text: FeedbackRow(
             id=new_id("ann"),
             log_id=log_id,
             config_id=origin.config_id,
             type=kind,
             value=text,
             typed_value=typed,
-            user=request.user,
+            user=storable(request.user),
             created_at=created_at,
         )
         for text, typed in values.items()
-    ]
-    await insert_feedback(connection, rows)
-    assert request.value is not None
-    return _answer(rows[0], request.value), values
+    }
+    current |= rows
+    return _answer(next(iter(rows.values())), request.value), values
 
 
 def _answer(row: FeedbackRow, value: FeedbackValue) -> FeedbackResponse:
@@ -111,15 +142,15 @@ def _values(kind: str, feedback_class: FeedbackClass, value: FeedbackValue) -> d
         case "number", int() | float() if not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
             return {_text(value): value}
         case "text", str():
-            return {value: None}
+            return {storable(value): None}
         case "select", [str(label)] | str(label) if _is_label(label):
-            return {label: None}
+            return {storable(label): None}
         case "select", bool() | int() | float() if abs(value) <= MAX_NUMBER:
             return {_text(value): value}
         case "multi_select", str() if _is_label(value):
-            return {value: None}
+            return {storable(value): None}
         case "multi_select", [_, *_] if len(value) <= MAX_LABELS and all(_is_label(label) for label in value):
-            return dict.fromkeys(value)
+            return dict.fromkeys(map(storable, value))
         case _:
             raise InvalidRequest.at("value", msg=f"{kind!r:.80} takes {_TAKES[feedback_class]}")
 
@@ -136,5 +167,7 @@ def _is_label(label: str) -> bool:
     return 0 < len(label) <= MAX_LABEL_CHARS
 
 
-def _text(value: FeedbackValue) -> str:
-    return msgspec.json.encode(value).decode()
+def _text(value: float) -> str:
+    """A number, or a boolean, as text; 5.0 is 5, as it is in JSON."""
+    whole = isinstance(value, float) and value.is_integer()
+    return msgspec.json.encode(int(value) if whole else value).decode()

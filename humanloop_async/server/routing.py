@@ -31,7 +31,7 @@ MAX_BATCH = 10_000
 """Most objects of a body that is a list (422 above)."""
 
 CODINGS = ("", "identity", "gzip", "deflate", "br", "zstd")
-"""The values of ``Content-Encoding`` that aiohttp reads by itself (415 for others), the last two with a package each."""
+"""Values of ``Content-Encoding`` that aiohttp reads by itself, the last two with a package each (415 for others)."""
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 """Header of an answer that was given before, to the same ``Idempotency-Key``."""

@@ -100,9 +100,22 @@ async def test_feedback_is_taken_back(api: Api) -> None:
 async def test_nothing_to_take_back_is_404(api: Api) -> None:
     log_id = await new_log(api)
     await give(api, log_id, "rating", "good", user="u1")
-    status, body = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True})
-    assert status == 404
-    assert "take back" in body["detail"]["message"]
+    for other in ({}, {"user": "u1", "value": "bad"}):  # another user's, another value
+        status, body = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True, **other})
+        assert status == 404
+        assert "take back" in body["detail"]["message"]
+    assert await current(api, log_id) == [("rating", "good", "u1")]
+    await give(api, log_id, "rating", "good", user="u1", unset=True)
+    assert await current(api, log_id) == []
+
+
+async def test_a_text_that_databases_cannot_hold_is_still_one_value(api: Api) -> None:
+    log_id = await new_log(api)
+    for value in ("a\0b", "c", "a\0b"):
+        await give(api, log_id, "action", value, user="u\0")
+    assert sorted(await current(api, log_id)) == [("action", "a\ufffdb", "u\ufffd"), ("action", "c", "u\ufffd")]
+    await give(api, log_id, "action", "a\0b", user="u\0", unset=True)
+    assert await current(api, log_id) == [("action", "c", "u\ufffd")]
 
 
 WRONG: list[tuple[dict[str, Any], int, str]] = [
@@ -165,6 +178,45 @@ async def test_numbers_and_booleans_come_back_as_they_are(api: Api) -> None:
         assert status == 422
     _, answer = await api.post("/feedback", {"type": "stars", "data_id": log_id, "unset": True})
     assert answer["value"] == -3
+
+
+async def test_a_number_is_one_value_however_it_is_written(api: Api) -> None:
+    log_id = await with_type(api, "stars", "number")
+    [project] = api.rows("SELECT id FROM projects")
+    _, log = await api.call("GET", f"/logs/{log_id}")
+    labels = [{"type": "stars", "value": "5"}, {"type": "rating", "value": "5"}]
+    body = {"name": "e", "positive_labels": labels, "config_ids": [log["config_id"]]}
+    _, experiment = await api.post(f"/projects/{project['id']}/experiments", body)
+    for kind in ("stars", "rating"):
+        _, sampled = await api.call("GET", f"/experiments/{experiment['id']}/model-config")
+        _, of_trial = await api.post("/logs", {"trial_id": sampled["trial_id"]})
+        await give(api, of_trial["id"], kind, 5.0)
+        assert (kind, 5.0, None) in await current(api, of_trial["id"])
+        query = {"project_id": project["id"], f"feedback-{kind}_filter": "5"}
+        assert (await api.call("GET", "/logs", query=query))[1]["total"] == 1
+    _, [measured] = await api.call("GET", f"/projects/{project['id']}/experiments")
+    assert [(config["trials_count"], config["mean"]) for config in measured["configs"]] == [(2, 1.0)]
+
+
+@pytest.mark.parametrize("ride_along", [False, True])
+async def test_there_is_an_end_to_the_values_of_one_request(api: Api, ride_along: bool) -> None:
+    """Many labels are stored in a few statements; more than that are refused, with nothing stored."""
+    log_id = await new_log(api)
+
+    def request(values: int) -> tuple[str, Any]:
+        labels = [[f"{batch}-{number}" for number in range(100)] for batch in range(values // 100)]
+        labels += [["more"]] * (values % 100)
+        feedback = [{"type": "issue", "value": value, "data_id": log_id} for value in labels]
+        log = {"project": "greeter", "config": {"model": "m"}, "feedback": feedback}
+        return ("/logs", log) if ride_along else ("/feedback", feedback)
+
+    status, body = await api.post(*request(20_001))
+    assert status == 422
+    assert "at most 20000 values" in str(body)
+    assert api.rows("SELECT * FROM feedback_labels") == []
+    assert (await api.post(*request(2_000)))[0] == 200
+    for table in ("feedback", "feedback_labels"):
+        assert api.rows(f"SELECT count(*) AS n FROM {table}") == [{"n": 2_000}]  # noqa: S608 - names from above
 
 
 async def test_a_project_learns_labels_from_feedback(api: Api) -> None:

@@ -246,6 +246,25 @@ async def test_orders_put_what_has_no_value_last_and_equals_newest_first(api: Ap
         assert "".join(page["records"][0]["output"] for page in pages) == expected, sort
 
 
+async def test_numbers_are_sorted_by_their_size_and_before_words(api: Api) -> None:
+    kinds = [{"type": "stars", "class": "number"}]
+    assert (await api.post("/projects", {"name": PROJECT, "feedback_types": kinds}))[0] == 201
+    stars = {"a": 9, "b": 10, "c": -1.5, "d": 100.0}
+    ratings = {"a": "good", "b": True, "c": 10, "d": 9}
+    logs = [
+        {"output": name, "feedback": [{"type": "stars", "value": value}, {"type": "rating", "value": ratings[name]}]}
+        for name, value in stars.items()
+    ]
+    await post(api, *logs, {"output": "e"})
+    for sort, expected in (
+        ("feedback-stars.asc", "cabde"),
+        ("feedback-stars.desc", "dbace"),
+        ("feedback-rating.asc", "dcabe"),
+        ("feedback-rating.desc", "cdbae"),
+    ):
+        assert "".join(await found(api, ("sort", sort))) == expected, sort
+
+
 async def test_deep_pages_and_totals_stay_right_over_many_days_and_deletions(api: Api) -> None:
     # Three days with gaps, out of order; the counts by day lead to each page.
     moments = [f"2026-{month:02}-11T{hour:02}:30:00+02:00" for month in (3, 1, 2) for hour in (0, 1, 5, 23)]

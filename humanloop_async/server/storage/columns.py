@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 from sqlalchemy import DateTime, Dialect, String, Text
@@ -20,15 +20,23 @@ def in_utc(moment: datetime) -> datetime:
         return (datetime.min if moment.year == 1 else datetime.max).replace(tzinfo=UTC)
 
 
+@overload
+def storable(text: str) -> str: ...
+@overload
+def storable(text: str | None) -> str | None: ...
+def storable(text: str | None) -> str | None:
+    """A text as every database can hold it: U+0000, which PostgreSQL refuses, becomes U+FFFD."""
+    return text.replace("\0", "\ufffd") if text and "\0" in text else text
+
+
 class ShortText(TypeDecorator[str]):
-    """Ids, and words of a fixed set. U+0000, which PostgreSQL refuses, becomes U+FFFD on every database: an id with
-    it is one that nobody has, not an error."""
+    """Ids, and words of a fixed set; an id with U+0000 is one that nobody has, not an error."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return value.replace("\0", "\ufffd") if value and "\0" in value else value
+        return storable(value)
 
 
 class PlainText(ShortText):

@@ -224,23 +224,27 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
 
+def inserting(connection: AsyncConnection, table: Table) -> sqlite_dialect.Insert | postgresql.Insert:
+    """The start of an insert that says what to do about rows that are there."""
+    return (sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+
+
 async def insert_missing(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless it collides with one that is there: two racing inserts end as one row.
 
     Returns:
         Whether it was inserted.
     """
-    insert = sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    done = await connection.execute(insert(table).values(values).on_conflict_do_nothing())
+    done = await connection.execute(inserting(connection, table).values(values).on_conflict_do_nothing())
     return done.rowcount == 1
 
 
 async def insert_or_update(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> None:
     """Insert a row, or put these values into the one that has its primary key."""
-    insert = sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert
     key = [column.name for column in table.primary_key]
     rest = {name: value for name, value in values.items() if name not in key}
-    await connection.execute(insert(table).values(values).on_conflict_do_update(index_elements=key, set_=rest))
+    statement = inserting(connection, table).values(values)
+    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=rest))
 
 
 def shown(path_or_url: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, delete, exists, func, insert, or_, select
+from sqlalchemy import Row, bindparam, delete, exists, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import FeedbackResponse, FeedbackValue
@@ -50,24 +50,26 @@ async def lock_logs(connection: AsyncConnection, log_ids: Collection[str]) -> Ma
     return {row.id: Origin(row.project_id, row.config_id) for row in await connection.execute(locked)}
 
 
-async def remove_feedback(
-    connection: AsyncConnection, log_id: str, kind: str, user: str | None, values: Collection[str] | None
+async def current_feedback(
+    connection: AsyncConnection, log_ids: Collection[str], kinds: Collection[str], users: Collection[str | None]
 ) -> list[FeedbackRow]:
-    """Remove a user's feedback of a kind: those values, or all when they are None.
+    """The feedback on logs that is of these kinds and by these users, oldest first."""
+    by_user = feedback.c.user.in_([user for user in users if user is not None])
+    query = select(*_columns).where(
+        feedback.c.log_id.in_(log_ids),
+        feedback.c.type.in_(kinds),
+        or_(by_user, feedback.c.user.is_(None)) if None in users else by_user,
+    )
+    rows = await connection.execute(query.order_by(feedback.c.created_at, feedback.c.id))
+    return [FeedbackRow(**row._mapping) for row in rows]
 
-    Returns:
-        What was removed, oldest first.
-    """
-    removal = delete(feedback).where(feedback.c.log_id == log_id, feedback.c.type == kind, feedback.c.user == user)
-    if values is not None:
-        removal = removal.where(feedback.c.value.in_(values))
-    rows = (await connection.execute(removal.returning(*_columns))).all()
-    return sorted((FeedbackRow(**row._mapping) for row in rows), key=lambda row: (row.created_at, row.id))
 
-
-async def insert_feedback(connection: AsyncConnection, rows: Sequence[FeedbackRow]) -> None:
-    """Store feedback, in place of what `remove_feedback` made room for."""
-    await connection.execute(insert(feedback), [msgspec.structs.asdict(row) for row in rows])
+async def replace_feedback(connection: AsyncConnection, old: Collection[str], new: Sequence[FeedbackRow]) -> None:
+    """Remove feedback, by its ids, and store other feedback."""
+    if old:
+        await connection.execute(delete(feedback).where(feedback.c.id == bindparam("old")), [{"old": id} for id in old])
+    if new:
+        await connection.execute(insert(feedback), [msgspec.structs.asdict(row) for row in new])
 
 
 async def feedback_of(connection: AsyncConnection, log_ids: Collection[str]) -> Mapping[str, list[FeedbackResponse]]:

@@ -7,13 +7,13 @@ Five kinds every project has without a row; ``feedback_types`` holds those that 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
-from .database import insert_missing, insert_or_update
+from .database import insert_missing, insert_or_update, inserting
 from .schema import feedback_labels, feedback_types
 
 BUILT_IN: Mapping[str, FeedbackClass] = {
@@ -89,10 +89,20 @@ async def add_labels(
 ) -> None:
     """Give a project's kind labels that it lacks; one without a sentiment gets "unset"."""
     built_in = {label.value for label in _BUILT_IN_LABELS.get(kind, ())}
-    for label in labels:
-        if label.value not in built_in:
-            values = {"value": label.value, "sentiment": label.sentiment or "unset", "created_at": datetime.now(UTC)}
-            await insert_missing(connection, feedback_labels, {"project_id": project_id, "type": kind, **values})
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "project_id": project_id,
+            "type": kind,
+            "value": label.value,
+            "sentiment": label.sentiment or "unset",
+            "created_at": now + timedelta(microseconds=place),  # they are shown in the order they came in
+        }
+        for place, label in enumerate(labels)
+        if label.value not in built_in
+    ]
+    if rows:
+        await connection.execute(inserting(connection, feedback_labels).on_conflict_do_nothing(), rows)
 
 
 async def set_positive_labels(

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Select, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..refusals import Refusal
+from .database import inserting
 from .schema import idempotency, servers
 
 WITHDRAWN = Refusal(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
@@ -71,10 +71,6 @@ class Earlier(Struct, frozen=True):
 
 
 _t = idempotency.c
-_missing = {
-    name: kind(idempotency).on_conflict_do_nothing().returning(_t.id)
-    for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 # A repetition that was given up before it heard that the claim is taken has the same id, and may have the same owner.
 _own = (
     _t.id == bindparam("claim_id"),
@@ -95,7 +91,8 @@ async def take(connection: AsyncConnection, claims: Sequence[Claim]) -> set[str]
     """Store claims; returns the ids of those that nobody had made before."""
     # In one order, so that two servers with several of the same never wait for each other.
     rows = [msgspec.structs.asdict(claim) for claim in sorted(claims, key=lambda claim: claim.id)]
-    return set((await connection.execute(_missing[connection.dialect.name], rows)).scalars())
+    missing = inserting(connection, idempotency).on_conflict_do_nothing().returning(_t.id)
+    return set((await connection.execute(missing, rows)).scalars())
 
 
 async def settle(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:

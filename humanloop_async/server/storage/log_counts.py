@@ -12,10 +12,9 @@ from datetime import date, datetime
 
 from msgspec import Struct
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .database import inserting
 from .schema import log_counts
 
 
@@ -36,8 +35,7 @@ async def count_logs(connection: AsyncConnection, logs: Iterable[tuple[str, date
     days = Counter((project_id, created_at.date()) for project_id, created_at in logs)
     if not days:
         return
-    insert = sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(log_counts)
+    statement = inserting(connection, log_counts)
     more = {"count": log_counts.c.count + statement.excluded.count}
     await connection.execute(
         statement.on_conflict_do_update(index_elements=log_counts.primary_key, set_=more),

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, UnaryExpression, false, func, or_, select
+from sqlalchemy import ColumnElement, Float, Text, UnaryExpression, case, cast, false, func, or_, select, type_coerce
 
 from ...types import ListLogsQuery
 from .columns import in_utc
@@ -56,9 +56,9 @@ def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
         if name == "timestamp":
             yield from _by_time(newest_first=direction == "desc")
             return  # no two logs are equal after this
-        column = _column(name)
-        # What has no value comes last, whichever way; databases differ on that by themselves.
-        yield (column.desc() if direction == "desc" else column.asc()).nulls_last()
+        for column in _columns(name):
+            # What has no value comes last, whichever way; databases differ on that by themselves.
+            yield (column.desc() if direction == "desc" else column.asc()).nulls_last()
     yield from _by_time(newest_first=True)
 
 
@@ -88,14 +88,18 @@ def _by_time(*, newest_first: bool) -> Iterator[UnaryExpression[Any]]:
         yield column.desc() if newest_first else column.asc()
 
 
-def _column(name: str) -> ColumnElement[Any]:
+def _columns(name: str) -> Iterator[ColumnElement[Any]]:
     if name == "source":
-        return logs.c.source
-    if name == "model":
-        return select(model_configs.c.model).where(model_configs.c.id == logs.c.config_id).scalar_subquery()
-    kind = name.removeprefix("feedback-")
-    values = select(func.max(feedback.c.value)).where(feedback.c.log_id == logs.c.id, feedback.c.type == kind)
-    return values.scalar_subquery()
+        yield logs.c.source
+    elif name == "model":
+        yield select(model_configs.c.model).where(model_configs.c.id == logs.c.config_id).scalar_subquery()
+    else:
+        of_kind = feedback.c.log_id == logs.c.id, feedback.c.type == name.removeprefix("feedback-")
+        # Numbers by their size; only they and booleans have a value that is not a text.
+        is_number = type_coerce(feedback.c.typed_value, Text).not_in(["true", "false"])
+        number = case((is_number, cast(feedback.c.value, Float)))
+        for value in (number, feedback.c.value):
+            yield select(func.max(value)).where(*of_kind).scalar_subquery()
 
 
 def _moment(text: str, of_day: time) -> datetime:
