@@ -9,7 +9,8 @@ import sys
 import msgspec
 
 from .. import __version__
-from ..server.serve import ServerInfo, access_logger, run, serve
+from ..server.access_log import access_logger
+from ..server.serve import ServerInfo, run, serve
 from ..server.settings import ServeError, ServerSettings
 from ..server.storage.database import DatabaseError, shown
 from ..server.workers import serve_workers

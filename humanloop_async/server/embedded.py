@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -16,7 +16,7 @@ from .storage.keys import generate_key
 
 
 class EmbeddedServer:
-    """A whole server on a free port of 127.0.0.1, for as long as the block runs.
+    """A whole server, on a free port of 127.0.0.1, for as long as the block runs.
 
     ::
 
@@ -28,8 +28,9 @@ class EmbeddedServer:
         api_key: Key that clients send; None makes one.
         providers: Configuration of the providers, such as the pace of ``mock``. Default: no provider keys; the
             environment is not read.
-        shutdown_timeout: Seconds that running generations get when the block ends.
-        settings: All other settings; the arguments above go before it.
+        shutdown_timeout: Seconds that running generations get when the block ends; None gives them none.
+        settings: All other settings; the arguments above go before it. Where it says nothing, or a setting's default,
+            of address, database and `shutdown_timeout`, those are as described here.
 
     Attributes:
         base_url: What clients take, such as ``http://127.0.0.1:40123/v4``; set inside the block.
@@ -47,19 +48,18 @@ class EmbeddedServer:
         database: str | Path | None = None,
         api_key: str | None = None,
         providers: ProviderSettings | None = None,
-        shutdown_timeout: float = 0,
+        shutdown_timeout: float | None = None,
         settings: ServerSettings | None = None,
     ) -> None:
         settings = settings or ServerSettings()
         self.api_key = api_key or settings.api_key or generate_key()
-        self._database = database
+        self._database = database if database is not None else _said(settings, "database")
         self._settings = msgspec.structs.replace(
             settings,
-            host="127.0.0.1",
-            port=0,
+            port=_said(settings, "port") or 0,
             api_key=self.api_key,
             providers=providers or settings.providers,
-            shutdown_timeout=shutdown_timeout,
+            shutdown_timeout=_said(settings, "shutdown_timeout") or 0 if shutdown_timeout is None else shutdown_timeout,
         )
         self._stack = AsyncExitStack()
 
@@ -76,3 +76,9 @@ class EmbeddedServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+
+def _said(settings: ServerSettings, name: str) -> Any:
+    """What settings say of something; None when it is the default."""
+    value = getattr(settings, name)
+    return None if value == getattr(ServerSettings(), name) else value

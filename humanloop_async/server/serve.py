@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
+from .access_log import AccessLog, access_logger, log_left_requests
 from .app import SERVICE, create_app
 from .routing import BASE_PATH
 from .settings import ServeError, ServerSettings
 
-# Neither bodies nor headers: those hold prompts and keys.
-ACCESS_LOG_FORMAT = '%a "%r" %s %b bytes %Tf s'
-
-access_logger = logging.getLogger("humanloop_async.server.access")
+MAX_LINE_BYTES = 256 * 1024
+"""Longest request line, and longest header, in bytes (400 above): ``DELETE /logs`` has its ids in the first."""
 
 
 class ServerInfo(Struct, frozen=True, kw_only=True):
@@ -50,10 +49,11 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], object] | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or cancellation.
+    """Serve until SIGTERM, SIGINT, SIGHUP or cancellation.
 
     Then no new generation is taken (503), those that run get `ServerSettings.shutdown_timeout` seconds, and what
-    still runs after that is cancelled and logged as interrupted. A second signal ends the process at once.
+    still runs after that is cancelled and logged as interrupted. A second signal ends the process at once; SIGHUP does
+    not, because a terminal that is closed may send it twice.
 
     Args:
         on_ready: Called once the server listens, with its address and a key that was made.
@@ -63,11 +63,12 @@ async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], ob
         DatabaseError: The database cannot be opened.
     """
     stop = asyncio.Event()
-    async with running(settings) as info:
-        with stopped_by_signals(stop):
-            if on_ready is not None:
-                on_ready(info)
-            await stop.wait()
+    with stopped_by_hangup(stop):
+        async with running(settings) as info:
+            with stopped_by_signals(stop):
+                if on_ready is not None:
+                    on_ready(info)
+                await stop.wait()
 
 
 @asynccontextmanager
@@ -82,12 +83,15 @@ async def running(settings: ServerSettings, listener: socket.socket | None = Non
         DatabaseError: The database cannot be opened.
     """
     app = create_app(settings)
+    app.middlewares.insert(0, log_left_requests)
     service = app[SERVICE]
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # a client that goes away stops its generation
         access_log=access_logger,
-        access_log_format=ACCESS_LOG_FORMAT,
+        access_log_class=AccessLog,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
         shutdown_timeout=1,  # `drain` has given generations their time already
     )
     try:
@@ -115,10 +119,10 @@ def base_url(address: tuple[str, int]) -> str:
 
 
 @contextmanager
-def stopped_by_signals(stop: asyncio.Event) -> Generator[None]:
-    """The first SIGINT or SIGTERM sets `stop`; a second one, after the block, acts as it always does."""
+def stopped_by_signals(stop: asyncio.Event, *numbers: signal.Signals) -> Generator[None]:
+    """In the block, SIGINT and SIGTERM, or other signals, set `stop`; after it they act as they always do."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = numbers or (signal.SIGINT, signal.SIGTERM)
     try:
         for number in numbers:
             loop.add_signal_handler(number, stop.set)
@@ -130,3 +134,11 @@ def stopped_by_signals(stop: asyncio.Event) -> Generator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+def stopped_by_hangup(stop: asyncio.Event) -> AbstractContextManager[None]:
+    """In the block, SIGHUP sets `stop`, unless it is ignored, as ``nohup`` has it. The block is everything, stopping
+    included: a terminal that is closed may send it twice."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return nullcontext()
+    return stopped_by_signals(stop, signal.SIGHUP)

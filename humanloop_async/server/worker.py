@@ -1,7 +1,7 @@
 """One process of `humanloop_async.server.workers`.
 
 It gets its work on standard input, listens on a socket it inherited, says ``ready`` on standard output, and stops on
-SIGTERM. A parent that dies closes the pipe, which has the same effect.
+SIGTERM or SIGHUP. A parent that dies closes the pipe, which has the same effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import sys
 import msgspec
 from msgspec import Struct
 
-from .serve import access_logger, run, running, stopped_by_signals
+from .access_log import access_logger
+from .serve import run, running, stopped_by_hangup, stopped_by_signals
 from .settings import ServeError, ServerSettings
 from .storage.database import DatabaseError
 
@@ -38,10 +39,11 @@ async def _serve(work: Work) -> None:
     stop = asyncio.Event()
     listener = socket.socket(fileno=work.listener)  # closed by the server
     await asyncio.get_running_loop().connect_read_pipe(_Parent, sys.stdin)
-    async with running(work.settings, listener):
-        with stopped_by_signals(stop):
-            print("ready", flush=True)
-            await stop.wait()
+    with stopped_by_hangup(stop):
+        async with running(work.settings, listener):
+            with stopped_by_signals(stop):
+                print("ready", flush=True)
+                await stop.wait()
 
 
 def main() -> None:

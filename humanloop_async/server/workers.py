@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 
 import msgspec
 
-from .serve import ServerInfo, base_url, stopped_by_signals
+from .serve import ServerInfo, base_url, stopped_by_hangup, stopped_by_signals
 from .service import let_key_in
 from .settings import ServeError, ServerSettings
 from .storage.database import Database
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 async def serve_workers(
     settings: ServerSettings, count: int, *, access_log: bool, on_ready: Callable[[ServerInfo], object] | None = None
 ) -> None:
-    """Serve with several processes until SIGTERM, SIGINT or cancellation, and then stop as `serve` does.
+    """Serve with several processes until SIGTERM, SIGINT, SIGHUP or cancellation, and then stop as `serve` does.
 
     A process that dies is replaced. Each has its own bounds, `ServerSettings.max_generations` among them.
 
@@ -58,6 +58,7 @@ async def serve_workers(
         await database.aclose()
     stop = asyncio.Event()
     with ExitStack() as stack:
+        stack.enter_context(stopped_by_hangup(stop))
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
         info = ServerInfo(base_url=base_url(listeners[0].getsockname()), new_key=new_key)
         works = [Work(settings=settings, listener=one.fileno(), access_log=access_log) for one in listeners]
@@ -67,7 +68,7 @@ async def serve_workers(
                 await _first(stop.wait(), *(workers.keep(works[index % len(works)]) for index in range(count)))
             finally:
                 workers.tell_to_stop()
-        # From here on a second signal ends this process, and with it the workers, at once.
+        # From here on a second SIGINT or SIGTERM ends this process, and with it the workers, at once.
         await workers.ended()
 
 

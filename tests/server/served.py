@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -18,6 +19,12 @@ from humanloop_async.server.embedded import EmbeddedServer
 
 on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
 """For a test, or a module's ``pytestmark``: all its fixtures' databases are of either kind."""
+
+hangup = pytest.param(
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="ignored here, as nohup has it"),
+)
+"""A value for a test of what stops a server: its terminal is closed."""
 
 CHAT: dict[str, Any] = {
     "project": "greeter",

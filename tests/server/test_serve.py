@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from served import CHAT, events_of, with_config
+from served import CHAT, events_of, hangup, with_config
 
 from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
 from humanloop_async.server.serve import ServerInfo, run, serve
@@ -81,7 +81,8 @@ async def test_a_first_key_is_made_once_and_works_from_then_on(tmp_path: Path) -
         assert first.key not in str(connection.execute("SELECT * FROM api_keys").fetchall())
 
 
-async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, hangup])
+async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path, number: signal.Signals) -> None:
     async with (
         _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=10) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
@@ -90,11 +91,13 @@ async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path
         async with session.post(server.base_url + "/chat", json=call) as response:
             events = events_of(response)
             await anext(events)
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(number)
             while True:
                 async with session.get(server.base_url.removesuffix("/v4") + "/ready") as ready:
                     if ready.status == 503:
                         break
+            if number == signal.SIGHUP:  # a terminal that is closed may send it twice
+                server.process.send_signal(number)
             async with session.post(server.base_url + "/chat", json=CHAT) as refused:
                 assert refused.status == 503
                 assert "Retry-After" in refused.headers
@@ -197,6 +200,23 @@ async def test_an_embedded_server_leaves_nothing_behind(tmp_path: Path, monkeypa
         assert other.base_url.startswith("http://127.0.0.1:")
 
 
+async def test_an_embedded_server_is_where_its_settings_say(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = ServerSettings(host="127.0.0.2", port=port, database=str(tmp_path / "my.db"), shutdown_timeout=10)
+    slow = with_config(CHAT, max_tokens=4, other={"tokens_per_second": 10})
+    async with aiohttp.ClientSession() as session:
+        async with EmbeddedServer(settings=settings) as server:
+            assert server.base_url == f"http://127.0.0.2:{port}/v4"
+            url, headers = server.base_url + "/chat", {"X-API-KEY": server.api_key}
+            response = await session.post(url, json={**slow, "stream": True}, headers=headers)
+        assert len([event async for event in events_of(response)]) == 4
+    with closing(sqlite3.connect(tmp_path / "my.db")) as connection:
+        assert connection.execute("SELECT status FROM logs").fetchall() == [("complete",)]
+    async with EmbeddedServer(database=tmp_path / "other.db", settings=settings):
+        assert (tmp_path / "other.db").exists()
+
+
 async def test_a_database_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError):
         async with EmbeddedServer(database=tmp_path):
@@ -224,15 +244,41 @@ async def test_the_access_log_holds_neither_bodies_nor_keys(
         await api.post("/chat", {**CHAT, "provider_api_keys": {"openai": "sk-secret"}})
         await api.stream("/chat", CHAT)
         await api.post("/chat", {**CHAT, "nonsense": "sk-secret"})
+        await api.call("GET", "/logs", query={"project_id": "pr_x", "search": "sk-secret"})
         await asyncio.sleep(0.05)
         key = api.server.api_key
     lines = [record.getMessage() for record in caplog.records if record.name == "humanloop_async.server.access"]
-    assert len(lines) == 3
-    assert all('"POST /v4/chat HTTP/1.1"' in line for line in lines)
+    *posts, get = lines
+    assert len(posts) == 3
+    assert all('"POST /v4/chat HTTP/1.1"' in line for line in posts)
+    assert '"GET /v4/logs HTTP/1.1" 404' in get
     access = "\n".join(lines)
     assert "Hello" not in access
     for secret in (key, "sk-secret"):
         assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_access_log_has_those_who_left(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    caplog.set_level("INFO", "humanloop_async.server.access")
+    slow = {**with_config(CHAT, max_tokens=100, other={"tokens_per_second": 5}), "stream": stream}
+    async with start() as api:
+        url, headers = api.server.base_url + "/chat", {"X-API-KEY": api.server.api_key}
+        async with aiohttp.ClientSession(headers=headers) as leaving:
+            call = asyncio.create_task(leaving.post(url, json=slow))
+            for _ in range(1000):
+                await asyncio.sleep(0.01)
+                if api.logs():
+                    break
+            call.cancel()
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            if caplog.messages:
+                break
+    [line] = caplog.messages
+    assert '"POST /v4/chat HTTP/1.1" 499 ' in line
 
 
 def test_settings_come_from_the_environment_and_do_not_show_keys() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from served import CHAT, on_both_databases, rows, with_config
+from served import CHAT, hangup, on_both_databases, rows, with_config
 
 from humanloop_async.server.settings import ServeError, ServerSettings
 from humanloop_async.server.workers import serve_workers
@@ -115,12 +115,15 @@ async def test_calls_are_spread_over_processes_and_all_are_logged(database_addre
 
 
 @linux
-async def test_running_streams_get_their_time_when_all_are_told_to_stop(database_address: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, hangup])
+async def test_running_streams_get_their_time_when_all_are_told_to_stop(
+    database_address: str, number: signal.Signals
+) -> None:
     async with group(database_address, shutdown_timeout=10) as servers:
         slow = with_config(CHAT, other={"tokens_per_second": 10}, max_tokens=10)
         calls = [asyncio.create_task(servers.ask(slow)) for _ in range(8)]
         await asyncio.sleep(0.3)
-        servers.process.send_signal(signal.SIGINT)
+        servers.process.send_signal(number)
         assert set(await asyncio.gather(*calls)) == {200}
         assert await servers.end() == "stopped\n"
     assert {row["status"] for row in rows(database_address, "SELECT status FROM logs")} == {"complete"}
