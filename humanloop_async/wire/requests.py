@@ -94,10 +94,19 @@ def decode_batch(body: bytes, kind: type[StructT]) -> StructT | list[StructT]:
     return [_convert(fields, kind, "body", index) for index, fields in enumerate(decoded)]
 
 
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+
+
 def _decode(body: bytes) -> Json:
     try:
         decoded: Json = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        if half := _LONE_SURROGATE.search(body):  # JSON's grammar has it, but it is no character
+            what = half[0].decode()
+            raise MalformedBody(
+                f"the body has {what}, half of a surrogate pair: was a text cut inside an emoji?"
+            ) from exc
         raise MalformedBody(f"the body is not JSON: {exc}") from exc
     return decoded
 

@@ -248,6 +248,16 @@ def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
         decode_request(body, ChatModelConfigRequest)
 
 
+@pytest.mark.parametrize("text", [r"cut \ud83d", r"\uD83D then", r"\ude00", r"\ud83d\u0041", r"\ud83d\ude00\ude00"])
+def test_half_a_surrogate_pair_is_called_that(text: str) -> None:
+    """``json.dumps`` writes one for a text that was cut inside an emoji."""
+    with pytest.raises(MalformedBody, match="half of a surrogate pair"):
+        decode_request(b'{"user":"%b"}' % text.encode(), ChatModelConfigRequest)
+    for other in (r'{"user":"\ud83d\ude00",}', r'{"user":"\ud8é"}'):
+        with pytest.raises(MalformedBody, match="is not JSON"):
+            decode_request(other.encode(), ChatModelConfigRequest)
+
+
 def test_depth_is_never_a_crash() -> None:
     """Around the interpreter's recursion limit, too."""
     for depth in range(900, 1010):
