@@ -48,7 +48,7 @@ class Preparation(Struct):
         self._check(request)
         selection = await self.selector.select(request)
         config = selection.config
-        self._check_endpoint(request, config)
+        self._check_config(request, config)
         call = await self._call(request, config)
         try:
             provider = self.providers.get(config.provider)
@@ -64,7 +64,7 @@ class Preparation(Struct):
             raise InvalidRequest.at("num_samples", msg=f"this server makes at most {self.settings.max_num_samples}")
         check_references(request)
 
-    def _check_endpoint(self, request: GenerationRequest, config: ModelConfig) -> None:
+    def _check_config(self, request: GenerationRequest, config: ModelConfig) -> None:
         expected = "chat" if isinstance(request, ChatFields) else "complete"
         if config.endpoint == "edit":
             raise Refusal(422, 'the endpoint "edit" is not served; use "complete" or "chat"')
@@ -72,6 +72,13 @@ class Preparation(Struct):
             raise Refusal(422, f"the model config's endpoint is {config.endpoint!r}, and this route's is {expected!r}")
         if expected == "complete" and config.prompt_template is None:
             raise InvalidRequest.at("model_config", "prompt_template", msg="field required", kind="value_error.missing")
+        for tool in config.tools or ():
+            if tool.name is None or (tool.source == "organization" and tool.parameters is None):
+                raise Refusal(
+                    422,
+                    f"the tool {tool.id or tool.name!r:.80} is only named; this server keeps no tools, so "
+                    "give its name, description and parameters",
+                )
 
     async def _call(self, request: GenerationRequest, config: ModelConfig) -> ProviderCall:
         call = ProviderCall(

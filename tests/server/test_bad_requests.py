@@ -84,6 +84,12 @@ async def test_a_field_that_does_not_fit_is_named(
             "Missing input variables: a, b",
         ),
         ("/chat", with_config(CHAT, provider="nobody"), "unknown provider 'nobody'"),
+        ("/chat", with_config(CHAT, tools=[{"id": "oc_1", "source": "organization"}]), "the tool 'oc_1' is only named"),
+        (
+            "/chat",
+            with_config(CHAT, tools=[{"id": "oc_1", "name": "search", "source": "organization"}]),
+            "the tool 'oc_1' is only named",
+        ),
         ("/chat", with_config(CHAT, endpoint="edit"), '"edit" is not served'),
         ("/chat", with_config(CHAT, endpoint="complete"), "the model config's endpoint is 'complete'"),
         ("/completion", with_config(COMPLETION, endpoint="chat"), "the model config's endpoint is 'chat'"),

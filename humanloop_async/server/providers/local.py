@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...types import Json, ToolChoice
+from ...types import ImageChatContent, Json, ToolChoice
 from .base import ProviderCall, ProviderError, ProviderReply, ProviderStream, collect
 from .openai import CompatibleProvider
 from .openai_body import chat_body
@@ -96,6 +96,9 @@ class LocalProvider:
         if call.tool_choice == "required" or isinstance(call.tool_choice, ToolChoice):
             # The engine would ignore it, and answer as if it had not.
             raise ProviderError(422, "tool_choice: the local model cannot call tools", ORIGIN)
+        parts = (part for message in call.messages if isinstance(message.content, list) for part in message.content)
+        if any(isinstance(part, ImageChatContent) for part in parts):
+            raise ProviderError(422, "messages: the local model cannot see images", ORIGIN)
         # Prompts of endpoint "complete" go as a user message too: without its chat template
         # a model that was trained for chat mostly says nothing.
         return chat_body(call, ORIGIN)

@@ -17,7 +17,7 @@ import pytest
 from humanloop_async.server.providers.base import ProviderCall, ProviderError
 from humanloop_async.server.providers.local import LocalProvider, unavailable
 from humanloop_async.server.providers.settings import ProviderSettings
-from humanloop_async.types import ChatMessage, ToolChoice
+from humanloop_async.types import ChatMessage, ImageChatContent, ImageUrl, ToolChoice
 from humanloop_async.types.shared import FunctionToolChoice
 
 REASON = unavailable()
@@ -215,6 +215,11 @@ async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Pat
     [
         {"tool_choice": "required"},
         {"tool_choice": ToolChoice(function=FunctionToolChoice(name="f"))},
+        {
+            "messages": [
+                ChatMessage(role="user", content=[ImageChatContent(image_url=ImageUrl(url="https://a.test/b"))])
+            ]
+        },
         {"suffix": "."},
         {"logprobs": 1},
     ],
