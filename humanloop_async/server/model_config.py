@@ -54,11 +54,12 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         }
         stop = [request.stop] if isinstance(request.stop, str) else request.stop
         fields["stop"] = stop or None
-        tools: list[ModelConfigTool] | None = fields.get("tools")
-        fields["tools"] = tools and [
+        fields["chat_template"] = fields.get("chat_template") or None
+        tools: list[ModelConfigTool] = fields.get("tools") or []
+        fields["tools"] = [
             tool if tool.source == "organization" or tool.name is None else replace(tool, id=None, source=None)
             for tool in tools
-        ]
+        ] or None
         return cls(**fields)
 
     def identity(self, project_id: str | None) -> str:

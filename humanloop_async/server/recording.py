@@ -13,13 +13,14 @@ from msgspec import Struct
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..types import CreateLogResponse, Feedback, FeedbackRequest, LogRequest, ModelConfigRequest
+from ..types import ConfigRequest, CreateLogResponse, Feedback, FeedbackRequest, LogRequest, ModelConfigRequest
 from .feedback import record_feedback
 from .ids import new_id
 from .model_config import ModelConfig
 from .placement import MAX_NAME_CHARS, Finder, NewConfig, check_references
 from .refusals import InvalidRequest, Loc, Refusal, refused_at
 from .storage.columns import in_utc
+from .storage.configs import config_id_by_identity
 from .storage.database import Database
 from .storage.feedback import Origin
 from .storage.log_counts import count_logs
@@ -178,7 +179,21 @@ class _Recorder(Struct):
         for name, given, known in zip(("project", "config"), (project_id, request.config_id), origin, strict=True):
             if given not in (None, known):
                 raise Refusal(422, f"the trial's {name} is {known}; give that one, or none")
+        if request.config is not None and not await self.once(
+            partial(self.is_config, request.config, *origin),
+            "trial",
+            request.trial_id,
+            msgspec.json.encode(request.config),
+        ):
+            raise Refusal(422, f"the trial's config is {origin[1]}, and `config` is another; give that one, or none")
         return origin
+
+    async def is_config(self, config: ConfigRequest, project_id: str, config_id: str) -> bool:
+        """Whether a configuration that came with a log is the one of that id, which is a model's."""
+        if not isinstance(config, ModelConfigRequest):
+            return False
+        identity = ModelConfig.from_request(config).identity(project_id)
+        return await config_id_by_identity(self.connection, identity) == config_id
 
     async def config(self, request: LogRequest, project_id: str) -> str:
         match request.config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from .shared import (
     ChatMessage,
@@ -47,8 +47,8 @@ class ModelConfigRequest(_AnyModelConfig, kw_only=True, tag_field="type", tag="m
     """
 
     type: ClassVar[Literal["model"]] = "model"
-    id: str | None = None
-    tool_configs: list[Json] | None = None
+    id: str | UnsetType | None = UNSET
+    tool_configs: list[Json] | UnsetType | None = UNSET
 
 
 class ToolConfigRequest(Struct, kw_only=True, tag_field="type", tag="tool"):
@@ -106,7 +106,11 @@ class ToolResponse(Struct, kw_only=True):
     name: str
     description: str | None = None
     parameters: dict[str, Json] | None = None
+    strict: bool | None = None
     source: str | None = None
+    source_code: str | None = None
+    other: dict[str, Json] | None = None
+    preset_name: str | None = None
 
 
 class ToolConfigResponse(Struct, kw_only=True, tag_field="type", tag="tool"):

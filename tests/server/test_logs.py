@@ -125,6 +125,7 @@ async def test_a_config_of_any_type_is_kept_once_and_found(
     for field, value in config.items():
         if field not in ("type", "model_config"):
             assert log["config"][field] == value
+    assert not {"id", "tool_configs"} & (log["config"].get("model_config") or {}).keys()  # v4 knows none there
     assert (log["model_config"] is None) == (kind != "model")
     assert (await read(api, second))["config_id"] == log["config_id"]
     assert (await posted(api, {"config": None, "config_id": log["config_id"]})) != []
@@ -139,7 +140,7 @@ async def test_a_logged_config_is_the_one_that_generates(api: Api) -> None:
 
 
 async def test_a_whole_config_response_with_its_nulls_is_the_same_config(api: Api) -> None:
-    tools = [{"name": "f", "description": "d", "parameters": {"type": "object"}}]
+    tools = [{"name": "f", "parameters": {"type": "object"}, "strict": True, "source_code": "f()", "other": {"a": 1}}]
     [first] = await posted(api, {"config": {**MODEL, "tools": tools, "stop": "x"}})
     answered = (await read(api, first))["config"]
     assert None in answered.values()
@@ -166,7 +167,7 @@ async def test_a_log_of_a_trial_is_of_its_project_and_config_and_its_feedback_co
         assert (log["project_id"], log["project"]) == (project_id, "greeter")
     _, [measured] = await api.call("GET", f"/projects/{project_id}/experiments")
     assert [(config["trials_count"], config["mean"]) for config in measured["configs"]] == [(1, 1.0)]
-    for wrong in ({"project": "other"}, {"config_id": "config_x"}):
+    for wrong in ({"project": "other"}, {"config_id": "config_x"}, {"config": MODEL}, {"config": {"type": "generic"}}):
         status, body = await api.post("/logs", {**LOG, **trial, **wrong})
         assert status == 422
         assert "the trial's" in body["detail"]["message"]

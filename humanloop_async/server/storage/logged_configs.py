@@ -120,7 +120,11 @@ def model_config_response(config: ModelConfig, *, id: str, name: str, descriptio
                 name=tool.name or tool.id or "",
                 description=tool.description,
                 parameters=tool.parameters,
+                strict=tool.strict,
                 source=tool.source,
+                source_code=tool.source_code,
+                other=tool.other,
+                preset_name=tool.preset_name,
             )
             for tool in config.tools
         ]
