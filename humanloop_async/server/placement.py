@@ -23,11 +23,16 @@ MAX_NAME_CHARS = 255
 T = TypeVar("T")
 
 
-class Placed(Protocol):
-    """What requests that make logs say of where those belong."""
+class OfProject(Protocol):
+    """What requests say of their project."""
 
     project: str | None
     project_id: str | None
+
+
+class Placed(OfProject, Protocol):
+    """What requests that make logs say of where those belong."""
+
     session_id: str | None
     session_reference_id: str | None
     parent_id: str | None
@@ -124,6 +129,8 @@ class Finder(Struct):
         parent_id, parents_session = await self.parent(request)
         session_id = await self.session(request)
         if parent_id is not None and session_id is not None and session_id != parents_session:
+            if parents_session is None:
+                raise Refusal(422, "the parent log is in no session, and its children are where it is; name no session")
             raise Refusal(422, "the parent log belongs to another session; name its session, or none")
         return parent_id, session_id or parents_session
 
@@ -148,13 +155,13 @@ class Finder(Struct):
             await add_session(self.connection, reference)
         return _found(await session_id_by_reference(self.connection, reference))
 
-    async def project(self, request: Placed) -> str | None:
+    async def project(self, request: OfProject) -> str | None:
         if request.project_id is not None:
             project = await project_by_id(self.connection, request.project_id)
             if project is None:
                 raise Refusal(404, f"there is no project {request.project_id!r:.80}")
             if request.project not in (None, project.name):
-                raise Refusal(422, f"`project` and `project_id` differ: {project.id} is {project.name!r}; give one")
+                raise Refusal(422, f"`project` and `project_id` differ: {project.id} is {project.name!r:.80}; give one")
             return project.id
         if request.project is None:
             return None

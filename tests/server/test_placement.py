@@ -35,7 +35,7 @@ async def test_a_project_is_made_by_its_first_use_and_found_by_name_and_id(api: 
         {"temperature": 1.0, "top_p": 1, "presence_penalty": 0.0, "max_tokens": 5, "endpoint": "chat"},
         {"name": "another name", "description": "of the same"},
         {"stop": None, "tools": None, "other": {}},
-        {"stop": []},
+        {"stop": [], "tools": [], "chat_template": []},
     ],
 )
 async def test_equal_parameters_are_one_config(api: Api, same: dict[str, Any]) -> None:
@@ -108,6 +108,15 @@ async def test_the_first_name_of_a_config_stays_and_one_is_made_where_none_is_gi
     made, given = api.rows("SELECT name, description FROM model_configs ORDER BY rowid")
     assert made["name"].startswith("words ")
     assert given == {"name": "given", "description": "why"}
+
+
+async def test_registering_names_a_config_that_nobody_has_named(api: Api) -> None:
+    await api.post("/chat", CHAT)
+    config = {**CHAT["model_config"], "endpoint": "chat", "project": "greeter"}
+    for name in ("first", "second"):
+        _, answer = await api.post("/model-configs", {**config, "name": name, "description": f"the {name}"})
+        assert (answer["config"]["name"], answer["config"]["description"]) == ("first", "the first")
+    assert len(api.rows("SELECT * FROM model_configs")) == 1
 
 
 @pytest.mark.parametrize(("path", "call"), [("/chat", CHAT), ("/completion", COMPLETION)])
@@ -183,6 +192,11 @@ async def test_a_child_joins_its_parents_session(api: Api) -> None:
     assert status == 422
     assert "another session" in body["detail"]["message"]
     assert len(api.rows("SELECT * FROM sessions")) == 1
+    _, alone = await api.post("/chat", CHAT)
+    call = {**CHAT, "parent_id": alone["data"][0]["id"], "session_id": parent["session_id"]}
+    status, body = await api.post("/chat", call)
+    assert status == 422
+    assert "is in no session" in body["detail"]["message"]
 
 
 async def test_a_refused_call_makes_no_project(api: Api) -> None:

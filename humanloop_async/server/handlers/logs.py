@@ -28,7 +28,7 @@ from ..storage.feedback import lock_logs
 from ..storage.log_filters import reads_every_log
 from ..storage.log_reading import log_id_by_reference, logs_by_id, page_of_logs
 from ..storage.logs import delete_logs, update_log
-from ..storage.projects import project_by_id
+from .finding import find_project
 
 
 async def log(call: ApiCall) -> CreateLogResponse | list[CreateLogResponse]:
@@ -76,8 +76,7 @@ async def _page(call: ApiCall, query: ListLogsQuery) -> PaginatedData[LogRespons
     # Others are served meanwhile: they need a connection, and a core.
     turn = call.service.searches if reads_every_log(query) else nullcontext()
     async with turn, call.service.database.read() as connection:
-        if await project_by_id(connection, query.project_id) is None:
-            raise Refusal(404, f"there is no project {query.project_id!r:.80}")
+        await find_project(connection, query.project_id)
         records, total = await page_of_logs(connection, query)
     return PaginatedData(records=records, page=query.page, size=query.size, total=total)
 

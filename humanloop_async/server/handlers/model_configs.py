@@ -10,13 +10,13 @@ from ... import types as t
 from ...wire.operations import projects as ops
 from .. import project_answers
 from ..model_config import ModelConfig
+from ..placement import Finder, Missing
 from ..refusals import Refusal
 from ..routing import ApiCall, Handler
-from ..storage.configs import add_config, config_details, config_id_by_identity, mark_registered
+from ..storage.configs import add_config, config_details, config_id_by_identity, mark_registered, name_config
 from ..storage.deployments import deploy
 from ..storage.experiments import experiment_id_by_name, set_active
 from ..storage.logged_configs import config_responses
-from ..storage.projects import add_project, project_by_name
 from .finding import check_name, hold_project, unknown_project
 
 
@@ -31,6 +31,8 @@ async def register(call: ApiCall) -> t.ProjectConfigResponse:
         await add_config(connection, config, project_id=project_id, name=body.name, description=body.description)
         config_id = await config_id_by_identity(connection, config.identity(project_id))
         assert config_id is not None
+        if body.name is not None:
+            await name_config(connection, config_id, body.name, body.description)
         if await mark_registered(connection, project_id, config_id):
             environment = call.service.environments.default
             await deploy(connection, project_id, environment.id, config_id=config_id, replace=False)
@@ -56,19 +58,13 @@ async def get_model_config(call: ApiCall) -> t.ModelConfigResponse:
 
 
 async def _project(connection: AsyncConnection, body: t.ProjectModelConfigRequest) -> str:
-    if body.project_id is not None:
-        project = await hold_project(connection, body.project_id)
-        if body.project not in (None, project.name):
-            raise Refusal(422, f"`project` and `project_id` differ: {project.id} is {project.name!r:.80}; give one")
-        return project.id
-    if body.project is None:
+    try:
+        project_id = await Finder(connection, make=True).project(body)
+    except Missing as exc:  # deleted between two looks
+        raise unknown_project(body.project or "") from exc
+    if project_id is None:
         raise Refusal(422, "`project` or `project_id` is needed: a model config is registered in a project")
-    if (made := await add_project(connection, body.project)) is not None:
-        return made
-    found = await project_by_name(connection, body.project)
-    if found is None:
-        raise unknown_project(body.project)
-    return (await hold_project(connection, found.id)).id
+    return (await hold_project(connection, project_id)).id
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -9,15 +9,14 @@ from ...types import CreateSessionResponse, ListSessionsQuery, PaginatedData, Se
 from ...wire.operations import logs as ops
 from ..refusals import Refusal
 from ..routing import ApiCall, Handler
-from ..storage.projects import project_by_id
 from ..storage.sessions import add_session, page_of_sessions, sessions_by_id
+from .finding import find_project
 
 
 async def list_sessions(call: ApiCall) -> PaginatedData[SessionResponse]:
     query = cast("ListSessionsQuery", call.query)
     async with call.service.database.read() as connection:
-        if await project_by_id(connection, query.project_id) is None:
-            raise Refusal(404, f"there is no project {query.project_id!r:.80}")
+        await find_project(connection, query.project_id)
         skip = (query.page - ops.LIST_SESSIONS.first_page) * query.size
         records, total = await page_of_sessions(connection, query.project_id, skip=skip, size=query.size)
     return PaginatedData(records=records, page=query.page, size=query.size, total=total)

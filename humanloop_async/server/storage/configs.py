@@ -48,7 +48,7 @@ async def add_config(
     name: str | None = None,
     description: str | None = None,
 ) -> None:
-    """Keep a configuration unless the project has it; the first name given to it stays."""
+    """Keep a configuration unless the project has it. Without a name it gets one; see `name_config`."""
     identity = config.identity(project_id)
     values = {
         "id": new_id("config"),
@@ -62,6 +62,16 @@ async def add_config(
         "created_at": datetime.now(UTC),
     }
     await insert_missing(connection, model_configs, values)
+
+
+async def name_config(connection: AsyncConnection, config_id: str, name: str, description: str | None) -> None:
+    """Give a configuration its first name, in place of one that was made for it; one that was given stays."""
+    made = model_configs.c.model + " " + func.substr(model_configs.c.identity, 1, 6)
+    await connection.execute(
+        update(model_configs)
+        .where(model_configs.c.id == config_id, model_configs.c.name == made)
+        .values(name=name, description=func.coalesce(description, model_configs.c.description))
+    )
 
 
 async def config_details(connection: AsyncConnection, config_ids: Collection[str]) -> dict[str, ConfigDetails]:
