@@ -38,6 +38,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._state = _State(on_stop)
         weakref.finalize(self, self._state.abandon)
+        _all.add(self)
 
     def call(self, func: Callable[[Unpack[ArgsT]], Awaitable[ResultT]], *args: *ArgsT) -> ResultT:
         """Run a coroutine function on the loop and wait for its result.
@@ -92,6 +93,19 @@ class LoopThread:
             state.thread.start()
             state.portal, state.pid = started.result(), os.getpid()
         return state.portal
+
+
+_all: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child, whoever held a lock of the parent is not there to release it."""
+    for loop_thread in _all:
+        loop_thread._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not where nothing forks
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class _State:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -49,15 +51,26 @@ class HttpxTransport:
         self._owns_client = client is None
         self._used = False
         self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
-        self._client = client or httpx.AsyncClient(
+        self._make_client = partial(
+            httpx.AsyncClient,
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=100),
             timeout=_NO_CLOCKS,
             proxy=proxy,
             trust_env=trust_env,
         )
+        self._client = client or self._make_client()
+        self._pid = os.getpid()
+
+    def _leave_to_other_process(self) -> None:
+        """After a fork, the parent's connections are the parent's, idle ones too."""
+        if self._owns_client and self._pid != os.getpid():
+            _of_other_processes.append(self._client)
+            self._client, self._responses, self._pid = self._make_client(), WeakSet(), os.getpid()
+            self._used = False
 
     async def send(self, request: HttpRequest, timeout: float | None) -> HttpxResponse:
         """See `Transport.send`."""
+        self._leave_to_other_process()
         self._used = True
         try:
             built = self._client.build_request(
@@ -103,17 +116,23 @@ class HttpxTransport:
     async def aclose(self) -> None:
         """Close the client, and the responses that are still being read, unless it is your own."""
         if self._owns_client:
+            self._leave_to_other_process()
             for response in list(self._responses):
                 await response.aclose(ClientClosed("the client was closed while the answer was being read"))
             await self._client.aclose()
 
     def close(self) -> bool:
         """`aclose` as far as that goes without waiting. False when there was nothing to close."""
+        self._leave_to_other_process()
         if not self._used or self._client.is_closed:
             return False
         if running_loop() is not None:
             _go_on_alone(self._client.aclose())
         return True
+
+
+_of_other_processes: list[httpx.AsyncClient] = []
+"""Clients of the process that this one was forked from. Kept, because even their finalizers would close sockets."""
 
 
 class HttpxResponse:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, event
+from scripted import END, STREAM, Do, ScriptedServer, chunk, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time
@@ -161,6 +161,33 @@ def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> No
             finally: os._exit(0 if ok else 1)
         assert os.waitpid(pid, 0)[1] == 0, "the child failed"
         assert [x.output for x in s] == ["b"]
+        assert opening(c).final().data[0].output == "ab"
+        c.close(); print("done")"""
+    out, _ = run(far_peer, program, transport, limit=15)
+    assert out == "done\n"
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str) -> None:
+    """What another thread of the parent held at that moment, nobody in the child would release."""
+    far_peer.streams(*words("a", "b"))
+    program = """
+        import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
+        c = sync(); opening(c).final()
+        held, forked = threading.Event(), threading.Event()
+        def in_a_call():
+            with c._loop._lock: held.set(); forked.wait()
+        threading.Thread(target=in_a_call).start()
+        held.wait(); pid = os.fork(); forked.set()
+        if pid == 0:
+            signal.alarm(5)
+            ok = False
+            try:
+                ok = opening(c).final().data[0].output == "ab"
+                c.close()
+            finally: os._exit(0 if ok else 1)
+        assert os.waitpid(pid, 0)[1] == 0, "the child failed"
         assert opening(c).final().data[0].output == "ab"
         c.close(); print("done")"""
     out, _ = run(far_peer, program, transport, limit=15)
