@@ -3,7 +3,9 @@
 The public names are loaded on first use (PEP 562): importing the package costs next to nothing.
 """
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from .client.core import OpeningStream
     from .client.pages import Pages
     from .client.stream import ChatStream, CompletionStream
-    from .client.views import SampleStream
+    from .client.views import SampleStream, TextStream
     from .config import Timeout
     from .errors import (
         ApiConnectionError,
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
         ToolResultResponse,
         Usage,
     )
+    from .wire.requests import HttpRequest
     from .wire.sse import EventStreamDecoder, encode_event
 
 __all__ = [
@@ -147,6 +150,7 @@ __all__ = [
     "FunctionToolChoice",
     "GenericConfigResponse",
     "GetModelConfigResponse",
+    "HttpRequest",
     "HttpxTransport",
     "Humanloop",
     "IdleTimeout",
@@ -190,6 +194,7 @@ __all__ = [
     "SyncPages",
     "SyncSampleStream",
     "TextChatContent",
+    "TextStream",
     "Timeout",
     "ToolCall",
     "ToolChoice",
@@ -212,6 +217,7 @@ _HOMES = {
     "ChatStream": "client.stream",
     "CompletionStream": "client.stream",
     "SampleStream": "client.views",
+    "TextStream": "client.views",
     "Timeout": "config",
     "create_app": "server.app",
     "EmbeddedServer": "server.embedded",
@@ -224,23 +230,47 @@ _HOMES = {
     "ResponseStream": "transport.base",
     "Transport": "transport.base",
     "HttpxTransport": "transport.httpx_transport",
+    "HttpRequest": "wire.requests",
     "EventStreamDecoder": "wire.sse",
     "encode_event": "wire.sse",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
+_EXTRAS = {"HttpxTransport": "httpx", "EmbeddedServer": "server", "create_app": "server"}
+_LIBRARIES = {"httpx": "httpx", "server": "sqlalchemy"}
+"""The extras that a public name needs, and a library by which to see whether one is installed."""
+
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is made on first use
+
+    def _installed(extra: str) -> bool:
+        try:
+            return find_spec(_LIBRARIES[extra]) is not None
+        except ValueError:  # put there by hand, as tests do
+            return True
+
+    for _name, _extra in _EXTRAS.items():
+        if not _installed(_extra):
+            __all__.remove(_name)  # so that `import *`, help() and the like do without
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__ and name not in _EXTRAS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        homes = [_HOMES[name]] if name in _HOMES else ["errors", "types"]
+        for home in homes:
+            try:
+                module = import_module(f".{home}", __name__)
+            except ImportError as exc:
+                if name not in _EXTRAS:
+                    raise
+                words = f"{name} needs more: pip install 'humanloop_async[{_EXTRAS[name]}]'"
+                # hasattr() and its like want an AttributeError, of which an import statement would drop the words.
+                importing = sys._getframe(1).f_globals.get("__name__") == "importlib._bootstrap"
+                raise (ImportError if importing else AttributeError)(words) from exc
+            if hasattr(module, name):
+                value: object = getattr(module, name)
+                globals()[name] = value  # the next use does not come here
+                return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    homes = [_HOMES[name]] if name in _HOMES else ["errors", "types"]
-    for home in homes:
-        module = import_module(f".{home}", __name__)
-        if hasattr(module, name):
-            value: object = getattr(module, name)
-            globals()[name] = value  # the next use does not come here
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-def __dir__() -> list[str]:
-    return __all__
+    def __dir__() -> list[str]:
+        return __all__

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,49 @@ def test_a_star_import_brings_them_all() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (SOURCE.parent / "py.typed").exists()
+
+
+def without_extras(code: str) -> str:
+    """What a program prints where the libraries of the extras are not installed."""
+    hide = """if True:
+        import importlib.machinery, sys
+        def find_spec(name, path=None, target=None, found=importlib.machinery.PathFinder.find_spec):
+            return None if name in {"httpx", "sqlalchemy"} else found(name, path, target)
+        importlib.machinery.PathFinder.find_spec = find_spec
+        import humanloop_async
+    """
+    done = subprocess.run([sys.executable, "-c", f"{hide}\n{code}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+LOOKS = {
+    "a star": "from humanloop_async import *; Humanloop, Transport",
+    "its members": "import inspect; assert dict(inspect.getmembers(humanloop_async))['Humanloop']",
+    "help": "import pydoc; assert 'Humanloop' in pydoc.render_doc(humanloop_async)",
+    "a mock": "from unittest.mock import create_autospec; create_autospec(humanloop_async).Humanloop",
+    "completion": "import rlcompleter; assert rlcompleter.Completer(globals()).attr_matches('humanloop_async.Humanl')",
+    "hasattr": "assert not hasattr(humanloop_async, 'HttpxTransport'); assert hasattr(humanloop_async, 'Humanloop')",
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_it_can_be_looked_at_without_the_extras(look: str) -> None:
+    without_extras(look)
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("HttpxTransport", "httpx"), ("EmbeddedServer", "server"), ("create_app", "server")]
+)
+def test_a_name_of_an_extra_tells_which(name: str, extra: str) -> None:
+    said = without_extras(f"""if True:
+        try:
+            from humanloop_async import {name}
+        except ImportError as exc:
+            print(exc)
+        try:
+            humanloop_async.{name}
+        except AttributeError as exc:
+            print(exc)
+    """)
+    assert said == f"{name} needs more: pip install 'humanloop_async[{extra}]'\n" * 2

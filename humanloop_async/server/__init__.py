@@ -18,8 +18,10 @@ __all__ = ["EmbeddedServer", "ServerSettings", "create_app"]
 _HOMES = {"EmbeddedServer": "embedded", "ServerSettings": "settings", "create_app": "app"}
 
 
-def __getattr__(name: str) -> object:
-    # On first use: the provider's and the template's child processes import this package too, and need none of it.
-    if (home := _HOMES.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{home}", __name__), name)
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+
+    def __getattr__(name: str) -> object:
+        # On first use: the provider's and the template's child processes import this package too, and need none of it.
+        if (home := _HOMES.get(name)) is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{home}", __name__), name)

@@ -88,3 +88,8 @@ def sync() -> None:
             assert_type(error.status, int | None)
 
     Humanloop(api_keyy="k")  # type: ignore[call-arg]
+
+
+def misspelt_names() -> None:
+    from humanloop_async import AsyncHumanLoop  # type: ignore[attr-defined]  # noqa: F401
+    from humanloop_async.server import EmbededServer  # type: ignore[attr-defined]  # noqa: F401
