@@ -62,6 +62,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         self._ready: list[ChunkT] = []  # chunks for those who iterate over the stream itself, the next one last
         self._buffers: Sequence[SampleBuffer[ChunkT]] = ()  # by index, once somebody asks for samples
         self._split = False  # chunks go to the samples' buffers instead
+        self._sorted = False  # each is looked at: because of that, or because a sample was closed
         self._reading = False
         self._iterating = False  # the one who reads iterates over the stream itself
         self._unchecked_bytes = 0  # handed to buffers since their sizes were last added up
@@ -237,7 +238,7 @@ class Stream(Generic[ChunkT, ResponseT]):
                 await reader.stopped(None)
                 return True
             chunks = reader.feed(data)
-            if self._split:
+            if self._sorted:
                 self._hand_over(chunks, reader.bytes_read)
             else:
                 self._ready[:0] = reversed(chunks)
@@ -255,7 +256,7 @@ class Stream(Generic[ChunkT, ResponseT]):
             return
         if self._iterating:
             raise StreamBusy("another task iterates over the stream itself; do not read its samples at the same time")
-        self._split = True
+        self._split = self._sorted = True
         if not self._buffers:
             self._buffers = [SampleBuffer(state) for state in self._reader.demux.samples]
         self._reader.counts_bytes = True
@@ -267,6 +268,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         if any(buffer.has_reader for buffer in self._buffers):
             raise StreamBusy("a sample of this stream is being read; do not iterate over the stream at the same time")
         self._split = False
+        self._sorted = any(buffer.closed for buffer in self._buffers)
         unread = [chunk for buffer in self._buffers for chunk in buffer.chunks]
         self._ready.extend(reversed(unread))
         for buffer in self._buffers:
@@ -278,12 +280,16 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     async def _close_buffer(self, buffer: SampleBuffer[ChunkT]) -> None:
         buffer.clear()
-        buffer.closed = True
+        buffer.closed = self._sorted = True
+        self._ready[:] = [chunk for chunk in self._ready if chunk.index != buffer.state.index]
         self._wake()
 
     def _hand_over(self, chunks: Sequence[ChunkT], size: int) -> None:
         """Put chunks, whose events had `size` bytes together, where they belong."""
         buffers = self._buffers
+        if not self._split:
+            self._ready[:0] = [chunk for chunk in reversed(chunks) if not buffers[chunk.index].closed]
+            return
         cost = CHUNK_BYTES + size // (len(chunks) or 1)
         for chunk in chunks:
             buffer = buffers[chunk.index]

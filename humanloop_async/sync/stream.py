@@ -84,7 +84,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 
     def final(self) -> ResponseT:
         """Read what is left and give the whole response; see `Stream.final`."""
-        if not self._samples:
+        if not self._stream._split:
             self._ready.clear()
         return self._loop.call(self._stream.final)
 
@@ -176,6 +176,9 @@ class SyncSampleStream(Iterator[ChunkT]):
     def close(self) -> None:
         """Drop what is unread, now and from now on. The other samples go on."""
         self._ready.clear()
+        batch = self._parent._ready  # taken over for a loop over all of them
+        for chunk in [chunk for chunk in batch if chunk.index == self.index]:
+            batch.remove(chunk)
         self._parent._loop.call(self._parent._stream._close_buffer, self._buffer)
 
 

@@ -219,6 +219,25 @@ async def test_closing_a_sample(client: AsyncHumanloop, peer: ScriptedServer) ->
     assert response.data[1].raw_output == text_of(1, 10)  # dropped for its reader, not from the answer
 
 
+async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Whoever goes on with all chunks gets none of it: neither what had come nor what comes."""
+    events = interleaved(3, 4)
+    peer.plays(STREAM, chunk(b"".join(events[:6])), *map(chunk, events[6:]), END)
+    async with complete(client, 3) as stream:
+        samples = stream.samples
+        await samples[1].aclose()
+        assert (await anext(stream)).index == 0
+        await samples[2].aclose()
+        assert {chunk.index async for chunk in stream} == {0}
+        assert [data.output for data in (await stream.final()).data] == [text_of(i, 4).strip() for i in range(3)]
+    async with complete(client, 3) as stream:
+        assert [(await anext(stream)).index for _ in range(2)] == [0, 1]
+        samples = stream.samples
+        await samples[1].aclose()
+        assert (await anext(samples[0])).output == "0.1 "
+        assert {chunk.index async for chunk in stream} == {0, 2}
+
+
 async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, peer: ScriptedServer) -> None:
     go_on = asyncio.Event()
     peer.plays(

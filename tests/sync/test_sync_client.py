@@ -172,6 +172,26 @@ def test_closing_a_sample(client: Humanloop, far_peer: ScriptedServer) -> None:
         assert "".join(stream.samples[1].text_stream) == text_of(1, 5)
 
 
+def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, far_peer: ScriptedServer) -> None:
+    far_peer.plays(STREAM, chunk(b"".join(interleaved(3, 5))), END)
+    with complete(client, 3) as stream:
+        samples = stream.samples
+        samples[1].close()
+        assert next(stream).index == 0
+        samples[2].close()  # of which chunks have come over already
+        assert [piece.output for piece in stream] == [f"0.{number} " for number in range(1, 5)]
+
+
+def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, far_peer: ScriptedServer) -> None:
+    """As in the async stream, also when samples were in use before."""
+    far_peer.plays(STREAM, chunk(b"".join(interleaved(2, 5))), END)
+    with complete(client, 2) as stream:
+        stream.samples  # noqa: B018
+        assert [next(stream).index for _ in range(2)] == [0, 1]
+        assert len(stream.final().data) == 2
+        assert list(stream) == []
+
+
 def test_clocks(client: Humanloop, far_peer: ScriptedServer) -> None:
     far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
     with client.complete_stream(model_config={"model": "m"}, timeout=Timeout(idle=0.2)) as stream:
