@@ -57,8 +57,17 @@ def test_the_same_names_on_the_clients_themselves() -> None:
     assert {name for name in vars(ours) if not name.startswith("_")} == {
         name for name in vars(mirror) if not name.startswith("_")
     }
-    for name, value in vars(ours).items():
-        if inspect.ismethod(value):
-            assert parameters(value) == parameters(getattr(mirror, name)), name
-            assert value.__name__ == getattr(mirror, name).__name__
+    mirror.close()
+
+
+def test_the_same_docstrings() -> None:
+    """The async ones say what a call does, what it raises and where it comes from."""
+    ours, mirror = AsyncHumanloop(), Humanloop()
+    for resource, twin in vars(ours).items():
+        if not resource.startswith("_"):
+            for name in public(type(twin)):
+                method = getattr(getattr(mirror, resource), name)
+                assert "Source: Humanloop API v4" in (inspect.getdoc(method) or "")
+                assert inspect.getdoc(method) == inspect.getdoc(getattr(twin, name))
+    assert inspect.getdoc(Humanloop.log) == inspect.getdoc(AsyncHumanloop.log)
     mirror.close()

@@ -12,7 +12,7 @@ from ..config import ClientConfig, Timeout, as_timeout, resolve_api_key, resolve
 from ..errors import InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
-from .core import Core, base_headers
+from .core import Core, Resource, base_headers
 from .logs import FeedbackApi, Logs, Sessions
 from .params import CallOptions
 from .projects import Experiments, ModelConfigs, Projects
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..transport.base import Transport
 
 
-class AsyncHumanloop:
+class AsyncHumanloop(Resource):
     """Client for the v4 API.
 
     ``async with`` it, or call `aclose` when done. One client serves any number of tasks, and event loops one after the
@@ -109,7 +109,7 @@ class AsyncHumanloop:
             raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or an object")
         else:
             made = transport
-        self._core = Core(config, made)
+        super().__init__(Core(config, made))
         self._owns_transport = made is not transport
         self._in_sync_client = False
         self.completions = Completions(self._core)
@@ -121,24 +121,24 @@ class AsyncHumanloop:
         self.logs = Logs(self._core)
         self.feedback_api = FeedbackApi(self._core)
 
-        self.log = self.logs.log
-        self.feedback = self.feedback_api.feedback
-        self.complete = self.completions.create
-        self.complete_stream = self.completions.create_stream
-        self.complete_deployed = self.completions.create_deployed
-        self.complete_deployed_stream = self.completions.create_deployed_stream
-        self.complete_experiment = self.completions.create_experiment
-        self.complete_experiment_stream = self.completions.create_experiment_stream
-        self.complete_model_configuration = self.completions.create_model_config
-        self.complete_model_configuration_stream = self.completions.create_model_config_stream
-        self.chat = self.chats.create
-        self.chat_stream = self.chats.create_stream
-        self.chat_deployed = self.chats.create_deployed
-        self.chat_deployed_stream = self.chats.create_deployed_stream
-        self.chat_experiment = self.chats.create_experiment
-        self.chat_experiment_stream = self.chats.create_experiment_stream
-        self.chat_model_config = self.chats.create_model_config
-        self.chat_model_config_stream = self.chats.create_model_config_stream
+    complete = Completions.create
+    complete_stream = Completions.create_stream
+    complete_deployed = Completions.create_deployed
+    complete_deployed_stream = Completions.create_deployed_stream
+    complete_experiment = Completions.create_experiment
+    complete_experiment_stream = Completions.create_experiment_stream
+    complete_model_configuration = Completions.create_model_config
+    complete_model_configuration_stream = complete_model_config_stream = Completions.create_model_config_stream
+    chat = Chats.create
+    chat_stream = Chats.create_stream
+    chat_deployed = Chats.create_deployed
+    chat_deployed_stream = Chats.create_deployed_stream
+    chat_experiment = Chats.create_experiment
+    chat_experiment_stream = Chats.create_experiment_stream
+    chat_model_config = chat_model_configuration = Chats.create_model_config
+    chat_model_config_stream = Chats.create_model_config_stream
+    log = Logs.log
+    feedback = FeedbackApi.feedback
 
     async def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
         """A project's configurations: `projects.list_configs` under another name."""

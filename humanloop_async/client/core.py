@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from types import NoneType, TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 from .. import __version__
 from ..config import ClientConfig, Timeout, as_timeout, plain_limit
 from ..errors import ApiException, ClientClosed, InvalidArgument
 from ..transport.base import Transport
-from ..types import ChatResponse, CompletionResponse, Response, ResponseList
+from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Response, ResponseList
 from ..wire.addresses import take_address
 from ..wire.demux import Demultiplexer
 from ..wire.operations import Operation
@@ -30,7 +30,8 @@ StreamT = TypeVar("StreamT", CompletionStream, ChatStream)
 class OpeningStream(Generic[StreamT]):
     """A streamed call that has not been sent yet.
 
-    ``async with`` it, or ``await`` it to get the opened stream and close that yourself.
+    ``async with`` it, or ``await`` it to get the opened stream and close that yourself. ``async for`` over it sends it
+    and gives the chunks of all samples; leaving the loop closes the stream.
     """
 
     __slots__ = ("_open", "_stream")
@@ -57,6 +58,25 @@ class OpeningStream(Generic[StreamT]):
     ) -> None:
         if self._stream is not None:
             await self._stream.aclose()
+
+    @overload
+    def __aiter__(self: OpeningStream[CompletionStream]) -> AsyncIterator[CompletionChunk]: ...
+    @overload
+    def __aiter__(self: OpeningStream[ChatStream]) -> AsyncIterator[ChatChunk]: ...
+    def __aiter__(self: OpeningStream[Any]) -> AsyncIterator[Any]:
+        return _Chunks(self)
+
+
+class _Chunks(AsyncIterator[Any]):
+    # Not a generator: one that is left early waits for the event loop to close it.
+    def __init__(self, opening: OpeningStream[Any]) -> None:
+        self._opening = opening
+        self._chunks: AsyncIterator[Any] | None = None
+
+    async def __anext__(self) -> Any:
+        if self._chunks is None:
+            self._chunks = aiter(await self._opening)
+        return await anext(self._chunks)
 
 
 class Core:
@@ -170,6 +190,13 @@ class Core:
             if isinstance(item, Mapping) and (unknown := cast("Mapping[str, object]", item).keys() - known):
                 raise InvalidArgument(f"{min(unknown)!r} is not an argument of this call ({operation.id})")
         return None if operation.request is NoneType else encode_body(fields if items is None else items)
+
+
+class Resource:
+    """Calls operations, which its methods are."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
 
 def _option(fields: dict[str, Any], name: str, default: Any) -> Any:

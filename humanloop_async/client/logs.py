@@ -19,7 +19,7 @@ from ..types import (
 )
 from ..wire.operations import Operation
 from ..wire.operations import logs as ops
-from .core import Core
+from .core import Core, Resource
 from .pages import Pages
 from .params import CallOptions
 from .record_params import (
@@ -35,19 +35,20 @@ from .record_params import (
 RecordT = TypeVar("RecordT", bound=Response)
 
 
-class Logs:
+class Logs(Resource):
     """Logs of what was generated, through this API or elsewhere. See `Projects` for what the calls raise."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
     @overload
-    async def log(self, body: Sequence[LogBody], **options: Unpack[CallOptions]) -> ResponseList[CreateLogResponse]: ...
+    async def log(
+        self: Resource, body: Sequence[LogBody], **options: Unpack[CallOptions]
+    ) -> ResponseList[CreateLogResponse]: ...
     @overload
-    async def log(self, body: LogBody, **options: Unpack[CallOptions]) -> CreateLogResponse: ...
+    async def log(self: Resource, body: LogBody, **options: Unpack[CallOptions]) -> CreateLogResponse: ...
     @overload
-    async def log(self, body: None = None, **params: Unpack[LogParams]) -> CreateLogResponse: ...
-    async def log(self, body: object = None, **params: Any) -> CreateLogResponse | ResponseList[CreateLogResponse]:
+    async def log(self: Resource, body: None = None, **params: Unpack[LogParams]) -> CreateLogResponse: ...
+    async def log(
+        self: Resource, body: object = None, **params: Any
+    ) -> CreateLogResponse | ResponseList[CreateLogResponse]:
         """Store a log, given as keywords or as one object; or a list of logs, all or none of them.
 
         Source: Humanloop API v4, POST /logs.
@@ -96,21 +97,20 @@ class Logs:
         return await self._core.call(ops.DELETE_LOGS, {"id": ids, **options})
 
 
-class FeedbackApi:
+class FeedbackApi(Resource):
     """Feedback on logs. See `Projects` for what the calls raise."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
     @overload
     async def feedback(
-        self, body: Sequence[FeedbackBody], **options: Unpack[CallOptions]
+        self: Resource, body: Sequence[FeedbackBody], **options: Unpack[CallOptions]
     ) -> ResponseList[FeedbackResponse]: ...
     @overload
-    async def feedback(self, body: FeedbackBody, **options: Unpack[CallOptions]) -> FeedbackResponse: ...
+    async def feedback(self: Resource, body: FeedbackBody, **options: Unpack[CallOptions]) -> FeedbackResponse: ...
     @overload
-    async def feedback(self, body: None = None, **params: Unpack[FeedbackParams]) -> FeedbackResponse: ...
-    async def feedback(self, body: object = None, **params: Any) -> FeedbackResponse | ResponseList[FeedbackResponse]:
+    async def feedback(self: Resource, body: None = None, **params: Unpack[FeedbackParams]) -> FeedbackResponse: ...
+    async def feedback(
+        self: Resource, body: object = None, **params: Any
+    ) -> FeedbackResponse | ResponseList[FeedbackResponse]:
         """Say what somebody thinks of a log, as keywords or as one object; or of several, all or none of them.
 
         Source: Humanloop API v4, POST /feedback.
@@ -118,11 +118,8 @@ class FeedbackApi:
         return await _one_or_many(self._core, ops.FEEDBACK, body, params)
 
 
-class Sessions:
+class Sessions(Resource):
     """Sessions: logs that belong together. See `Projects` for what the calls raise."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
     def list(self, project_id: str, **params: Unpack[PageParams]) -> Pages[SessionResponse]:
         """The sessions that have logs of a project. The first page is 1; 10 records each.

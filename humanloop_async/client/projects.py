@@ -15,7 +15,7 @@ from ..types import (
     ResponseList,
 )
 from ..wire.operations import projects as ops
-from .core import Core
+from .core import Resource
 from .pages import Pages
 from .params import CallOptions
 from .record_params import (
@@ -32,7 +32,7 @@ from .record_params import (
 )
 
 
-class Projects:
+class Projects(Resource):
     """Projects, and what is deployed to their environments.
 
     Raises, these and all calls around generation:
@@ -44,9 +44,6 @@ class Projects:
     Connection errors and the statuses 408, 409, 429 and 5xx are retried. What creates something carries an
     ``Idempotency-Key``; a deletion that is retried may find its work done, and then raises `NotFoundError`.
     """
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
     def list(self, **params: Unpack[ListProjectsParams]) -> Pages[ProjectResponse]:
         """The projects, newest first unless `sort_by` and `order` say otherwise. The first page is 0; 10 records each.
@@ -149,11 +146,8 @@ class Projects:
         return Pages(self._core, ops.EXPORT_PROJECT, {"id": id, **params})
 
 
-class ModelConfigs:
+class ModelConfigs(Resource):
     """Model configurations. See `Projects` for what the calls raise."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
     async def register(self, **params: Unpack[RegisterModelConfigParams]) -> ProjectConfigResponse:
         """Add a model configuration to a project; a project's first one is deployed.
@@ -172,11 +166,8 @@ class ModelConfigs:
         return await self._core.call(ops.GET_MODEL_CONFIG, {"id": id, **options})
 
 
-class Experiments:
+class Experiments(Resource):
     """Experiments: configurations tried against each other by feedback. See `Projects` for what the calls raise."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
 
     async def list(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ExperimentResponse]:
         """A project's experiments.

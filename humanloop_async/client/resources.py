@@ -7,7 +7,7 @@ from typing import Literal, Unpack, overload
 
 from ..types import ChatResponse, CompletionResponse
 from ..wire.operations import generation as ops
-from .core import Core, OpeningStream
+from .core import OpeningStream, Resource
 from .params import (
     ChatCreateParams,
     ChatDeployedParams,
@@ -21,7 +21,7 @@ from .params import (
 from .stream import ChatStream, CompletionStream
 
 
-class Completions:
+class Completions(Resource):
     """The four completion calls, each plain and streamed.
 
     All take keyword arguments only; `params` lists them. Plain calls give a `CompletionResponse`, or with
@@ -37,17 +37,20 @@ class Completions:
     cancelled call closes its connection.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
     @overload
     async def create(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteParams]
     ) -> CompletionResponse: ...
     @overload
-    async def create(self, *, stream: Literal[True], **params: Unpack[CompleteParams]) -> CompletionStream: ...
     async def create(
-        self, *, stream: bool = False, **params: Unpack[CompleteParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteParams]
+    ) -> CompletionStream: ...
+    @overload
+    async def create(
+        self: Resource, *, stream: bool, **params: Unpack[CompleteParams]
+    ) -> CompletionResponse | CompletionStream: ...
+    async def create(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteParams]
     ) -> CompletionResponse | CompletionStream:
         """Complete a prompt with the model configuration in the call.
 
@@ -57,7 +60,7 @@ class Completions:
             return await self._core.open_completion(ops.COMPLETE, params)
         return await self._core.call(ops.COMPLETE, params)
 
-    def create_stream(self, **params: Unpack[CompleteParams]) -> OpeningStream[CompletionStream]:
+    def create_stream(self: Resource, **params: Unpack[CompleteParams]) -> OpeningStream[CompletionStream]:
         """Stream `create`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /completion with ``stream``.
@@ -66,14 +69,18 @@ class Completions:
 
     @overload
     async def create_deployed(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteDeployedParams]
     ) -> CompletionResponse: ...
     @overload
     async def create_deployed(
-        self, *, stream: Literal[True], **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteDeployedParams]
     ) -> CompletionStream: ...
+    @overload
     async def create_deployed(
-        self, *, stream: bool = False, **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteDeployedParams]
+    ) -> CompletionResponse | CompletionStream: ...
+    async def create_deployed(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteDeployedParams]
     ) -> CompletionResponse | CompletionStream:
         """Complete a prompt with what is deployed to a project's environment.
 
@@ -83,7 +90,9 @@ class Completions:
             return await self._core.open_completion(ops.COMPLETE_DEPLOYED, params)
         return await self._core.call(ops.COMPLETE_DEPLOYED, params)
 
-    def create_deployed_stream(self, **params: Unpack[CompleteDeployedParams]) -> OpeningStream[CompletionStream]:
+    def create_deployed_stream(
+        self: Resource, **params: Unpack[CompleteDeployedParams]
+    ) -> OpeningStream[CompletionStream]:
         """Stream `create_deployed`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /completion-deployed with ``stream``.
@@ -92,14 +101,18 @@ class Completions:
 
     @overload
     async def create_experiment(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteExperimentParams]
     ) -> CompletionResponse: ...
     @overload
     async def create_experiment(
-        self, *, stream: Literal[True], **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteExperimentParams]
     ) -> CompletionStream: ...
+    @overload
     async def create_experiment(
-        self, *, stream: bool = False, **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteExperimentParams]
+    ) -> CompletionResponse | CompletionStream: ...
+    async def create_experiment(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteExperimentParams]
     ) -> CompletionResponse | CompletionStream:
         """Complete a prompt with a configuration sampled from an experiment.
 
@@ -109,7 +122,9 @@ class Completions:
             return await self._core.open_completion(ops.COMPLETE_EXPERIMENT, params)
         return await self._core.call(ops.COMPLETE_EXPERIMENT, params)
 
-    def create_experiment_stream(self, **params: Unpack[CompleteExperimentParams]) -> OpeningStream[CompletionStream]:
+    def create_experiment_stream(
+        self: Resource, **params: Unpack[CompleteExperimentParams]
+    ) -> OpeningStream[CompletionStream]:
         """Stream `create_experiment`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /completion-experiment with ``stream``.
@@ -118,14 +133,18 @@ class Completions:
 
     @overload
     async def create_model_config(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteModelConfigParams]
     ) -> CompletionResponse: ...
     @overload
     async def create_model_config(
-        self, *, stream: Literal[True], **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteModelConfigParams]
     ) -> CompletionStream: ...
+    @overload
     async def create_model_config(
-        self, *, stream: bool = False, **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteModelConfigParams]
+    ) -> CompletionResponse | CompletionStream: ...
+    async def create_model_config(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteModelConfigParams]
     ) -> CompletionResponse | CompletionStream:
         """Complete a prompt with a stored model configuration.
 
@@ -136,7 +155,7 @@ class Completions:
         return await self._core.call(ops.COMPLETE_MODEL_CONFIG, params)
 
     def create_model_config_stream(
-        self, **params: Unpack[CompleteModelConfigParams]
+        self: Resource, **params: Unpack[CompleteModelConfigParams]
     ) -> OpeningStream[CompletionStream]:
         """Stream `create_model_config`: the samples of one call arrive interleaved, each with an iterator of its own.
 
@@ -145,7 +164,7 @@ class Completions:
         return OpeningStream(partial(self._core.open_completion, ops.COMPLETE_MODEL_CONFIG, params))
 
 
-class Chats:
+class Chats(Resource):
     """The four chat calls, each plain and streamed.
 
     All take keyword arguments only; `params` lists them. Plain calls give a `ChatResponse`, or with
@@ -161,14 +180,19 @@ class Chats:
     cancelled call closes its connection.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
     @overload
-    async def create(self, *, stream: Literal[False] = False, **params: Unpack[ChatCreateParams]) -> ChatResponse: ...
+    async def create(
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatCreateParams]
+    ) -> ChatResponse: ...
     @overload
-    async def create(self, *, stream: Literal[True], **params: Unpack[ChatCreateParams]) -> ChatStream: ...
-    async def create(self, *, stream: bool = False, **params: Unpack[ChatCreateParams]) -> ChatResponse | ChatStream:
+    async def create(self: Resource, *, stream: Literal[True], **params: Unpack[ChatCreateParams]) -> ChatStream: ...
+    @overload
+    async def create(
+        self: Resource, *, stream: bool, **params: Unpack[ChatCreateParams]
+    ) -> ChatResponse | ChatStream: ...
+    async def create(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatCreateParams]
+    ) -> ChatResponse | ChatStream:
         """Continue a conversation with the model configuration in the call.
 
         Source: Humanloop API v4, POST /chat.
@@ -177,7 +201,7 @@ class Chats:
             return await self._core.open_chat(ops.CHAT, params)
         return await self._core.call(ops.CHAT, params)
 
-    def create_stream(self, **params: Unpack[ChatCreateParams]) -> OpeningStream[ChatStream]:
+    def create_stream(self: Resource, **params: Unpack[ChatCreateParams]) -> OpeningStream[ChatStream]:
         """Stream `create`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /chat with ``stream``.
@@ -186,12 +210,18 @@ class Chats:
 
     @overload
     async def create_deployed(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatDeployedParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatDeployedParams]
     ) -> ChatResponse: ...
     @overload
-    async def create_deployed(self, *, stream: Literal[True], **params: Unpack[ChatDeployedParams]) -> ChatStream: ...
     async def create_deployed(
-        self, *, stream: bool = False, **params: Unpack[ChatDeployedParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatDeployedParams]
+    ) -> ChatStream: ...
+    @overload
+    async def create_deployed(
+        self: Resource, *, stream: bool, **params: Unpack[ChatDeployedParams]
+    ) -> ChatResponse | ChatStream: ...
+    async def create_deployed(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatDeployedParams]
     ) -> ChatResponse | ChatStream:
         """Continue a conversation with what is deployed to a project's environment.
 
@@ -201,7 +231,7 @@ class Chats:
             return await self._core.open_chat(ops.CHAT_DEPLOYED, params)
         return await self._core.call(ops.CHAT_DEPLOYED, params)
 
-    def create_deployed_stream(self, **params: Unpack[ChatDeployedParams]) -> OpeningStream[ChatStream]:
+    def create_deployed_stream(self: Resource, **params: Unpack[ChatDeployedParams]) -> OpeningStream[ChatStream]:
         """Stream `create_deployed`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /chat-deployed with ``stream``.
@@ -210,14 +240,18 @@ class Chats:
 
     @overload
     async def create_experiment(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatExperimentParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatExperimentParams]
     ) -> ChatResponse: ...
     @overload
     async def create_experiment(
-        self, *, stream: Literal[True], **params: Unpack[ChatExperimentParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatExperimentParams]
     ) -> ChatStream: ...
+    @overload
     async def create_experiment(
-        self, *, stream: bool = False, **params: Unpack[ChatExperimentParams]
+        self: Resource, *, stream: bool, **params: Unpack[ChatExperimentParams]
+    ) -> ChatResponse | ChatStream: ...
+    async def create_experiment(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatExperimentParams]
     ) -> ChatResponse | ChatStream:
         """Continue a conversation with a configuration sampled from an experiment.
 
@@ -227,7 +261,7 @@ class Chats:
             return await self._core.open_chat(ops.CHAT_EXPERIMENT, params)
         return await self._core.call(ops.CHAT_EXPERIMENT, params)
 
-    def create_experiment_stream(self, **params: Unpack[ChatExperimentParams]) -> OpeningStream[ChatStream]:
+    def create_experiment_stream(self: Resource, **params: Unpack[ChatExperimentParams]) -> OpeningStream[ChatStream]:
         """Stream `create_experiment`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /chat-experiment with ``stream``.
@@ -236,14 +270,18 @@ class Chats:
 
     @overload
     async def create_model_config(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatModelConfigParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatModelConfigParams]
     ) -> ChatResponse: ...
     @overload
     async def create_model_config(
-        self, *, stream: Literal[True], **params: Unpack[ChatModelConfigParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatModelConfigParams]
     ) -> ChatStream: ...
+    @overload
     async def create_model_config(
-        self, *, stream: bool = False, **params: Unpack[ChatModelConfigParams]
+        self: Resource, *, stream: bool, **params: Unpack[ChatModelConfigParams]
+    ) -> ChatResponse | ChatStream: ...
+    async def create_model_config(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatModelConfigParams]
     ) -> ChatResponse | ChatStream:
         """Continue a conversation with a stored model configuration.
 
@@ -253,7 +291,9 @@ class Chats:
             return await self._core.open_chat(ops.CHAT_MODEL_CONFIG, params)
         return await self._core.call(ops.CHAT_MODEL_CONFIG, params)
 
-    def create_model_config_stream(self, **params: Unpack[ChatModelConfigParams]) -> OpeningStream[ChatStream]:
+    def create_model_config_stream(
+        self: Resource, **params: Unpack[ChatModelConfigParams]
+    ) -> OpeningStream[ChatStream]:
         """Stream `create_model_config`: the samples of one call arrive interleaved, each with an iterator of its own.
 
         Source: Humanloop API v4, POST /chat-model-config with ``stream``.

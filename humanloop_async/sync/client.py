@@ -13,6 +13,7 @@ from ..types import ProjectConfigResponse, ResponseList
 from .logs import FeedbackApi, Logs, Sessions
 from .loop_thread import LoopThread
 from .projects import Experiments, ModelConfigs, Projects
+from .resource import Resource
 from .resources import Chats, Completions
 
 P = ParamSpec("P")
@@ -30,7 +31,7 @@ def _same_arguments(
     return decorate
 
 
-class Humanloop:
+class Humanloop(Resource):
     """Sync client for the v4 API: `AsyncHumanloop` over a background event loop of its own.
 
     Takes the same arguments. ``with`` it, or call `close` when done. Threads may share it, also those
@@ -40,36 +41,36 @@ class Humanloop:
 
     @_same_arguments(AsyncHumanloop.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
-        self._client = AsyncHumanloop(*args, **settings)
-        self._client._in_sync_client = True
-        self._loop = LoopThread(self._client.aclose)
-        self.completions = Completions(self._loop, self._client.completions)
-        self.chats = Chats(self._loop, self._client.chats)
-        self.projects = Projects(self._loop, self._client.projects)
-        self.model_configs = ModelConfigs(self._loop, self._client.model_configs)
-        self.experiments = Experiments(self._loop, self._client.experiments)
-        self.sessions = Sessions(self._loop, self._client.sessions)
-        self.logs = Logs(self._loop, self._client.logs)
-        self.feedback_api = FeedbackApi(self._loop, self._client.feedback_api)
+        client = AsyncHumanloop(*args, **settings)
+        client._in_sync_client = True
+        super().__init__(LoopThread(client.aclose), client)
+        self.completions = Completions(self._loop, client)
+        self.chats = Chats(self._loop, client)
+        self.projects = Projects(self._loop, client)
+        self.model_configs = ModelConfigs(self._loop, client)
+        self.experiments = Experiments(self._loop, client)
+        self.sessions = Sessions(self._loop, client)
+        self.logs = Logs(self._loop, client)
+        self.feedback_api = FeedbackApi(self._loop, client)
 
-        self.log = self.logs.log
-        self.feedback = self.feedback_api.feedback
-        self.complete = self.completions.create
-        self.complete_stream = self.completions.create_stream
-        self.complete_deployed = self.completions.create_deployed
-        self.complete_deployed_stream = self.completions.create_deployed_stream
-        self.complete_experiment = self.completions.create_experiment
-        self.complete_experiment_stream = self.completions.create_experiment_stream
-        self.complete_model_configuration = self.completions.create_model_config
-        self.complete_model_configuration_stream = self.completions.create_model_config_stream
-        self.chat = self.chats.create
-        self.chat_stream = self.chats.create_stream
-        self.chat_deployed = self.chats.create_deployed
-        self.chat_deployed_stream = self.chats.create_deployed_stream
-        self.chat_experiment = self.chats.create_experiment
-        self.chat_experiment_stream = self.chats.create_experiment_stream
-        self.chat_model_config = self.chats.create_model_config
-        self.chat_model_config_stream = self.chats.create_model_config_stream
+    complete = Completions.create
+    complete_stream = Completions.create_stream
+    complete_deployed = Completions.create_deployed
+    complete_deployed_stream = Completions.create_deployed_stream
+    complete_experiment = Completions.create_experiment
+    complete_experiment_stream = Completions.create_experiment_stream
+    complete_model_configuration = Completions.create_model_config
+    complete_model_configuration_stream = complete_model_config_stream = Completions.create_model_config_stream
+    chat = Chats.create
+    chat_stream = Chats.create_stream
+    chat_deployed = Chats.create_deployed
+    chat_deployed_stream = Chats.create_deployed_stream
+    chat_experiment = Chats.create_experiment
+    chat_experiment_stream = Chats.create_experiment_stream
+    chat_model_config = chat_model_configuration = Chats.create_model_config
+    chat_model_config_stream = Chats.create_model_config_stream
+    log = Logs.log
+    feedback = FeedbackApi.feedback
 
     def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
         """A project's configurations: `projects.list_configs` under another name."""

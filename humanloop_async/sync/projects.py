@@ -29,113 +29,86 @@ from ..types import (
     ProjectResponse,
     ResponseList,
 )
-from .loop_thread import LoopThread
 from .pages import SyncPages
+from .resource import Resource, documented
 
 
-class Projects:
-    """Projects, and what is deployed to their environments. See the async class of this name."""
-
-    def __init__(self, loop: LoopThread, calls: projects.Projects) -> None:
-        self._loop = loop
-        self._calls = calls
+@documented(projects.Projects)
+class Projects(Resource):
+    """Projects, and what is deployed to their environments."""
 
     def list(self, **params: Unpack[ListProjectsParams]) -> SyncPages[ProjectResponse]:
-        """See `AsyncHumanloop`."""
-        return SyncPages(self._loop, self._calls.list(**params))
+        return SyncPages(self._loop, self._client.projects.list(**params))
 
     def create(self, name: str, **params: Unpack[CreateProjectParams]) -> ProjectResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.create, name, **params))
+        return self._loop.call(partial(self._client.projects.create, name, **params))
 
     def get(self, id: str, **options: Unpack[CallOptions]) -> ProjectResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.get, id, **options))
+        return self._loop.call(partial(self._client.projects.get, id, **options))
 
     def update(self, id: str, **params: Unpack[UpdateProjectParams]) -> ProjectResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.update, id, **params))
+        return self._loop.call(partial(self._client.projects.update, id, **params))
 
     def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.delete, id, **options))
+        return self._loop.call(partial(self._client.projects.delete, id, **options))
 
     def list_configs(self, id: str, **params: Unpack[ListConfigsParams]) -> ResponseList[ProjectConfigResponse]:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.list_configs, id, **params))
+        return self._loop.call(partial(self._client.projects.list_configs, id, **params))
 
     def get_active_config(self, id: str, **params: Unpack[EnvironmentParams]) -> GetModelConfigResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.get_active_config, id, **params))
+        return self._loop.call(partial(self._client.projects.get_active_config, id, **params))
 
     def deactivate_config(self, id: str, **params: Unpack[EnvironmentParams]) -> ProjectResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.deactivate_config, id, **params))
+        return self._loop.call(partial(self._client.projects.deactivate_config, id, **params))
 
     def deactivate_experiment(self, id: str, **params: Unpack[EnvironmentParams]) -> ProjectResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.deactivate_experiment, id, **params))
+        return self._loop.call(partial(self._client.projects.deactivate_experiment, id, **params))
 
     def list_deployed_configs(
         self, id: str, **options: Unpack[CallOptions]
     ) -> ResponseList[EnvironmentProjectConfigResponse]:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.list_deployed_configs, id, **options))
+        return self._loop.call(partial(self._client.projects.list_deployed_configs, id, **options))
 
     def deploy_config(
         self, project_id: str, **params: Unpack[DeployConfigParams]
     ) -> ResponseList[EnvironmentProjectConfigResponse]:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.deploy_config, project_id, **params))
+        return self._loop.call(partial(self._client.projects.deploy_config, project_id, **params))
 
     def delete_deployed_config(self, project_id: str, environment_id: str, **options: Unpack[CallOptions]) -> None:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.delete_deployed_config, project_id, environment_id, **options))
+        return self._loop.call(
+            partial(self._client.projects.delete_deployed_config, project_id, environment_id, **options)
+        )
 
     def export(self, id: str, **params: Unpack[PageParams]) -> SyncPages[LogResponse]:
-        """See `AsyncHumanloop`."""
-        return SyncPages(self._loop, self._calls.export(id, **params))
+        return SyncPages(self._loop, self._client.projects.export(id, **params))
 
 
-class ModelConfigs:
-    """Model configurations. See the async class of this name."""
-
-    def __init__(self, loop: LoopThread, calls: projects.ModelConfigs) -> None:
-        self._loop = loop
-        self._calls = calls
+@documented(projects.ModelConfigs)
+class ModelConfigs(Resource):
+    """Model configurations."""
 
     def register(self, **params: Unpack[RegisterModelConfigParams]) -> ProjectConfigResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.register, **params))
+        return self._loop.call(partial(self._client.model_configs.register, **params))
 
     def get(self, id: str, **options: Unpack[CallOptions]) -> ModelConfigResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.get, id, **options))
+        return self._loop.call(partial(self._client.model_configs.get, id, **options))
 
 
-class Experiments:
-    """Experiments: configurations tried against each other by feedback. See the async class of this name."""
-
-    def __init__(self, loop: LoopThread, calls: projects.Experiments) -> None:
-        self._loop = loop
-        self._calls = calls
+@documented(projects.Experiments)
+class Experiments(Resource):
+    """Experiments: configurations tried against each other by feedback."""
 
     def list(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ExperimentResponse]:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.list, project_id, **options))
+        return self._loop.call(partial(self._client.experiments.list, project_id, **options))
 
     def create(self, project_id: str, **params: Unpack[CreateExperimentParams]) -> ExperimentResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.create, project_id, **params))
+        return self._loop.call(partial(self._client.experiments.create, project_id, **params))
 
     def update(self, experiment_id: str, **params: Unpack[UpdateExperimentParams]) -> ExperimentResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.update, experiment_id, **params))
+        return self._loop.call(partial(self._client.experiments.update, experiment_id, **params))
 
     def delete(self, experiment_id: str, **options: Unpack[CallOptions]) -> None:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.delete, experiment_id, **options))
+        return self._loop.call(partial(self._client.experiments.delete, experiment_id, **options))
 
     def sample(self, experiment_id: str, **options: Unpack[CallOptions]) -> GetModelConfigResponse:
-        """See `AsyncHumanloop`."""
-        return self._loop.call(partial(self._calls.sample, experiment_id, **options))
+        return self._loop.call(partial(self._client.experiments.sample, experiment_id, **options))

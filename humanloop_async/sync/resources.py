@@ -20,175 +20,200 @@ from ..client.params import (
 from ..client.stream import ChatStream, CompletionStream
 from ..types import ChatResponse, CompletionResponse
 from .loop_thread import LoopThread
+from .resource import Resource, documented
 from .stream import SyncChatStream, SyncCompletionStream
 
 StreamT = TypeVar("StreamT", CompletionStream, ChatStream)
 
 
-class Completions:
-    """The four completion calls, each plain and streamed. See the async class of this name."""
-
-    def __init__(self, loop: LoopThread, calls: resources.Completions) -> None:
-        self._loop = loop
-        self._calls = calls
+@documented(resources.Completions)
+class Completions(Resource):
+    """The four completion calls, each plain and streamed. A stream is open when its call returns."""
 
     @overload
-    def create(self, *, stream: Literal[False] = False, **params: Unpack[CompleteParams]) -> CompletionResponse: ...
-    @overload
-    def create(self, *, stream: Literal[True], **params: Unpack[CompleteParams]) -> SyncCompletionStream: ...
     def create(
-        self, *, stream: bool = False, **params: Unpack[CompleteParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteParams]
+    ) -> CompletionResponse: ...
+    @overload
+    def create(self: Resource, *, stream: Literal[True], **params: Unpack[CompleteParams]) -> SyncCompletionStream: ...
+    @overload
+    def create(
+        self: Resource, *, stream: bool, **params: Unpack[CompleteParams]
+    ) -> CompletionResponse | SyncCompletionStream: ...
+    def create(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteParams]
     ) -> CompletionResponse | SyncCompletionStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_stream(**params)
-        return self._loop.call(partial(self._calls.create, **params))
+            return Completions.create_stream(self, **params)
+        return self._loop.call(partial(self._client.completions.create, **params))
 
-    def create_stream(self, **params: Unpack[CompleteParams]) -> SyncCompletionStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncCompletionStream(self._loop, self._loop.call(_opened, self._calls.create_stream(**params)))
+    def create_stream(self: Resource, **params: Unpack[CompleteParams]) -> SyncCompletionStream:
+        return _completion(self._loop, self._client.completions.create_stream(**params))
 
     @overload
     def create_deployed(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteDeployedParams]
     ) -> CompletionResponse: ...
     @overload
     def create_deployed(
-        self, *, stream: Literal[True], **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteDeployedParams]
     ) -> SyncCompletionStream: ...
+    @overload
     def create_deployed(
-        self, *, stream: bool = False, **params: Unpack[CompleteDeployedParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteDeployedParams]
+    ) -> CompletionResponse | SyncCompletionStream: ...
+    def create_deployed(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteDeployedParams]
     ) -> CompletionResponse | SyncCompletionStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_deployed_stream(**params)
-        return self._loop.call(partial(self._calls.create_deployed, **params))
+            return Completions.create_deployed_stream(self, **params)
+        return self._loop.call(partial(self._client.completions.create_deployed, **params))
 
-    def create_deployed_stream(self, **params: Unpack[CompleteDeployedParams]) -> SyncCompletionStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncCompletionStream(self._loop, self._loop.call(_opened, self._calls.create_deployed_stream(**params)))
+    def create_deployed_stream(self: Resource, **params: Unpack[CompleteDeployedParams]) -> SyncCompletionStream:
+        return _completion(self._loop, self._client.completions.create_deployed_stream(**params))
 
     @overload
     def create_experiment(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteExperimentParams]
     ) -> CompletionResponse: ...
     @overload
     def create_experiment(
-        self, *, stream: Literal[True], **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteExperimentParams]
     ) -> SyncCompletionStream: ...
+    @overload
     def create_experiment(
-        self, *, stream: bool = False, **params: Unpack[CompleteExperimentParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteExperimentParams]
+    ) -> CompletionResponse | SyncCompletionStream: ...
+    def create_experiment(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteExperimentParams]
     ) -> CompletionResponse | SyncCompletionStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_experiment_stream(**params)
-        return self._loop.call(partial(self._calls.create_experiment, **params))
+            return Completions.create_experiment_stream(self, **params)
+        return self._loop.call(partial(self._client.completions.create_experiment, **params))
 
-    def create_experiment_stream(self, **params: Unpack[CompleteExperimentParams]) -> SyncCompletionStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncCompletionStream(
-            self._loop, self._loop.call(_opened, self._calls.create_experiment_stream(**params))
-        )
+    def create_experiment_stream(self: Resource, **params: Unpack[CompleteExperimentParams]) -> SyncCompletionStream:
+        return _completion(self._loop, self._client.completions.create_experiment_stream(**params))
 
     @overload
     def create_model_config(
-        self, *, stream: Literal[False] = False, **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[CompleteModelConfigParams]
     ) -> CompletionResponse: ...
     @overload
     def create_model_config(
-        self, *, stream: Literal[True], **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: Literal[True], **params: Unpack[CompleteModelConfigParams]
     ) -> SyncCompletionStream: ...
+    @overload
     def create_model_config(
-        self, *, stream: bool = False, **params: Unpack[CompleteModelConfigParams]
+        self: Resource, *, stream: bool, **params: Unpack[CompleteModelConfigParams]
+    ) -> CompletionResponse | SyncCompletionStream: ...
+    def create_model_config(
+        self: Resource, *, stream: bool = False, **params: Unpack[CompleteModelConfigParams]
     ) -> CompletionResponse | SyncCompletionStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_model_config_stream(**params)
-        return self._loop.call(partial(self._calls.create_model_config, **params))
+            return Completions.create_model_config_stream(self, **params)
+        return self._loop.call(partial(self._client.completions.create_model_config, **params))
 
-    def create_model_config_stream(self, **params: Unpack[CompleteModelConfigParams]) -> SyncCompletionStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncCompletionStream(
-            self._loop, self._loop.call(_opened, self._calls.create_model_config_stream(**params))
-        )
+    def create_model_config_stream(self: Resource, **params: Unpack[CompleteModelConfigParams]) -> SyncCompletionStream:
+        return _completion(self._loop, self._client.completions.create_model_config_stream(**params))
 
 
-class Chats:
-    """The four chat calls, each plain and streamed. See the async class of this name."""
-
-    def __init__(self, loop: LoopThread, calls: resources.Chats) -> None:
-        self._loop = loop
-        self._calls = calls
+@documented(resources.Chats)
+class Chats(Resource):
+    """The four chat calls, each plain and streamed. A stream is open when its call returns."""
 
     @overload
-    def create(self, *, stream: Literal[False] = False, **params: Unpack[ChatCreateParams]) -> ChatResponse: ...
-    @overload
-    def create(self, *, stream: Literal[True], **params: Unpack[ChatCreateParams]) -> SyncChatStream: ...
-    def create(self, *, stream: bool = False, **params: Unpack[ChatCreateParams]) -> ChatResponse | SyncChatStream:
-        """See `AsyncHumanloop`."""
-        if stream:
-            return self.create_stream(**params)
-        return self._loop.call(partial(self._calls.create, **params))
-
-    def create_stream(self, **params: Unpack[ChatCreateParams]) -> SyncChatStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncChatStream(self._loop, self._loop.call(_opened, self._calls.create_stream(**params)))
-
-    @overload
-    def create_deployed(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatDeployedParams]
+    def create(
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatCreateParams]
     ) -> ChatResponse: ...
     @overload
-    def create_deployed(self, *, stream: Literal[True], **params: Unpack[ChatDeployedParams]) -> SyncChatStream: ...
-    def create_deployed(
-        self, *, stream: bool = False, **params: Unpack[ChatDeployedParams]
+    def create(self: Resource, *, stream: Literal[True], **params: Unpack[ChatCreateParams]) -> SyncChatStream: ...
+    @overload
+    def create(
+        self: Resource, *, stream: bool, **params: Unpack[ChatCreateParams]
+    ) -> ChatResponse | SyncChatStream: ...
+    def create(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatCreateParams]
     ) -> ChatResponse | SyncChatStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_deployed_stream(**params)
-        return self._loop.call(partial(self._calls.create_deployed, **params))
+            return Chats.create_stream(self, **params)
+        return self._loop.call(partial(self._client.chats.create, **params))
 
-    def create_deployed_stream(self, **params: Unpack[ChatDeployedParams]) -> SyncChatStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncChatStream(self._loop, self._loop.call(_opened, self._calls.create_deployed_stream(**params)))
+    def create_stream(self: Resource, **params: Unpack[ChatCreateParams]) -> SyncChatStream:
+        return _chat(self._loop, self._client.chats.create_stream(**params))
 
     @overload
-    def create_experiment(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatExperimentParams]
+    def create_deployed(
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatDeployedParams]
     ) -> ChatResponse: ...
     @overload
-    def create_experiment(self, *, stream: Literal[True], **params: Unpack[ChatExperimentParams]) -> SyncChatStream: ...
-    def create_experiment(
-        self, *, stream: bool = False, **params: Unpack[ChatExperimentParams]
-    ) -> ChatResponse | SyncChatStream:
-        """See `AsyncHumanloop`."""
-        if stream:
-            return self.create_experiment_stream(**params)
-        return self._loop.call(partial(self._calls.create_experiment, **params))
-
-    def create_experiment_stream(self, **params: Unpack[ChatExperimentParams]) -> SyncChatStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncChatStream(self._loop, self._loop.call(_opened, self._calls.create_experiment_stream(**params)))
-
-    @overload
-    def create_model_config(
-        self, *, stream: Literal[False] = False, **params: Unpack[ChatModelConfigParams]
-    ) -> ChatResponse: ...
-    @overload
-    def create_model_config(
-        self, *, stream: Literal[True], **params: Unpack[ChatModelConfigParams]
+    def create_deployed(
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatDeployedParams]
     ) -> SyncChatStream: ...
-    def create_model_config(
-        self, *, stream: bool = False, **params: Unpack[ChatModelConfigParams]
+    @overload
+    def create_deployed(
+        self: Resource, *, stream: bool, **params: Unpack[ChatDeployedParams]
+    ) -> ChatResponse | SyncChatStream: ...
+    def create_deployed(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatDeployedParams]
     ) -> ChatResponse | SyncChatStream:
-        """See `AsyncHumanloop`."""
         if stream:
-            return self.create_model_config_stream(**params)
-        return self._loop.call(partial(self._calls.create_model_config, **params))
+            return Chats.create_deployed_stream(self, **params)
+        return self._loop.call(partial(self._client.chats.create_deployed, **params))
 
-    def create_model_config_stream(self, **params: Unpack[ChatModelConfigParams]) -> SyncChatStream:
-        """See `AsyncHumanloop`; the stream is open when this returns."""
-        return SyncChatStream(self._loop, self._loop.call(_opened, self._calls.create_model_config_stream(**params)))
+    def create_deployed_stream(self: Resource, **params: Unpack[ChatDeployedParams]) -> SyncChatStream:
+        return _chat(self._loop, self._client.chats.create_deployed_stream(**params))
+
+    @overload
+    def create_experiment(
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatExperimentParams]
+    ) -> ChatResponse: ...
+    @overload
+    def create_experiment(
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatExperimentParams]
+    ) -> SyncChatStream: ...
+    @overload
+    def create_experiment(
+        self: Resource, *, stream: bool, **params: Unpack[ChatExperimentParams]
+    ) -> ChatResponse | SyncChatStream: ...
+    def create_experiment(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatExperimentParams]
+    ) -> ChatResponse | SyncChatStream:
+        if stream:
+            return Chats.create_experiment_stream(self, **params)
+        return self._loop.call(partial(self._client.chats.create_experiment, **params))
+
+    def create_experiment_stream(self: Resource, **params: Unpack[ChatExperimentParams]) -> SyncChatStream:
+        return _chat(self._loop, self._client.chats.create_experiment_stream(**params))
+
+    @overload
+    def create_model_config(
+        self: Resource, *, stream: Literal[False] = False, **params: Unpack[ChatModelConfigParams]
+    ) -> ChatResponse: ...
+    @overload
+    def create_model_config(
+        self: Resource, *, stream: Literal[True], **params: Unpack[ChatModelConfigParams]
+    ) -> SyncChatStream: ...
+    @overload
+    def create_model_config(
+        self: Resource, *, stream: bool, **params: Unpack[ChatModelConfigParams]
+    ) -> ChatResponse | SyncChatStream: ...
+    def create_model_config(
+        self: Resource, *, stream: bool = False, **params: Unpack[ChatModelConfigParams]
+    ) -> ChatResponse | SyncChatStream:
+        if stream:
+            return Chats.create_model_config_stream(self, **params)
+        return self._loop.call(partial(self._client.chats.create_model_config, **params))
+
+    def create_model_config_stream(self: Resource, **params: Unpack[ChatModelConfigParams]) -> SyncChatStream:
+        return _chat(self._loop, self._client.chats.create_model_config_stream(**params))
+
+
+def _completion(loop: LoopThread, opening: OpeningStream[CompletionStream]) -> SyncCompletionStream:
+    return SyncCompletionStream(loop, loop.call(_opened, opening))
+
+
+def _chat(loop: LoopThread, opening: OpeningStream[ChatStream]) -> SyncChatStream:
+    return SyncChatStream(loop, loop.call(_opened, opening))
 
 
 async def _opened(opening: OpeningStream[StreamT]) -> StreamT:

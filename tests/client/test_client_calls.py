@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 from scripted import ScriptedServer, answer, completion, words
@@ -11,6 +12,7 @@ import humanloop_async
 from humanloop_async import (
     AsyncHumanloop,
     ChatMessage,
+    Humanloop,
     InvalidArgument,
     ModelConfigChatRequest,
     UnprocessableEntityError,
@@ -45,8 +47,8 @@ async def test_each_call_in_all_its_forms(client: AsyncHumanloop, peer: Scripted
     params: dict[str, Any] = {**own, "project": "p", "inputs": {"q": "?"}, "num_samples": 1}
     kind = "Chat" if name.startswith("chat") else "Completion"
     top, inner = getattr(client, name), getattr(getattr(client, resource), method)
-    assert top == inner
-    assert getattr(client, f"{name}_stream") == getattr(getattr(client, resource), f"{method}_stream")
+    assert top.__func__ is inner.__func__
+    assert getattr(client, f"{name}_stream").__func__ is getattr(getattr(client, resource), f"{method}_stream").__func__
 
     peer.answers(completion("hello"))
     response = await top(**params)
@@ -71,6 +73,31 @@ async def test_each_call_in_all_its_forms(client: AsyncHumanloop, peer: Scripted
         assert request.headers["user-agent"] == f"humanloop_async/{humanloop_async.__version__}"
     assert [request.headers["accept"] for request in peer.requests] == ["application/json", *["text/event-stream"] * 2]
     assert len({request.headers["idempotency-key"] for request in peer.requests}) == 3
+
+
+def test_names_of_older_clients() -> None:
+    for kind in (AsyncHumanloop, Humanloop):
+        assert kind.chat_model_configuration is kind.chat_model_config
+        assert kind.complete_model_config_stream is kind.complete_model_configuration_stream
+
+
+def test_the_calls_are_there_to_be_mocked() -> None:
+    """`create_autospec` and the like look at the class."""
+    mock = create_autospec(AsyncHumanloop)
+    assert isinstance(mock.complete, AsyncMock)
+    assert isinstance(mock.log, AsyncMock)
+    assert not isinstance(mock.complete_stream, AsyncMock)
+    assert isinstance(AsyncMock(spec=AsyncHumanloop).chat_deployed, AsyncMock)
+    assert callable(create_autospec(Humanloop).chat_stream)
+
+
+async def test_a_subclass_has_its_own_way(client: AsyncHumanloop) -> None:
+    class Mine(AsyncHumanloop):
+        async def complete(self, **params: Any) -> Any:
+            return params
+
+    async with Mine(base_url=client.base_url) as mine:
+        assert await mine.complete(project="p") == {"project": "p"}
 
 
 async def test_what_is_none_is_left_out(client: AsyncHumanloop, peer: ScriptedServer) -> None:

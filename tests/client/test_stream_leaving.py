@@ -37,6 +37,13 @@ async def break_without_a_block(client: AsyncHumanloop) -> None:
     assert stream.status == 200
 
 
+async def break_without_opening(client: AsyncHumanloop) -> None:
+    opening = complete(client)
+    async for _ in opening:
+        break
+    await asyncio.sleep(0.3)
+
+
 async def break_the_text_without_a_block(client: AsyncHumanloop) -> None:
     stream = await complete(client)
     async for _ in stream.text_stream:
@@ -141,6 +148,7 @@ async def close_under_readers_of_samples(client: AsyncHumanloop) -> None:
 WAYS = [
     break_inside_the_block,
     break_without_a_block,
+    break_without_opening,
     break_the_text_without_a_block,
     leave_the_block_without_reading,
     fail_inside_the_loop,

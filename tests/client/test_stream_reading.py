@@ -15,6 +15,7 @@ from humanloop_async import (
     CompletionChunk,
     CompletionResponse,
     CompletionStream,
+    InvalidArgument,
     SampleStream,
     StreamBusy,
 )
@@ -47,6 +48,16 @@ async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, peer: 
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     await stream.aclose()
+
+
+async def test_a_loop_opens_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """Nothing else needs to be written; the call is sent once."""
+    peer.streams(*words("a", "b"))
+    opening = complete(client)
+    assert [chunk.output async for chunk in opening] == ["a", "b"]
+    with pytest.raises(InvalidArgument, match="sent once"):
+        _ = [chunk async for chunk in opening]
+    assert len(peer.requests) == 1
 
 
 async def test_stream_true_on_the_plain_call(client: AsyncHumanloop, peer: ScriptedServer) -> None:

@@ -38,6 +38,7 @@ async def plain_calls(flag: bool) -> None:
         struct = ModelConfigCompletionRequest(model="m")
         assert_type(await client.completions.create(model_config=struct, stream=False), CompletionResponse)
         assert_type(await client.complete(model_config=struct, stream=True), CompletionStream)
+        assert_type(await client.complete(model_config=struct, stream=flag), CompletionResponse | CompletionStream)
         chat = await client.chat_deployed(
             project="p", messages=[{"role": "user", "content": "hi"}, ChatMessage(role="user", content="ho")], timeout=3
         )
@@ -67,12 +68,18 @@ async def streams() -> None:
     assert_type(chats, ChatStream)
     assert_type(await anext(chats), ChatChunk)
     assert_type(chats.partial, ChatResponse)
+    async for piece in client.chat_deployed_stream(messages=[]):
+        assert_type(piece, ChatChunk)
 
 
-def sync() -> None:
+def sync(flag: bool) -> None:
     with Humanloop("k", host="http://127.0.0.1:8460/v4", max_retries=1) as client:
         assert_type(client.complete(model_config={"model": "m"}), CompletionResponse)
         assert_type(client.chat(messages=[], model_config={"model": "m"}, stream=True), SyncChatStream)
+        assert_type(
+            client.chat_deployed(messages=[], stream=flag, num_samples=2),
+            ChatResponse | SyncChatStream,
+        )
         with client.complete_stream(model_config={"model": "m"}) as stream:
             assert_type(stream, SyncCompletionStream)
             for chunk in stream:
@@ -87,6 +94,7 @@ def sync() -> None:
         except ApiException as error:
             assert_type(error.status, int | None)
 
+    client.log(project="p", config={"type": "model", "model": "m"}, outputt="x")  # type: ignore[call-overload]
     Humanloop(api_keyy="k")  # type: ignore[call-arg]
 
 
