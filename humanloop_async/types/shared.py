@@ -7,9 +7,9 @@ which `humanloop_async.wire.requests` sees to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -76,12 +76,37 @@ class Answer:
 
 
 class Response(Answer, Struct, kw_only=True, dict=True):
-    """Base of every answer that is a JSON object."""
+    """Base of every answer that is a JSON object.
+
+    ``response["data"]`` and ``dict(response)`` are those of its `body`.
+    """
 
     @property
     def body(self) -> dict[str, Json]:
         """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
         return cast("dict[str, Json]", self._decoded())
+
+    def keys(self) -> KeysView[str]:
+        """The names in `body`; by them ``dict()`` reads it, and with it the encoders of web frameworks."""
+        return self.body.keys()
+
+    def __getitem__(self, name: str) -> Json:
+        return self.body[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.body
+
+    __iter__: ClassVar[None] = None  # else there would be one that asks for item 0
+
+    # A Struct leaves out what is no field of its own.
+
+    def __copy__(self) -> Self:
+        copied = msgspec.structs.replace(self)
+        cast("dict[str, object]", copied.__dict__).update(self.__dict__)
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), self.__dict__)
 
 
 class ResponseList(Answer, list[ItemT]):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from multidict import CIMultiDict
 
 from humanloop_async import types
 from humanloop_async.types import (
@@ -91,6 +97,48 @@ def test_where_a_response_came_from_is_no_part_of_what_it_is() -> None:
     one.attach(raw=b"{}", headers={}, status=200, round_trip_time=1.0)
     assert one == other
     assert b"raw" not in msgspec.json.encode(one)
+
+
+def _pickled(response: ChatResponse, protocol: int) -> ChatResponse:
+    made: ChatResponse = pickle.loads(pickle.dumps(response, protocol))
+    return made
+
+
+RAW = b'{"data":[],"provider_responses":[],"new":{"kept":[1]}}'
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        copy.copy,
+        copy.deepcopy,
+        *(partial(_pickled, protocol=protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)),
+    ],
+)
+@pytest.mark.parametrize("headers", [CIMultiDict({"X-A": "b"}), httpx.Headers({"X-A": "b"})], ids=type)
+def test_a_copy_knows_the_http_answer_too(again: Callable[[ChatResponse], ChatResponse], headers: Any) -> None:
+    response = msgspec.json.decode(RAW, type=ChatResponse)
+    response.attach(raw=RAW, headers=headers, status=200, round_trip_time=0.25)
+    made = again(response)
+    assert made == response
+    assert made is not response
+    assert (made.status, made.headers["x-a"], made.round_trip_time) == (200, "b", 0.25)
+    assert made.body == response.body
+
+
+def test_a_response_is_read_like_its_body() -> None:
+    """As the dict that it was in the 0.5 SDK, and by encoders that try ``dict()``."""
+    response = msgspec.json.decode(RAW, type=ChatResponse)
+    response.attach(raw=RAW, headers={}, status=200, round_trip_time=0.25)
+    assert dict(response) == {**response} == response.body == msgspec.json.decode(RAW)
+    assert response["new"] == {"kept": [1]}
+    assert "new" in response
+    assert "newer" not in response
+    with pytest.raises(KeyError):
+        response["newer"]
+    with pytest.raises(TypeError, match="not iterable"):
+        iter(response)  # type: ignore[call-overload]
+    assert msgspec.json.decode(msgspec.json.encode(response), type=ChatResponse) == response
 
 
 def test_the_documented_defaults() -> None:
