@@ -241,7 +241,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
                 if demux.failure is not None:
                     self._fail(demux.failure)
                     return
-        except (TimeoutError, ApiConnectionError):
+        except (TimeoutError, ApiConnectionError, ClientClosed):
             self.response.close()
         except EventTooLarge as exc:
             self._fail(exc)

@@ -280,6 +280,18 @@ async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, peer:
         await complete(client)
 
 
+async def test_closing_the_client_after_the_last_chunk(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+    """The response is whole; only whether its connection can be used again was still open."""
+    peer.plays(STREAM, *map(chunk, words("a", "b")), Do.WAIT)
+    stream = await complete(client)
+    assert [(await anext(stream)).output for _ in range(2)] == ["a", "b"]
+    reader = asyncio.ensure_future(stream.final())
+    await asyncio.sleep(0.02)
+    await client.aclose()
+    assert (await asyncio.wait_for(reader, 2)).data[0].output == "ab"
+    assert (await stream.final()).data[0].output == "ab"
+
+
 async def test_a_stream_read_before_its_client_is_closed_stays_readable(
     client: AsyncHumanloop, peer: ScriptedServer
 ) -> None:
