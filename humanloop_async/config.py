@@ -19,7 +19,7 @@ PLAIN_CALL_TIMEOUT = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """The clocks of a call, in float seconds; None turns one off.
+    """The clocks of a call, in float seconds; None turns one off, except for the bound of a plain call.
 
     A stream is bounded by `connect`, then `first_token`, then `idle`, each with an error class of
     its own. Only chunks reset `first_token` and `idle`: keep-alive comments do not. Time that the caller takes
@@ -71,8 +71,28 @@ class ClientConfig:
     max_event_bytes: int = MAX_EVENT_BYTES
     max_buffered_bytes: int = 64 * 1024 * 1024
 
+    def __post_init__(self) -> None:
+        as_timeout(self.timeout)
+        check_count("max_retries", self.max_retries)
+        check_count("max_event_bytes", self.max_event_bytes, 1)
+        check_count("max_buffered_bytes", self.max_buffered_bytes)
+        for name, key in self.provider_keys.items():
+            check_text(f"{name}_api_key", key)
+
     def __repr__(self) -> str:  # headers and provider keys are secrets
         return f"ClientConfig({self.base_url!r})"
+
+
+def check_count(name: str, value: object, least: int = 0) -> None:
+    """Raises `InvalidArgument` for what is no whole number, or too small a one."""
+    if not isinstance(value, int) or value < least:
+        raise InvalidArgument(f"{name}={value!r}: give a whole number, at least {least}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raises `InvalidArgument` for what is neither text nor None. The value, which may be a key, is not shown."""
+    if not (value is None or isinstance(value, str)):
+        raise InvalidArgument(f"{name} is of type {type(value).__name__}: give text")
 
 
 def resolve_base_url(base_url: str | None, host: str | None) -> str:
@@ -81,6 +101,8 @@ def resolve_base_url(base_url: str | None, host: str | None) -> str:
     Raises:
         InvalidArgument: Not an http(s) URL, or two different ones.
     """
+    check_text("base_url", base_url)
+    check_text("host", host)
     if base_url and host and base_url.rstrip("/") != host.rstrip("/"):
         raise InvalidArgument(f"base_url={base_url!r} and host={host!r} are two names of one setting; give one")
     url = (base_url or host or os.environ.get("HUMANLOOP_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
@@ -103,6 +125,7 @@ def resolve_api_key(api_key: str | None) -> str | None:
     Raises:
         InvalidArgument: The key cannot stand in a header.
     """
+    check_text("api_key", api_key)
     key = api_key or os.environ.get("HUMANLOOP_API_KEY") or None
     if key is not None and not (key.isascii() and key.isprintable()):
         raise InvalidArgument("the API key has characters that cannot stand in a header; was it copied whole?")

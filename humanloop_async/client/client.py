@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl as ssl_module
+import sys
 import warnings
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from ..config import ClientConfig, Timeout, as_timeout, resolve_api_key, resolve_base_url
+from ..config import ClientConfig, Timeout, check_count, check_text, resolve_api_key, resolve_base_url
 from ..errors import InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
@@ -36,7 +37,7 @@ class AsyncHumanloop(Resource):
         max_retries: Attempts after the first one, at least 0.
         transport: "aiohttp", "httpx" (extra ``httpx``; also runs under trio), or an object with the methods of
             `humanloop_async.transport.base.Transport`, such as an `AiohttpTransport` around a session of your own.
-        max_connections: Connections open at once; every running stream holds one.
+        max_connections: Connections open at once, 0 for no limit; every running stream holds one.
         ssl: An SSL context for a CA or a client certificate of your own; False verifies nothing. aiohttp only.
         proxy: Proxy URL.
         trust_env: Take the proxy from ``HTTP_PROXY`` and its kin.
@@ -83,21 +84,20 @@ class AsyncHumanloop(Resource):
             "ai21": ai21_api_key,
             "mock": mock_api_key,
         }
-        clocks = Timeout() if timeout is None else timeout
-        as_timeout(clocks)
-        if max_retries < 0:
-            raise InvalidArgument(f"max_retries={max_retries}: give 0 or more")
+        check_count("max_connections", max_connections)
+        check_text("proxy", proxy)
         config = ClientConfig(
             base_url=resolve_base_url(base_url, host),
             headers=base_headers(resolve_api_key(api_key), headers),
             provider_keys={name: key for name, key in keys.items() if key},
-            timeout=clocks,
+            timeout=Timeout() if timeout is None else timeout,
             max_retries=max_retries,
             max_event_bytes=max_event_bytes,
             max_buffered_bytes=max_buffered_bytes,
         )
         made: Transport
         if transport == "aiohttp":
+            _check_ssl(ssl)
             from ..transport.aiohttp_transport import AiohttpTransport
 
             made = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
@@ -108,6 +108,7 @@ class AsyncHumanloop(Resource):
         elif isinstance(transport, str):
             raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or an object")
         else:
+            _check_transport(transport)
             made = transport
         super().__init__(Core(config, made))
         self._owns_transport = made is not transport
@@ -179,12 +180,31 @@ class AsyncHumanloop(Resource):
             warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
 
 
+def _check_ssl(ssl: object) -> None:
+    if not isinstance(ssl, (ssl_module.SSLContext, bool)):
+        raise InvalidArgument(
+            f"ssl is of type {type(ssl).__name__}: give an ssl.SSLContext, or False to verify nothing"
+        )
+
+
+def _check_transport(transport: object) -> None:
+    for library, kind, wrapper in (
+        ("httpx", "AsyncClient", "HttpxTransport"),
+        ("aiohttp", "ClientSession", "AiohttpTransport"),
+    ):
+        module = sys.modules.get(library)  # not imported for this
+        if module is not None and isinstance(transport, getattr(module, kind)):
+            raise InvalidArgument(f"transport is of type {library}.{kind}; wrap it: {wrapper}(...)")
+    if not (hasattr(transport, "send") and hasattr(transport, "aclose")):
+        raise InvalidArgument(f"transport is of type {type(transport).__name__}, which has no send() and aclose()")
+
+
 def _httpx_transport(max_connections: int, proxy: str | None, trust_env: bool) -> Transport:
     try:
         from ..transport.httpx_transport import HttpxTransport
     except ImportError as exc:
         raise InvalidArgument("transport='httpx' needs httpx: pip install 'humanloop_async[httpx]'") from exc
     try:
-        return HttpxTransport(max_connections=max_connections or None, proxy=proxy, trust_env=trust_env)
+        return HttpxTransport(max_connections=max_connections, proxy=proxy, trust_env=trust_env)
     except (ValueError, ImportError) as exc:  # a proxy that httpx cannot use, or not without another package
         raise InvalidArgument(f"proxy: {exc}") from exc

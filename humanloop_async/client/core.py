@@ -9,7 +9,7 @@ from types import NoneType, TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from .. import __version__
-from ..config import ClientConfig, Timeout, as_timeout, plain_limit
+from ..config import ClientConfig, Timeout, as_timeout, check_count, plain_limit
 from ..errors import ApiException, ClientClosed, InvalidArgument
 from ..transport.base import Transport
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Response, ResponseList
@@ -146,8 +146,7 @@ class Core:
         fields = dict(params)
         timeout = _option(fields, "timeout", self.config.timeout)
         max_retries = _option(fields, "max_retries", self.config.max_retries)
-        if not isinstance(max_retries, int) or max_retries < 0:
-            raise InvalidArgument(f"max_retries={max_retries!r}: give a whole number, at least 0")
+        check_count("max_retries", max_retries)
         headers = {
             **self.config.headers,
             "accept": "text/event-stream" if stream else "application/json",

@@ -34,7 +34,7 @@ class HttpxTransport:
 
     Args:
         client: A client of your own, used as it is and never closed; otherwise one is made from `settings`.
-        max_connections: Connections open at once, for a client that this transport makes.
+        max_connections: Connections open at once, 0 or None for no limit, for a client that this transport makes.
         proxy: Proxy URL, likewise.
         trust_env: Take the proxy and the CA from the environment, likewise.
     """
@@ -53,7 +53,7 @@ class HttpxTransport:
         self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
         self._make_client = partial(
             httpx.AsyncClient,
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=100),
+            limits=httpx.Limits(max_connections=max_connections or None, max_keepalive_connections=100),
             timeout=_NO_CLOCKS,
             proxy=proxy,
             trust_env=trust_env,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
+import httpx
 import pytest
 from scripted import ScriptedServer, completion
 
 from humanloop_async import (
+    AiohttpTransport,
     ApiException,
     AsyncHumanloop,
+    HttpxTransport,
     InvalidArgument,
     Timeout,
 )
@@ -58,6 +62,22 @@ async def test_no_key_is_sent_when_there_is_none(peer: ScriptedServer) -> None:
         {"timeout": "5"},
         {"timeout": float("nan")},
         {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_retries": "2"},
+        {"max_retries": None},
+        {"max_connections": -1},
+        {"max_connections": "5"},
+        {"max_event_bytes": 0},
+        {"max_event_bytes": "x"},
+        {"max_buffered_bytes": -1},
+        {"api_key": b"k"},
+        {"openai_api_key": 5},
+        {"base_url": 5},
+        {"host": b"http://127.0.0.1"},
+        {"ssl": "x"},
+        {"proxy": 5},
+        {"transport": None},
+        {"transport": 5},
         {"transport": "requests"},
         {"transport": "httpx", "ssl": False},
         {"proxy": "127.0.0.1:1", "transport": "httpx"},
@@ -68,6 +88,25 @@ def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
         AsyncHumanloop(**settings)
     assert "ключ" not in str(caught.value)
+
+
+async def test_a_client_of_a_library_is_to_be_wrapped() -> None:
+    """That of httpx even has the methods of a transport."""
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(InvalidArgument, match=r"wrap it: HttpxTransport\("):
+            AsyncHumanloop(transport=client)  # type: ignore[arg-type]
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(InvalidArgument, match=r"wrap it: AiohttpTransport\("):
+            AsyncHumanloop(transport=session)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("transport", [AiohttpTransport, HttpxTransport])
+async def test_no_limit_of_connections(peer: ScriptedServer, transport: Any) -> None:
+    peer.answers(completion("a"))
+    ours = transport(max_connections=0)
+    async with AsyncHumanloop(base_url=peer.url, transport=ours, timeout=3) as client:
+        assert (await client.complete(model_config={"model": "m"})).data[0].output == "a"
+    await ours.aclose()
 
 
 def test_the_same_address_under_both_names_is_fine() -> None:
