@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import textwrap
@@ -66,11 +67,23 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(missing_module(exc))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has left. Nothing must be written when the interpreter ends, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has left
+        _drop_output()
         return FAILED
+    except OSError as exc:
+        if exc.errno not in _CANNOT_WRITE:
+            raise
+        _drop_output()
+        return _fail(CommandError(f"cannot write the output: {exc.strerror}"))
     return OK
+
+
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+def _drop_output() -> None:
+    # Nothing must be written when the interpreter ends, either.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(exc: CommandError) -> int:
@@ -204,10 +217,10 @@ def demo_command(
         json: Write one JSON document with the response and the figures, instead of showing the samples.
     """
     from ..server.providers.settings import ProviderSettings
-    from .demo import Demo, run_demo
+    from .demo import READABLE_PACE, Demo, run_demo
 
     try:
-        providers = ProviderSettings.from_environ(os.environ)
+        providers = ProviderSettings.from_environ(os.environ, mock_tokens_per_second=READABLE_PACE)
     except ValueError as exc:
         raise usage_error(str(exc)) from exc
     demo = Demo(prompt=prompt, num_samples=num_samples, provider=provider, model=model, max_tokens=max_tokens)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import msgspec
-
 from ..client.client import AsyncHumanloop
 from ..errors import ApiException
 from ..server.embedded import EmbeddedServer
@@ -43,8 +41,6 @@ async def run_demo(demo: Demo, providers: ProviderSettings, *, json: bool) -> No
         ApiException: As the SDK does.
         CommandError: The provider that was asked for cannot run.
     """
-    if not providers.mock_tokens_per_second:
-        providers = msgspec.structs.replace(providers, mock_tokens_per_second=READABLE_PACE)
     provider = _provider(demo.provider, providers)
     async with (
         EmbeddedServer(providers=providers) as server,

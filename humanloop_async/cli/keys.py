@@ -34,12 +34,11 @@ def create(*, name: Annotated[str, Parameter(show_default=False)] = "", db: Addr
         name: Whose it is, or what it is for, to tell it from others in the list.
         db: Path of a SQLite file, made when it is missing, or a postgresql:// URL.
     """
-    key_id, key = in_database(_create(db, name))
-    print(key)
+    key_id = in_database(_create(db, name))
     note(f"{key_id}; keep the key, it is not shown again")
 
 
-async def _create(db: str, name: str) -> tuple[str, str]:
+async def _create(db: str, name: str) -> str:
     from ..server.storage.database import Database
     from ..server.storage.keys import add_key, generate_key, valid_key_id
 
@@ -49,10 +48,11 @@ async def _create(db: str, name: str) -> tuple[str, str]:
         async with database.write() as connection:
             await add_key(connection, key, name)
             key_id = await valid_key_id(connection, key)
+            print(key, flush=True)  # before it is stored for good: nobody could use one that could not be shown
     finally:
         await database.aclose()
     assert key_id is not None
-    return key_id, key
+    return key_id
 
 
 @app.command(name="list")

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from command_line import COMMAND, environment, run
@@ -82,6 +83,22 @@ def test_without_a_command_it_shows_the_help() -> None:
     assert page.returncode == 0
     assert page.stdout == run("--help").stdout
     assert "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted." in page.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_takes_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, "serve", "--help"]
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment({"PYTHONUNBUFFERED": ""}),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "humanloop-async: cannot write the output: No space left on device\n"
 
 
 def test_version() -> None:

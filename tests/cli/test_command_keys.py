@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-from command_line import call, run, serving
+import pytest
+from command_line import COMMAND, call, environment, run, serving
+
+FULL = Path("/dev/full")
 
 
 def keys(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -45,6 +49,25 @@ def test_a_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         assert "made at an earlier start" in served.banner
         assert call(served, key) == 200
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
+    assert keys(tmp_path, "create", "--name", "seen")[0] == 0
+    for command in ("create", "list"):
+        with FULL.open("w") as full:
+            done = subprocess.run(
+                [*COMMAND, "keys", command, "--db", str(tmp_path / "humanloop.db")],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr == "humanloop-async: cannot write the output: No space left on device\n"
+    [line] = keys(tmp_path, "list")[1].splitlines()
+    assert "seen" in line
 
 
 def test_lists_and_revocations_make_no_database(tmp_path: Path) -> None:

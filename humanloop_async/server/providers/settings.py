@@ -61,8 +61,10 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         return f"ProviderSettings(openai_base_url={self.openai_base_url!r}, compatible={self.compatible})"
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+    def from_environ(cls, environ: Mapping[str, str], *, mock_tokens_per_second: float = 0) -> Self:
         """Settings from environment variables; an empty variable counts as absent.
+
+        `mock_tokens_per_second` is the pace where none is set.
 
         ============================================  ==========================================
         ``OPENAI_API_KEY``, ``OPENAI_BASE_URL``       provider ``openai``
@@ -83,7 +85,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
             openai_api_key=env.get("OPENAI_API_KEY"),
             openai_base_url=_base_url(env, "OPENAI_BASE_URL") or OPENAI_BASE_URL,
             compatible=_compatible(env),
-            mock_tokens_per_second=_pace(env, "HUMANLOOP_MOCK_TOKENS_PER_SECOND"),
+            mock_tokens_per_second=_pace(env, "HUMANLOOP_MOCK_TOKENS_PER_SECOND", mock_tokens_per_second),
             local_gguf=Path(gguf) if gguf else None,
         )
 
@@ -122,9 +124,9 @@ def _base_url(env: Mapping[str, str], variable: str) -> str | None:
     return url.rstrip("/") if url else None
 
 
-def _pace(env: Mapping[str, str], variable: str) -> float:
+def _pace(env: Mapping[str, str], variable: str, default: float) -> float:
     try:
-        pace = float(env.get(variable, "0"))
+        pace = float(env.get(variable, default))
     except ValueError:
         pace = -1
     if not 0 <= pace < float("inf"):

@@ -37,6 +37,12 @@ def test_the_environment_configures_every_provider() -> None:
     }
 
 
+def test_a_pace_of_zero_is_a_pace() -> None:
+    for value, pace in (("0", 0), ("", 12), ("3", 3)):
+        environ = {"HUMANLOOP_MOCK_TOKENS_PER_SECOND": value}
+        assert ProviderSettings.from_environ(environ, mock_tokens_per_second=12).mock_tokens_per_second == pace
+
+
 def test_keys_are_never_shown() -> None:
     """Neither in the settings' repr nor in that of a part of them."""
     settings = ProviderSettings.from_environ(ENVIRON)
