@@ -25,7 +25,7 @@ class Timeout:
     its own. Only chunks reset `first_token` and `idle`: keep-alive comments do not. Time that the caller takes
     between two reads does not count.
 
-    A plain call has no chunks: `total` bounds it, 600 s when that is None.
+    A plain call has no chunks: `total` alone bounds it.
 
     A number in place of a `Timeout` means "no silence longer than this": `idle` for a stream, the wait for
     the whole answer for a plain call.
@@ -34,7 +34,7 @@ class Timeout:
         connect: Until a stream's response headers. A server may hold these back until it has a first token.
         first_token: From the headers to the first chunk.
         idle: Between two chunks.
-        total: The whole call, retries included; off for streams unless given.
+        total: The whole call, retries included. None is no limit for a stream, and 600 s for a plain call.
     """
 
     connect: float | None = 60.0

@@ -80,7 +80,7 @@ class ApiException(Exception):
     """Root of every error of this package.
 
     Attributes:
-        status: HTTP status code; None when there was no answer.
+        status: HTTP status code; None when there was no answer, as when the connection failed.
         reason: The status line's reason phrase, or None.
         body: The answer's body: decoded when it was JSON, else text; None without an answer.
         headers: The answer's headers; empty without an answer.

@@ -75,9 +75,9 @@ class JinjaRenderer:
                 process.stdin.write(request + b"\n")
                 await process.stdin.drain()
                 answer = await process.stdout.readuntil(b"\n")
-        except TimeoutError:
+        except TimeoutError as exc:
             await self.aclose()
-            raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to fill") from None
+            raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to fill") from exc
         except (asyncio.IncompleteReadError, ConnectionError) as exc:
             await self.aclose()
             raise TemplateError("the template needs too much memory") from exc

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct, field
 
@@ -120,6 +122,15 @@ class ChatChunk(Struct, kw_only=True, frozen=True, gc=False):
     tool_call: FunctionTool | None = None
     # Few callers read it, and it repeats `output`: decoded when asked for.
     raw_output_message: msgspec.Raw = field(name="output_message", default=msgspec.Raw(b"null"))
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # without the raw one
+        return [(name, getattr(self, name)) for name in self.__struct_fields__[:-1]]
+
+    def __repr__(self) -> str:
+        return f"ChatChunk({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __hash__(self) -> int:  # lists and raw bytes have none
+        return hash((self.index, self.id, self.output, self.finish_reason))
 
     @property
     def output_message(self) -> ChatMessage | None:

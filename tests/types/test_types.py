@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from humanloop_async import types
 from humanloop_async.types import (
+    ChatChunk,
     ChatDataResponse,
     ChatMessage,
     ChatRequest,
@@ -102,6 +103,16 @@ def test_where_a_response_came_from_is_no_part_of_what_it_is() -> None:
 def _pickled(response: ChatResponse, protocol: int) -> ChatResponse:
     made: ChatResponse = pickle.loads(pickle.dumps(response, protocol))
     return made
+
+
+def test_a_chunk_shows_what_it_holds_and_can_be_counted() -> None:
+    event = b'{"index":0,"output":"a","tool_calls":[],"output_message":{"role":"assistant"}}'
+    one, same = (msgspec.json.decode(event, type=ChatChunk) for _ in range(2))
+    assert repr(one) == (
+        "ChatChunk(index=0, id=None, output='a', finish_reason=None, model_config_id=None, tool_results=None, "
+        "tool_calls=[], tool_call=None)"
+    )
+    assert {one, same} == {one}
 
 
 RAW = b'{"data":[],"provider_responses":[],"new":{"kept":[1]}}'

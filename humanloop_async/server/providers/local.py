@@ -140,9 +140,9 @@ class LocalProvider:
         try:
             # A caller who leaves does not end the start for the others.
             return await asyncio.shield(starting)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
             if starting.cancelled() and self._starting is not starting:
-                raise ProviderError(503, "the local model was stopped before it was loaded", ORIGIN) from None
+                raise ProviderError(503, "the local model was stopped before it was loaded", ORIGIN) from exc
             raise
 
     async def _start(self, dead: _Child | None) -> _Child:
