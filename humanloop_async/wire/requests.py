@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,11 @@ def encode_body(params: Mapping[str, object] | Sequence[object]) -> bytes:
         InvalidArgument: A value has no JSON form.
     """
     try:
-        return msgspec.json.encode(_present(params) if isinstance(params, Mapping) else [*map(_present, params)])
+        present = _present(params) if isinstance(params, Mapping) else [*map(_present, params)]
+        body = msgspec.json.encode(present)
+        if b"null" in body and _has_nan(msgspec.to_builtins(present)):  # which msgspec makes of it
+            raise ValueError("nan and inf are no numbers there")
+        return body
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise InvalidArgument(f"an argument has no JSON form: {exc}") from exc
 
@@ -48,6 +53,12 @@ def _present(item: object) -> object:
     if not isinstance(item, Mapping):
         return item
     return {name: value for name, value in cast("Mapping[str, object]", item).items() if value is not None}
+
+
+def _has_nan(value: Json) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, dict | list) and any(map(_has_nan, value.values() if isinstance(value, dict) else value))
 
 
 class MalformedBody(ValueError):

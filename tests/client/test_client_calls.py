@@ -15,6 +15,7 @@ from humanloop_async import (
     Humanloop,
     InvalidArgument,
     ModelConfigChatRequest,
+    ModelConfigCompletionRequest,
     UnprocessableEntityError,
 )
 
@@ -155,9 +156,11 @@ async def test_headers_cannot_smuggle(client: AsyncHumanloop, peer: ScriptedServ
 
 
 async def test_an_argument_without_json_form(client: AsyncHumanloop) -> None:
-    for bad in (object(), {1, object()}, float("nan").hex):
+    for bad in (object(), {1, object()}, float("nan").hex, float("nan"), [{"b": float("inf")}]):
         with pytest.raises(InvalidArgument):
             await client.complete(model_config={"model": "m"}, inputs={"a": bad})
+    with pytest.raises(InvalidArgument, match="nan"):
+        await client.complete(model_config=ModelConfigCompletionRequest(model="m", temperature=float("nan")))
 
 
 @pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), float("inf"), True])
