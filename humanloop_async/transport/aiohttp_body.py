@@ -15,6 +15,10 @@ class Handler(ResponseHandler):
 
     arrival: Arrival | None = None
 
+    def is_connected(self) -> bool:
+        """Asked by the pool. What came while nobody had asked would be taken for the next request's answer."""
+        return super().is_connected() and not self.should_close
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if (arrival := self.arrival) is not None and (arrival.tap is None or not arrival.tap()):

@@ -315,6 +315,17 @@ async def test_a_hundred_answers_read_to_their_end_use_one_connection(
     assert (len(peer.requests), peer.connections) == (100, 1)
 
 
+async def test_an_answer_that_nobody_asked_for_answers_nothing(
+    transport: Transport, peer: ScriptedServer, send: Send
+) -> None:
+    peer.plays(answer({"first": True}), 0.05, answer({"unasked": True}))
+    peer.answers({"second": True})
+    assert await whole(await send(transport, peer)) == b'{"first": true}'
+    await asyncio.sleep(0.2)
+    assert await whole(await send(transport, peer)) == b'{"second": true}'
+    assert [request.connection for request in peer.requests] == [1, 2]
+
+
 async def test_an_answer_left_early_gives_nothing_back(transport: Transport, peer: ScriptedServer, send: Send) -> None:
     """Its connection still has bytes on it, and is not used again."""
     peer.plays(STREAM, chunk(b"a"), 0.1, chunk(b"b"), END)
