@@ -7,6 +7,7 @@ which `humanloop_async.wire.requests` sees to.
 
 from __future__ import annotations
 
+import json
 from collections.abc import KeysView, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast
@@ -35,6 +36,19 @@ Endpoint: TypeAlias = Literal["complete", "chat", "edit"]
 TemplateLanguage: TypeAlias = Literal["default", "jinja"]
 
 
+def decode_json(raw: bytes) -> Json:
+    """JSON of which only a part was read before: what could not be is no reason to lose the rest.
+
+    Broken UTF-8 becomes replacement characters; a number out of range is infinite.
+    """
+    text = raw.decode(errors="replace")
+    try:
+        decoded: Json = msgspec.json.decode(text)
+    except msgspec.ValidationError:  # a number that no float holds, or an int of thousands of digits
+        decoded = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else float(digits))
+    return decoded
+
+
 class Answer:
     """What every decoded answer knows of the HTTP response it came from.
 
@@ -44,12 +58,7 @@ class Answer:
     __slots__ = ()
 
     def _decoded(self) -> Json:
-        raw: bytes = self.__dict__.get("_raw") or msgspec.json.encode(self)
-        try:
-            decoded: Json = msgspec.json.decode(raw)
-        except UnicodeDecodeError:  # in a field that nobody had read before
-            decoded = msgspec.json.decode(raw.decode(errors="replace"))
-        return decoded
+        return decode_json(self.__dict__.get("_raw") or msgspec.json.encode(self))
 
     @property
     def headers(self) -> Mapping[str, str]:

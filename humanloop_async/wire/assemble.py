@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from ..types import ChatResponse, CompletionResponse, Json, ToolCall, Usage
+from ..types.shared import decode_json
 from .requests import drop_nulls
 
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -133,7 +134,7 @@ def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str
 
 def _decode(event: bytes | None) -> dict[str, Json]:
     try:
-        body: Json = msgspec.json.decode(event.decode(errors="replace")) if event else {}
-    except (msgspec.DecodeError, RecursionError):  # nested too deeply for echoes, not for its chunks
+        body = decode_json(event) if event else {}
+    except (ValueError, RecursionError):  # nested too deeply for echoes, not for its chunks
         return {}
     return body if isinstance(body, dict) else {}

@@ -17,6 +17,7 @@ from ..types import (
     Json,
     Usage,
 )
+from ..types.shared import decode_json
 from .assemble import Sample, assemble
 from .requests import drop_nulls
 from .responses import without_nulls
@@ -142,8 +143,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             return None
         try:
             # The standard decodes UTF-8 with replacement characters; JSON is then decoded as usual.
-            body: Json = msgspec.json.decode(data.decode(errors="replace"))
-        except (msgspec.DecodeError, RecursionError):
+            body = decode_json(data)
+        except (ValueError, RecursionError):
             self.failure = InvalidEvent(f"an event is not JSON: {exc}", data)
             self.failure.__cause__ = exc
             return None
@@ -160,7 +161,10 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
 
     def _is_error(self, data: bytes) -> bool:
         """Whether an event without chunks tells of an error; it is kept as `failure` then."""
-        body: Json = msgspec.json.decode(data)
+        try:
+            body = decode_json(data)
+        except (ValueError, RecursionError):
+            return False
         if not isinstance(body, dict) or not drop_nulls(body).keys() & _ERROR_KEYS:
             return False
         self.failure = _error_event(drop_nulls(body))

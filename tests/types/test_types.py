@@ -86,6 +86,18 @@ def test_responses_ignore_unknown_fields_and_keep_them_in_the_body() -> None:
     assert (response.headers, response.status, response.round_trip_time) == ({"x": "y"}, 200, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(b"1e999", float("inf")), (b"-1e999", float("-inf")), (b"9" * 6000, float("inf")), (b'"\xff"', "\ufffd")],
+    ids=["number", "negative", "digits", "bytes"],
+)
+def test_a_body_is_there_whatever_its_unknown_fields_hold(value: bytes, read: object) -> None:
+    raw = b'{"data":[],"new":%b,"newer":7}' % value
+    response = msgspec.json.decode(raw, type=ChatResponse)
+    response.attach(raw=raw, headers={}, status=200, round_trip_time=0.25)
+    assert response.body == {"data": [], "new": read, "newer": 7}
+
+
 def test_a_response_that_no_call_returned_knows_no_http() -> None:
     response = ChatResponse(data=[], user="ada")
     assert (response.headers, response.status, response.round_trip_time) == ({}, 0, 0.0)

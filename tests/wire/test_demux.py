@@ -141,6 +141,16 @@ def test_broken_utf8_becomes_the_replacement_character() -> None:
     assert demux.assemble().data[0].output == "a\ufffdb\ufffdc"
 
 
+@pytest.mark.parametrize("value", [b'"\xff"', b"1e999", b"9" * 6000], ids=len)
+def test_what_nobody_reads_may_be_unreadable(value: bytes) -> None:
+    """In an event with chunks, with none, with a null; and it hides no error."""
+    demux = completions()
+    demux.feed([e % value for e in (b'{"data":[],"x":%b}', b'{"data":[{"index":0,"output":null}],"x":%b}')])
+    assert (demux.failure, len(demux.assemble().data)) == (None, 1)
+    demux.feed([b'{"data":[],"x":%b,"detail":"no"}' % value])
+    assert "no" in str(demux.failure)
+
+
 pieces = st.lists(st.text(max_size=5), min_size=1, max_size=5)
 
 
