@@ -140,14 +140,22 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         return exc
 
     def patience(self) -> float | None:
-        """Seconds that the next read may take: what is left of a clock, however many reads were made meanwhile."""
+        """Seconds that the next read may take: what is left of a clock, however many reads were made meanwhile.
+
+        Raises:
+            TimeoutError: `total` is used up; a read without time would still take what has arrived, again and again.
+        """
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
         limit = self._timeout.idle if self._chunks_came else self._timeout.first_token
         if limit is not None:
             limit = max(0.0, self._waiting_since + limit - now)
-        return limit if self._timeout.total is None else self._call.remaining(limit)
+        if self._timeout.total is None:
+            return limit
+        if self._call.out_of_time() is not None:
+            raise TimeoutError
+        return self._call.remaining(limit)
 
     def _timed_out(self) -> ApiTimeoutError:
         if (total := self._call.out_of_time()) is not None:

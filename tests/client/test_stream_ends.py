@@ -347,6 +347,16 @@ async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, peer: Scrip
     assert got == ["a", "b", "c"]
 
 
+async def test_a_slow_consumer_does_not_stop_the_clock_of_the_whole_call(
+    client: AsyncHumanloop, peer: ScriptedServer
+) -> None:
+    peer.plays(STREAM, *[chunk(event(0, "a")), 0.04] * 30, chunk(event(0, "b", "stop")), END)
+    with pytest.raises(TotalTimeout):
+        async with complete(client, Timeout(total=0.3)) as stream:
+            async for _ in stream:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, peer: ScriptedServer) -> None:
     """The chunk came in time, while its reader, cancelled once, was away."""
     peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
