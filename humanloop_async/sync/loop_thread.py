@@ -21,7 +21,8 @@ ArgsT = TypeVarTuple("ArgsT")
 
 
 _GRACE = 0.5
-"""Seconds that a finalizer waits for the thread to close its connections; it takes milliseconds."""
+"""Seconds to wait for the loop's thread to close its connections, in a finalizer, or to cancel a call; it takes
+milliseconds."""
 
 
 class LoopThread:
@@ -43,7 +44,8 @@ class LoopThread:
     def call(self, func: Callable[[Unpack[ArgsT]], Awaitable[ResultT]], *args: *ArgsT) -> ResultT:
         """Run a coroutine function on the loop and wait for its result.
 
-        An interrupt of the waiting thread (Ctrl-C) cancels the coroutine.
+        An interrupt of the waiting thread (Ctrl-C) cancels the coroutine, and is raised once that has ended. A result
+        that came at the same moment is lost; one that must not be is handed over by the coroutine itself.
 
         Raises:
             ClientClosed: The loop was stopped; what belongs to it, such as a stream, has nothing left to wait for.
@@ -53,13 +55,15 @@ class LoopThread:
             portal = self._running()
             if threading.current_thread() is self._state.thread:
                 raise InvalidArgument("the sync client was called from its own event loop; use AsyncHumanloop there")
-            future = portal.start_task_soon(func, *args)
+            ended = threading.Event()
+            future = portal.start_task_soon(_run_to_end, ended, func, *args)
         try:
             return future.result()
         except CancelledError as exc:
             raise ClientClosed("the client was closed during this call") from exc
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                ended.wait(_GRACE)
             raise
 
     def call_soon(self, func: Callable[[], object]) -> None:
@@ -132,6 +136,15 @@ class _State:
             portal.start_task_soon(_end, portal, self.on_stop)
             if threading.current_thread() is not thread:
                 thread.join(_GRACE)
+
+
+async def _run_to_end(
+    ended: threading.Event, func: Callable[[Unpack[ArgsT]], Awaitable[ResultT]], *args: *ArgsT
+) -> ResultT:
+    try:
+        return await func(*args)
+    finally:
+        ended.set()
 
 
 async def _call(func: Callable[[], object]) -> None:

@@ -77,10 +77,14 @@ class SyncStream(Generic[ChunkT, ResponseT]):
                 self._ready.extend(sample._ready)
                 sample._ready.clear()
         if not self._ready:
-            self._ready.extend(self._loop.call(self._stream._next_batch))
+            self._loop.call(self._fill)
             if not self._ready:
                 raise StopIteration
         return self._ready.popleft()
+
+    async def _fill(self) -> None:
+        # On the loop: what is taken from the stream there is here, even when the reader is interrupted meanwhile.
+        self._ready.extend(await self._stream._next_batch())
 
     def final(self) -> ResponseT:
         """Read what is left and give the whole response; see `Stream.final`."""
@@ -168,10 +172,13 @@ class SyncSampleStream(Iterator[ChunkT]):
 
     def __next__(self) -> ChunkT:
         if not self._ready:
-            self._ready.extend(self._parent._loop.call(self._parent._stream._next_batch, self._buffer))
+            self._parent._loop.call(self._fill)
             if not self._ready:
                 raise StopIteration
         return self._ready.popleft()
+
+    async def _fill(self) -> None:
+        self._ready.extend(await self._parent._stream._next_batch(self._buffer))
 
     def close(self) -> None:
         """Drop what is unread, now and from now on. The other samples go on."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
 
 from humanloop_async import (
     ClientClosed,
+    CompletionChunk,
     Humanloop,
     IdleTimeout,
     InvalidArgument,
@@ -283,6 +286,31 @@ def test_two_readers(client: Humanloop, far_peer: ScriptedServer) -> None:
         with pytest.raises(StreamBusy):
             next(stream)
         assert reader.result(2).output == "b"
+
+
+@pytest.mark.parametrize("of_sample", [False, True])
+@pytest.mark.parametrize("waiting", [False, True])
+def test_an_interrupt_loses_nothing(
+    client: Humanloop, far_peer: ScriptedServer, of_sample: bool, waiting: bool
+) -> None:
+    """Ctrl-C while a reader waits, or at the moment when chunks are handed over to it."""
+    far_peer.plays(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
+    with complete(client) as stream:
+        source = stream.samples[0] if of_sample else stream
+        original, me = stream._stream._next_batch, threading.get_ident()
+
+        async def interrupted(*args: Any) -> list[CompletionChunk]:
+            batch = [] if waiting else await original(*args)
+            time.sleep(0.05)  # noqa: ASYNC251 - until the other thread waits
+            signal.pthread_kill(me, signal.SIGINT)
+            time.sleep(0.1)  # noqa: ASYNC251 - until it has been interrupted
+            return batch or await original(*args)
+
+        stream._stream._next_batch = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            next(source)
+        stream._stream._next_batch = original  # type: ignore[method-assign]
+        assert [chunk.output for chunk in source] == ["a", "b"]
 
 
 def test_a_hundred_finished_streams_use_one_connection(client: Humanloop, far_peer: ScriptedServer) -> None:
