@@ -109,6 +109,7 @@ def resolve_base_url(base_url: str | None, host: str | None) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable and url.isprintable() and not any(sign in url for sign in " ?#")  # the paths are appended
         secret = bool(parts.username or parts.password)
     except ValueError:
         usable = secret = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
@@ -25,6 +26,9 @@ from .stream import ChatStream, CompletionStream
 ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
 RecordT = TypeVar("RecordT", bound=Response)
 StreamT = TypeVar("StreamT", CompletionStream, ChatStream)
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+"""The name of a header, in lower case (RFC 9110, section 5.6.2)."""
 
 
 class OpeningStream(Generic[StreamT]):
@@ -216,16 +220,24 @@ def base_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers of the caller's, none of which smuggles in another one.
+    """Headers of the caller's, each of which every transport sends as it is.
 
     Raises:
-        InvalidArgument: One cannot be sent.
+        InvalidArgument: One cannot be sent. The text does not repeat its value.
     """
     try:
         made = {name.lower(): value for name, value in headers.items()}  # so that one can replace another
     except AttributeError as exc:
         raise InvalidArgument("headers are a mapping from names to values, all text") from exc
     for name, value in made.items():
-        if not f"{name}{value}".isprintable():
-            raise InvalidArgument(f"header {name!r} has characters that cannot stand in a header")
+        if not _TOKEN.fullmatch(name):
+            raise InvalidArgument(f"{name!r} cannot be the name of a header")
+        if name in {"content-length", "transfer-encoding"}:
+            raise InvalidArgument(f"header {name!r} is for the transport to send")
+        if not _can_be_sent(value):
+            raise InvalidArgument(f"header {name!r}: a value is text of ASCII characters, without blanks around it")
     return made
+
+
+def _can_be_sent(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()

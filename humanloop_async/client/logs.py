@@ -91,7 +91,10 @@ class Logs(Resource):
 
         Source: Humanloop API v4, DELETE /logs.
         """
-        ids = [id] if isinstance(id, str) else [*id]
+        try:
+            ids = [id] if isinstance(id, str) else [*id]
+        except TypeError:  # None, say
+            ids = []
         if not ids or not all(ids):
             raise InvalidArgument("logs.delete needs at least one id, and no empty ones")
         return await self._core.call(ops.DELETE_LOGS, {"id": ids, **options})

@@ -155,6 +155,25 @@ async def test_headers_cannot_smuggle(client: AsyncHumanloop, peer: ScriptedServ
     assert peer.requests == []
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({name: "x"} for name in ("", "x y", "x: y", "x:", "é", " x", "Content-Length", "transfer-encoding", 1)),
+        *({"x": value} for value in (" a", "a ", "é", "a\x7f", 1, None, b"a")),
+    ],
+    ids=str,
+)
+async def test_headers_that_transports_would_not_send_alike(
+    client: AsyncHumanloop, peer: ScriptedServer, bad: Any
+) -> None:
+    peer.answers(completion("a"))
+    with pytest.raises(InvalidArgument, match=r"header") as caught:
+        await client.complete(model_config={"model": "m"}, extra_headers=bad)
+    assert "'a" not in str(caught.value)
+    await client.complete(model_config={"model": "m"}, extra_headers={"X-A": "", "X_b.c~1": "a, b=c"})
+    assert (peer.requests[0].headers["x-a"], peer.requests[0].headers["x_b.c~1"]) == ("", "a, b=c")
+
+
 async def test_an_argument_without_json_form(client: AsyncHumanloop) -> None:
     for bad in (object(), {1, object()}, float("nan").hex, float("nan"), [{"b": float("inf")}]):
         with pytest.raises(InvalidArgument):

@@ -132,6 +132,7 @@ async def test_provider_keys_go_to_providers_only(peer: ScriptedServer) -> None:
         ("log", (), {"output": object()}, "no JSON form"),
         ("logs.delete", ([],), {}, "at least one id"),
         ("logs.delete", ("",), {}, "at least one id"),
+        ("logs.delete", (None,), {}, "at least one id"),
         ("projects.delete", ("",), {}, "id=''"),
         ("projects.delete", ("..",), {}, "id='..'"),
         ("experiments.sample", (None,), {}, "experiment_id=None"),
