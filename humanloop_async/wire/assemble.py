@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ..types import ChatResponse, CompletionResponse, Json, ToolCall, Usage
+from ..types import ChatDataResponse, ChatResponse, CompletionResponse, DataResponse, Json, ToolCall, Usage
 from ..types.shared import decode_json
 from .requests import drop_nulls
 
@@ -15,6 +15,9 @@ ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 _BLOCK = 448
 """Most bytes of a block of text. Python's own allocator hands out up to 512, without the holes that larger blocks, let
 alone a growing one, leave in the heap."""
+
+_LARGE = 64 * 1024
+"""Bytes from which an event is not kept as it is: every sample has a first one, which may be of `max_event_bytes`."""
 
 
 class Sample:
@@ -70,6 +73,18 @@ class Sample:
             }
             for call, pieces in (self._tool_calls or {}).values()
         ]
+
+
+def first_event(kind: type[ResponseT], event: bytes, index: int) -> bytes:
+    """What to keep of a sample's first event: all of it, or of a large one the fields that `assemble` reads."""
+    if len(event) <= _LARGE:
+        return event
+    body = _decode(event)
+    item = _by_index(body).get(index, {})
+    item_kind = ChatDataResponse if kind is ChatResponse else DataResponse
+    echoes = {name: body[name] for name in kind.__struct_fields__ if name in body}
+    item = {name: item[name] for name in item_kind.__struct_fields__ if name in item}
+    return msgspec.json.encode({**echoes, "data": [{**item, "index": index}]})
 
 
 def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, last: bytes) -> ResponseT:

@@ -18,7 +18,7 @@ from ..types import (
     Usage,
 )
 from ..types.shared import decode_json
-from .assemble import Sample, assemble
+from .assemble import Sample, assemble, first_event
 from .requests import drop_nulls
 from .responses import without_nulls
 
@@ -102,7 +102,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 if len(pieces) == pack_at:
                     sample.pack()
                 if sample.first is None:
-                    sample.first = data
+                    sample.first = first_event(self._response, data, index)
                     sample.id = chunk.id
                 if chunk.tool_calls is not None:
                     sample.add_tool_calls(chunk.tool_calls)

@@ -211,6 +211,19 @@ def test_samples_that_begin_in_one_event_keep_their_own_inputs() -> None:
     assert [(data.index, data.inputs) for data in demux.assemble().data] == [(0, {"n": 0}), (1, {"n": 1})]
 
 
+@pytest.mark.parametrize("make", [completions, chats])
+def test_of_a_large_first_event_the_echoes_are_kept_and_no_more(make: Any) -> None:
+    padding = {"pad": "x" * 100_000}
+    items = [one(index, "x", inputs={"n": index}, model_config_id="c", **padding)["data"][0] for index in (1, 0)]
+    small, large = make(2), make(2)
+    for demux, more in ((small, {}), (large, padding)):
+        demux.feed(encoded({**ECHOES, **more, "data": items}, one(0, "", "stop"), one(1, "", "stop")))
+    assert large.assemble() == small.assemble()
+    assert all(len(sample.first) < 1000 for sample in large.samples)
+    assert large.assemble().data[1].inputs == {"n": 1}
+    assert large.assemble().user == "ada"
+
+
 def test_assembling_changes_nothing() -> None:
     """A partial response may be asked for at any time, and is a snapshot."""
     demux = completions()
