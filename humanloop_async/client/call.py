@@ -124,7 +124,7 @@ class Call:
                 raise self.out_of_time() or ConnectTimeout(
                     f"no response headers from {request.url} within connect={self._connect} s"
                 ) from exc
-            if response.status not in {307, 308} or redirects == _MAX_REDIRECTS:
+            if response.status not in {307, 308} or redirects == _MAX_REDIRECTS or not response.headers.get("Location"):
                 break
             redirects += 1
             request = self._redirected(request, response)
@@ -139,7 +139,7 @@ class Call:
 
     def _redirected(self, request: HttpRequest, response: ResponseStream) -> HttpRequest:
         """The same request to where a 307 or 308 points, if that is the same origin: it carries keys."""
-        there = response.headers.get("Location", "")
+        there = response.headers["Location"]
         try:
             there = urljoin(request.url, there)
             allowed = _origin(there) == _origin(request.url)
