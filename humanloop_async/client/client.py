@@ -204,7 +204,4 @@ def _httpx_transport(max_connections: int, proxy: str | None, trust_env: bool) -
         from ..transport.httpx_transport import HttpxTransport
     except ImportError as exc:
         raise InvalidArgument("transport='httpx' needs httpx: pip install 'humanloop_async[httpx]'") from exc
-    try:
-        return HttpxTransport(max_connections=max_connections, proxy=proxy, trust_env=trust_env)
-    except (ValueError, ImportError) as exc:  # a proxy that httpx cannot use, or not without another package
-        raise InvalidArgument(f"proxy: {exc}") from exc
+    return HttpxTransport(max_connections=max_connections, proxy=proxy, trust_env=trust_env)

@@ -16,6 +16,7 @@ from ..errors import (
     FirstTokenTimeout,
     IdleTimeout,
     InvalidResponse,
+    StreamClosed,
 )
 from ..transport.arrival import running_loop
 from ..transport.base import ResponseStream
@@ -170,7 +171,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self.failure = self.describe(exc)
         self.response.close()
 
-    async def stopped(self, cause: TimeoutError | ApiConnectionError | ClientClosed | None) -> None:
+    async def stopped(self, cause: TimeoutError | ApiConnectionError | ClientClosed | StreamClosed | None) -> None:
         """A read brought no bytes: the body ended (None), or why not; `ended` or `failure` is set.
 
         Before the first event, a connection that ended is worth another attempt, and never after.
@@ -178,7 +179,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if isinstance(cause, TimeoutError):
             self._fail(self._timed_out(), cause)
             return
-        if isinstance(cause, ClientClosed):
+        if isinstance(cause, (ClientClosed, StreamClosed)):
             self._fail(cause)
             return
         if self.closed:

@@ -231,7 +231,7 @@ class Stream(Generic[ChunkT, ResponseT]):
                 return True
             try:
                 data = await reader.response.read(reader.patience())
-            except (TimeoutError, ApiConnectionError, ClientClosed) as exc:
+            except (TimeoutError, ApiConnectionError, ClientClosed, StreamClosed) as exc:
                 await reader.stopped(exc)
                 return True
             if not data:

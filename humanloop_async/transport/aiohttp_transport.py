@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import os
 import ssl as ssl_module
 import warnings
@@ -14,16 +16,25 @@ from weakref import WeakSet
 import aiohttp
 from multidict import CIMultiDict, istr
 
-from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument
+from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument, is_retryable
 from ..wire.requests import HttpRequest
 from . import allocator
 from .aiohttp_body import Handler, slim
 from .arrival import Arrival, running_loop
+from .proxy import split_proxy
 
 _name = lru_cache(256)(istr)
 """Header names in the form that aiohttp sends, made once for all requests instead of once for each."""
 
 _NO_CLOCKS = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
+
+_PROXIES = ("http", "https")
+
+_MAX_HEADER = 64 * 1024
+"""Bytes of one header, and of the status line. aiohttp's own bound of 8 KiB is below what gateways send."""
+
+_MAX_RAW_BODY = 1 << 20
+"""Bytes from which aiohttp wants a body as a file, written in pieces, and warns about any other."""
 
 
 class AiohttpTransport:
@@ -56,7 +67,12 @@ class AiohttpTransport:
         self._max_connections = max_connections
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._ssl = ssl
-        self._proxy = proxy
+        self._proxy: str | None = None
+        self._proxy_headers: dict[str, str] = {}
+        if proxy is not None:
+            self._proxy, user = split_proxy(proxy, _PROXIES)
+            if user is not None:
+                self._proxy_headers["Proxy-Authorization"] = _basic(*user)
         self._trust_env = trust_env
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
         self._responses: WeakSet[AiohttpResponse] = WeakSet()  # open ones, or not collected yet
@@ -84,6 +100,8 @@ class AiohttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 proxy=self._proxy,
+                max_line_size=_MAX_HEADER,
+                max_field_size=_MAX_HEADER,
             )
             self._sessions[loop] = session
         return session
@@ -96,20 +114,33 @@ class AiohttpTransport:
 
     async def send(self, request: HttpRequest, timeout: float | None) -> AiohttpResponse:
         """See `Transport.send`."""
+        if running_loop() is None:
+            raise InvalidArgument("aiohttp needs asyncio; under trio, use transport='httpx'")
         session = self._session()
+        body = request.body
+        headers: dict[str, str] = {_name(name): value for name, value in request.headers.items()}
+        if request.url.startswith("http:"):  # else for the proxy alone
+            headers |= self._proxy_headers
         try:
             async with asyncio.timeout(timeout):
                 response = await session.request(
                     request.method,
                     request.url,
-                    data=request.body,
-                    headers={_name(name): value for name, value in request.headers.items()},
+                    data=body if body is None or len(body) <= _MAX_RAW_BODY else io.BytesIO(body),
+                    headers=headers,
+                    proxy_headers=self._proxy_headers,
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=_NO_CLOCKS if self._own_session is not None else self._timeout,
                 )
         except aiohttp.ConnectionTimeoutError as exc:
             raise ApiConnectionError(f"cannot connect to {request.url}: {exc}") from exc
+        except (
+            aiohttp.ClientResponseError
+        ) as exc:  # a proxy's refusal, or an answer that is not HTTP: that counts as 400
+            failed = ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}")
+            failed.retryable = is_retryable(exc.status)
+            raise failed from exc
         except (aiohttp.ClientError, OSError) as exc:
             if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
                 raise
@@ -127,7 +158,8 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close the sessions that this transport opened, and the responses that are still being read."""
         self._leave_to_other_process()
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        loop = running_loop()
+        session = self._sessions.pop(loop, None) if loop is not None else None
         self.close()
         if session is not None:
             await session.close()
@@ -201,11 +233,12 @@ class AiohttpResponse:
 
     @property
     def reason(self) -> str:
-        return self._response.reason or ""
+        return _text(self._response.reason or "")
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return CIMultiDict(self._response.headers)  # aiohttp's own cannot be pickled, and errors carry it
+        # A copy, because aiohttp's own cannot be pickled, and errors carry it.
+        return CIMultiDict((name, _text(value)) for name, value in self._response.headers.items())
 
     async def read(self, timeout: float | None) -> bytes:
         """See `ResponseStream.read`."""
@@ -341,6 +374,22 @@ def _close_now(session: aiohttp.ClientSession) -> None:
         else:
             closing.close()
         del connector, session, closing
+
+
+def _text(value: str) -> str:
+    """A header's text. aiohttp reads UTF-8 and keeps other bytes as surrogates, which nothing can write; Latin-1 was
+    what headers were once written in."""
+    if value.isascii():
+        return value
+    raw = value.encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _words(exc: BaseException) -> str:

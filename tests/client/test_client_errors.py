@@ -11,7 +11,6 @@ from pytest_httpserver import HTTPServer
 from scripted import Do, ScriptedServer, answer, completion
 
 from humanloop_async import (
-    ApiConnectionError,
     ApiException,
     AsyncHumanloop,
     AuthenticationError,
@@ -184,12 +183,27 @@ async def test_redirects_to_another_origin_get_no_key(
     assert far_peer.requests == []
 
 
-@pytest.mark.parametrize("there", ["http://[::1", "http://h:99999/"])
+@pytest.mark.parametrize("there", ["http://[::1", "http://h:99999/", "javascript:alert(1)", "http://h\xe9/"])
 async def test_redirects_to_nowhere(client: AsyncHumanloop, peer: ScriptedServer, there: str) -> None:
-    """No URL at all; httpx refuses it before we can."""
-    peer.answers({}, "307 Elsewhere", Location=there)
-    with pytest.raises((InvalidResponse, ApiConnectionError)):
+    """No URL at all: the answer's fault, and no reason to ask again. In one of another status it does not matter."""
+    peer.plays(answer({}, "307 Elsewhere", Location=there))
+    peer.plays(answer({}, "302 Elsewhere", Location=there))
+    with pytest.raises(InvalidResponse, match="redirects"):
+        await client.complete(model_config={"model": "m"}, max_retries=2)
+    with pytest.raises(StatusError) as caught:
+        await client.complete(model_config={"model": "m"}, max_retries=2)
+    assert (caught.value.status, caught.value.headers["location"]) == (302, there)
+    assert len(peer.requests) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Location": ""}], ids=str)
+async def test_redirects_without_an_address(
+    client: AsyncHumanloop, peer: ScriptedServer, headers: dict[str, str]
+) -> None:
+    peer.answers({}, "307 Elsewhere", **headers)
+    with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})
+    assert (caught.value.status, len(peer.requests)) == (307, 1)
 
 
 async def test_redirects_in_a_circle(client: AsyncHumanloop, peer: ScriptedServer) -> None:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, event, words
+from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time
@@ -192,3 +192,18 @@ def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str
         c.close(); print("done")"""
     out, _ = run(far_peer, program, transport, limit=15)
     assert out == "done\n"
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_a_forked_child_writes_on_connections_of_its_own(far_peer: ScriptedServer, transport: str) -> None:
+    far_peer.answers(completion("a"))
+    program = """
+        import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
+        c = sync(); c.complete(model_config=CONFIG)
+        if (pid := os.fork()) == 0:
+            try: c.complete(model_config=CONFIG); c.close()
+            finally: os._exit(0)
+        os.waitpid(pid, 0); c.complete(model_config=CONFIG); c.close()"""
+    run(far_peer, program, transport, limit=15)
+    assert [request.connection for request in far_peer.requests] == [1, 2, 1]

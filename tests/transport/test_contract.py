@@ -171,9 +171,11 @@ async def test_a_connection_that_breaks_before_the_headers(
 async def test_an_answer_that_is_no_http(
     transport: Transport, peer: ScriptedServer, send: Send, garbage: bytes
 ) -> None:
+    """The next one would not be, either, and would be paid for again."""
     peer.plays(garbage, Do.CLOSE)
-    with pytest.raises(ApiConnectionError):
+    with pytest.raises(ApiConnectionError) as caught:
         await send(transport, peer)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("end", [Do.RESET, Do.CLOSE])
@@ -233,6 +235,42 @@ async def test_a_body_that_is_not_compressed_as_it_says(transport: Transport, pe
     peer.answers(b"not gzip at all", Content_Encoding="gzip")
     with pytest.raises(ApiConnectionError):
         await whole(await send(transport, peer))
+
+
+async def test_a_body_compressed_twice_is_not_unpacked(transport: Transport, peer: ScriptedServer, send: Send) -> None:
+    """A few bytes of that can be a gigabyte."""
+    packed = gzip.compress(gzip.compress(bytes(1 << 20)))
+    peer.answers(packed, Content_Encoding="gzip, gzip")
+    assert await whole(await send(transport, peer)) == packed
+
+
+async def test_a_large_request_body(transport: Transport, peer: ScriptedServer) -> None:
+    peer.answers({})
+    body = b'"%b"' % (b"a" * 3_000_000)
+    response = await transport.send(HttpRequest("POST", peer.url, {"Content-Type": "application/json"}, body), 5)
+    await whole(response)
+    assert (peer.requests[0].raw, peer.requests[0].headers["content-type"]) == (body, "application/json")
+
+
+async def test_a_large_header(transport: Transport, peer: ScriptedServer, send: Send) -> None:
+    peer.answers({}, X_Large="a" * 60_000)
+    assert len((await send(transport, peer)).headers["x-large"]) == 60_000
+
+
+async def test_a_reason_and_headers_in_latin_1_can_be_written_down(
+    transport: Transport, peer: ScriptedServer, send: Send
+) -> None:
+    peer.plays("HTTP/1.1 500 Pas trouvé\r\nX-Who: André\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
+    response = await send(transport, peer)
+    assert response.reason.encode().startswith(b"Pas trouv")
+    assert response.headers["x-who"] == "André"
+
+
+async def test_no_cookie_is_kept(transport: Transport, peer: ScriptedServer, send: Send) -> None:
+    peer.answers({}, Set_Cookie="a=b; Path=/")
+    for _ in range(2):
+        await whole(await send(transport, peer))
+    assert not any("cookie" in request.headers for request in peer.requests)
 
 
 async def test_a_cancelled_read_loses_nothing(transport: Transport, peer: ScriptedServer, send: Send) -> None:

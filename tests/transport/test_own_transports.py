@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import traceback
+import warnings
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,7 +16,18 @@ import trio
 import trustme
 from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of, words
 
-from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop, HttpxTransport, IdleTimeout
+from humanloop_async import (
+    AiohttpTransport,
+    ApiConnectionError,
+    ApiException,
+    AsyncHumanloop,
+    CompletionStream,
+    HttpxTransport,
+    IdleTimeout,
+    InvalidArgument,
+    StreamClosed,
+    StreamTruncated,
+)
 from humanloop_async.transport.base import Transport
 from humanloop_async.wire.requests import HttpRequest
 
@@ -120,7 +134,7 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
         await asyncio.wait_for(tls_peer.client_left.wait(), 1)
     await made.aclose()
     if isinstance(made, HttpxTransport):
-        await made._client.aclose()
+        await made._client().aclose()
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
@@ -142,6 +156,59 @@ async def test_a_proxy_is_asked(peer: ScriptedServer, transport: str, monkeypatc
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("target", ["http://api.invalid", "https://api.invalid"])
+async def test_a_proxy_that_refuses(peer: ScriptedServer, transport: str, target: str) -> None:
+    """It is told who asks; nobody else is, and it is not asked again."""
+    peer.answers({}, "407 Proxy Authentication Required")
+    proxy = peer.url.replace("http://", "http://user:s3%2Fcret@")
+    async with AsyncHumanloop(base_url=target, proxy=proxy, transport=transport) as client:  # type: ignore[arg-type]
+        with pytest.raises(ApiException, match="407") as caught:
+            await client.complete(model_config={"model": "m"})
+    assert not caught.value.retryable
+    assert [request.headers["proxy-authorization"] for request in peer.requests] == ["Basic dXNlcjpzMy9jcmV0"]
+    assert "cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["127.0.0.1:1", "http://user:s3cret@[::1", "ftp://user:s3cret@h", "http://u:s3cret@h:99999", "http://u:1/s3cret@h"],
+)
+def test_a_proxy_that_cannot_be_used(transport: str, proxy: str) -> None:
+    with pytest.raises(InvalidArgument, match="proxy") as caught:
+        AsyncHumanloop(transport=transport, proxy=proxy)  # type: ignore[arg-type]
+    assert "cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_a_client_on_one_loop_after_the_other(transport: str) -> None:
+    """Connections are those of their loop. A stream is, too: on another one it ends."""
+
+    async def plain() -> str:
+        return (await client.complete(model_config={"model": "m"})).data[0].output
+
+    async def begun() -> CompletionStream:
+        stream = await client.complete_stream(model_config={"model": "m"})
+        await anext(stream)
+        return stream
+
+    async def rest(stream: CompletionStream) -> None:
+        with pytest.raises(StreamTruncated):
+            await stream.final()
+
+    with in_thread() as peer, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the sockets that a loop leaves open
+        client = AsyncHumanloop(base_url=peer.url, transport=transport, max_retries=0)  # type: ignore[arg-type]
+        peer.answers(completion("a"))
+        assert [asyncio.run(plain()) for _ in range(3)] == ["a"] * 3
+        peer.scripts.clear()
+        peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+        asyncio.run(rest(asyncio.run(begun())))
+        asyncio.run(client.aclose())
+        gc.collect()
+
+
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 async def test_the_pool_has_its_limit(peer: ScriptedServer, transport: str) -> None:
     """Further calls wait for their turn."""
     peer.plays(0.02, STREAM, *map(chunk, words("a", "b")), END)
@@ -156,6 +223,35 @@ async def test_the_pool_has_its_limit(peer: ScriptedServer, transport: str) -> N
 
 
 # -- trio ----------------------------------------------------------------------------------------------------------
+
+
+def test_under_trio_the_default_transport_says_what_to_use() -> None:
+    async def main() -> None:
+        async with AsyncHumanloop() as client:
+            with pytest.raises(InvalidArgument, match="transport='httpx'"):
+                await client.complete(model_config={"model": "m"})
+
+    trio.run(main)
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+@pytest.mark.parametrize("before", [b"", event(0, "a")], ids=["before the first event", "after it"])
+def test_under_trio_a_cancelled_reader_sends_nothing_again(before: bytes) -> None:
+    async def main(url: str) -> None:
+        async with AsyncHumanloop(base_url=url, transport="httpx") as client:
+            stream = await client.complete_stream(model_config={"model": "m"})
+            with trio.move_on_after(0.2):
+                await stream.final()
+            for _ in range(2):
+                with pytest.raises(StreamClosed, match="cancelled read") as caught:
+                    await stream.final()
+            assert caught.value.partial is not None
+            await stream.aclose()
+
+    with in_thread() as peer:
+        peer.plays(STREAM, chunk(b": hi\n\n" + before), Do.WAIT)
+        trio.run(main, peer.url)
+        assert len(peer.requests) == 1
 
 
 def test_under_trio_a_task_per_sample() -> None:
