@@ -27,7 +27,7 @@ from .replay import replayed_events
 from .routing import BASE_PATH, REPLAYED, add_route, add_routes, check_key, decode_body, json_response, read_body
 from .service import Service
 from .settings import ServerSettings
-from .storage.database import is_unreachable
+from .storage.database import first_line, is_unreachable
 from .streaming import ClientGone, EventStream, stream_answer
 
 SERVICE = web.AppKey("service", Service)
@@ -101,7 +101,7 @@ def _refusal(request: web.Request, exc: Exception) -> Refusal:
 
 def _unforeseen(exc: BaseException) -> Refusal:
     if is_unreachable(exc):
-        logger.error("the database does not answer: %s", str(exc).partition("\n")[0])
+        logger.error("the database does not answer: %s", first_line(exc))
         return Refusal(503, "the database does not answer", retry_after=1)
     logger.error("a request failed", exc_info=exc)
     return Refusal(500, "the server failed on this request; its log tells more")
@@ -240,6 +240,8 @@ async def _replayed(earlier: Answer, events: EventStream) -> None:
 
 async def _ended_by(exc: BaseException, service: Service, generation: Generation) -> Refusal:
     """End the logs of a generation that was cut short, and say how to answer; raises when nobody is there to answer."""
+    if generation.not_begun is not None and not isinstance(exc, ClientGone):
+        exc = generation.not_begun
     if isinstance(exc, asyncio.CancelledError) and service.stopping:
         generation.abandon("interrupted", STOPPING)
         return Refusal(503, STOPPING, retry_after=1)

@@ -64,6 +64,7 @@ class Generation:
         self.once: CallOnce | None = None
         self._writer: LogWriter | None = None
         self._begun: asyncio.Future[None] | None = None
+        self._caller: asyncio.Task[object] | None = None  # cancelled when the logs cannot begin
         self._start = time.perf_counter()
 
     @property
@@ -73,6 +74,8 @@ class Generation:
 
     async def begin(self, writer: LogWriter, once: CallOnce | None = None) -> None:
         """Hand over the samples' logs as running; waits only while the writer has too much to do, and for a claim.
+
+        Should they turn out not to be stored, the current task is cancelled, and `not_begun` says why.
 
         Raises:
             ClaimTaken: The call has been made, or is being made.
@@ -93,7 +96,22 @@ class Generation:
                 except BaseException:
                     self.abandon("cancelled", "the call could not begin")
                     raise
+            else:
+                task = asyncio.current_task()
+                assert task is not None
+                self._caller = task
+                self._begun.add_done_callback(self._stop_caller)
         self._start = time.perf_counter()
+
+    @property
+    def not_begun(self) -> BaseException | None:
+        """Why the logs' beginning could not be stored, once that is known."""
+        return self._begun.exception() if self._begun is not None and self._begun.done() else None
+
+    def _stop_caller(self, begun: asyncio.Future[None]) -> None:
+        caller, self._caller = self._caller, None
+        if begun.exception() is not None and caller is not None:
+            caller.cancel()
 
     async def complete(
         self, samples: Sequence[Sample], usage: Usage | None, answer: Callable[[], bytes] | None = None
@@ -112,6 +130,7 @@ class Generation:
 
     async def fail(self, error: str, refusal: Refusal) -> None:
         """End the samples that did not finish, with what they have; returns when their logs are durable."""
+        self._caller = None
         outcome = self.once.failed(refusal) if self.once is not None else None
         await self._end(self.samples, "error", error=error, outcome=outcome)
 
@@ -134,13 +153,8 @@ class Generation:
             return
         # `wait` leaves the futures alone when it is cancelled; others wait for them too.
         await asyncio.wait([self._begun, ended])
-        try:
-            self._begun.result()
-            ended.result()
-        except Exception:
-            if outcome is not None and self.once is not None and self._writer is not None:
-                self._writer.give_back(self.once.failed(None))  # nobody shall wait for an outcome that is lost
-            raise
+        self._begun.result()
+        ended.result()
 
     def _submit(
         self,

@@ -30,7 +30,6 @@ from typing import Self
 
 from aiohttp import web
 from msgspec import Struct
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import is_retryable
 from .log_writer import LogWriter
@@ -100,7 +99,7 @@ class Idempotency:
 
     async def __aexit__(self, *_: object) -> None:
         self._cleaning.cancel()
-        await asyncio.wait([self._cleaning])
+        await asyncio.wait([self._cleaning], timeout=1)  # a statement may wait for its database
 
     def call(self, request: web.Request, key_id: str, body: bytes) -> CallOnce | None:
         """The call that a request is, when it has a key.
@@ -182,8 +181,9 @@ class Idempotency:
         )
 
     def _hold(self, id: str, body: bytes) -> None:
+        _, replaced = self._held.pop(id, (0, b""))
         self._held[id] = (self._clock() + HOLD_SECONDS, body)
-        self._held_bytes += len(body)
+        self._held_bytes += len(body) - len(replaced)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -199,7 +199,7 @@ class Idempotency:
         while True:
             await asyncio.sleep(CLEANUP_SECONDS)
             self._let_go()
-            with suppress(SQLAlchemyError, OSError):  # the next round comes
+            with suppress(Exception):  # the next round comes
                 while await self._forget_some() == CLEANUP_ROWS:
                     pass
 

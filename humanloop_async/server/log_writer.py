@@ -2,6 +2,9 @@
 
 While one transaction is on its way to the disk, the rows that arrive wait together for the next (group commit), so
 that the cost of a commit is shared by all the calls that end in the meantime, and no stream waits for another's.
+
+While the database is away the calls that begin fail. How others ended is kept and written when it is back: what they
+produced is theirs, and a claim without an outcome would let its repetitions wait for as long as this server lives.
 """
 
 from __future__ import annotations
@@ -15,11 +18,10 @@ from functools import partial
 from typing import Self
 
 from msgspec import Struct
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .ids import new_id
-from .storage.database import Database, retried
+from .storage.database import Database, first_line, is_unreachable, retried
 from .storage.idempotency import Claim, Outcome, settle, take
 from .storage.log_counts import count_logs
 from .storage.logs import (
@@ -39,6 +41,14 @@ MAX_PENDING = 10_000
 MAX_BATCH = 1_000
 """Entries of one transaction."""
 
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+"""Seconds between two tries to reach the database."""
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds in which what is left has to be written when the server stops."""
+
+UNSTORABLE = "what was generated could not be stored"
+
 logger = logging.getLogger(__name__)
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -56,10 +66,30 @@ class _Entry(Struct, eq=False):
     claim: Claim | None
     outcome: Outcome | None
     committed: asyncio.Future[None]
+    is_less: bool = False
+
+    @property
+    def is_end(self) -> bool:
+        return bool(self.results) or self.outcome is not None
+
+    def fail(self, exc: Exception) -> None:
+        """Tell who waits."""
+        if not self.committed.done():
+            self.committed.set_exception(exc)
+            self.committed.exception()  # counts as seen: its call may be gone by now
+
+    def less(self) -> _Entry | None:
+        """Of an end that cannot be stored: that it has come; or else only that its call may be made again."""
+        outcome = None if self.outcome is None else Outcome(claim=self.outcome.claim, status=None)
+        if self.is_less:
+            return _Entry((), (), None, outcome, self.committed, is_less=True) if self.results and outcome else None
+        results = [LogResult(id=result.id, status="error", error=UNSTORABLE) for result in self.results]
+        return _Entry((), results, None, outcome, self.committed, is_less=True)
 
 
 class LogWriter:
-    """Writes logs in the order given. Used as an async context manager, which writes what is left on leaving.
+    """Writes logs in the order given. Used as an async context manager, which writes what is left on leaving, if the
+    database takes it within `CLOSE_TIMEOUT`.
 
     It also keeps this server's lease, and marks the running logs of servers whose lease ran out as interrupted: of
     those that died, since one that stops ends its logs itself.
@@ -78,6 +108,7 @@ class LogWriter:
         self._lease = timedelta(seconds=lease)
         self._lease_renewed = _NEVER
         self._running = 0  # logs and claims that have begun and not ended
+        self._away = False  # the database, at the last try
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -88,9 +119,22 @@ class LogWriter:
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
         self._arrived.set()
-        await asyncio.gather(*self._tasks)
-        async with self._database.write() as connection:
-            await end_lease(connection, self.owner)
+        closing = asyncio.create_task(self._close())
+        # The first cancellation tries to close a connection in good order, which waits for its statement.
+        for timeout in (CLOSE_TIMEOUT, 1, 1):
+            late = (await asyncio.wait([closing, *self._tasks], timeout=timeout))[1]
+            for task in late:
+                task.cancel()
+        if lost := sum(len(entry.results) for entry in self._pending):
+            logger.error("the ends of %s logs are lost: the database did not take them in time", lost)
+
+    async def _close(self) -> None:
+        await asyncio.wait(self._tasks)
+        try:
+            async with self._database.write() as connection:
+                await end_lease(connection, self.owner)
+        except Exception as exc:  # noqa: BLE001 - it runs out by itself
+            logger.error("the server's lease could not be ended: %s", first_line(exc))
 
     async def begin(self, rows: Sequence[NewLog], claim: Claim | None = None) -> asyncio.Future[None]:
         """Hand over the logs of a call that begins; waits while too many entries are pending.
@@ -118,10 +162,6 @@ class LogWriter:
         """A call heard that its claim is taken: it has ended, and so have its logs, which are not stored."""
         self._running -= len(rows) + 1
 
-    def give_back(self, outcome: Outcome) -> None:
-        """Let others have a claim whose outcome was handed over and could not be stored."""
-        self._add((), (), None, outcome)
-
     def _add(
         self, new: Sequence[NewLog], results: Sequence[LogResult], claim: Claim | None, outcome: Outcome | None
     ) -> asyncio.Future[None]:
@@ -133,6 +173,7 @@ class LogWriter:
         return entry.committed
 
     async def _write(self) -> None:
+        pause = FIRST_PAUSE
         while self._pending or not self._closing.is_set():
             await self._arrived.wait()
             self._arrived.clear()
@@ -140,26 +181,47 @@ class LogWriter:
                 del self._pending[:MAX_BATCH]
                 if len(self._pending) < MAX_PENDING:
                     self._has_room.set()
-                await self._commit(batch)
+                kept = batch
+                try:
+                    kept = await self._commit(batch)
+                finally:
+                    self._pending[:0] = kept
+                if not kept:
+                    pause = FIRST_PAUSE
+                    continue
+                if len(self._pending) >= MAX_PENDING:
+                    self._has_room.clear()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_PAUSE)
 
-    async def _commit(self, batch: Sequence[_Entry]) -> None:
+    async def _commit(self, batch: list[_Entry]) -> list[_Entry]:
+        """Write entries; returns those to be tried again, because the database is away."""
         try:
             refused = await retried(partial(self._store, batch))
         except Exception as exc:  # noqa: BLE001 - whatever is wrong with a row, the writer goes on
-            if len(batch) > 1:  # one bad row must not take the others with it
+            if is_unreachable(exc):
+                if not self._away:
+                    logger.error("the database does not take logs: %s", first_line(exc))
+                self._away = True
                 for entry in batch:
-                    await self._commit([entry])
-                return
-            batch[0].committed.set_exception(exc)
-            batch[0].committed.exception()  # counts as seen: its call may be gone by now
-            logger.error("a log could not be stored: %s", exc)
-        else:
-            for entry in batch:
-                if entry in refused:
-                    entry.committed.set_exception(ClaimTaken())
-                    entry.committed.exception()
-                else:
-                    entry.committed.set_result(None)
+                    entry.fail(exc)
+                return [entry for entry in batch if entry.is_end]
+            if len(batch) > 1:  # one bad row must not take the others with it
+                return [kept for entry in batch for kept in await self._commit([entry])]
+            return await self._give_up(batch[0], exc)
+        self._away = False
+        for entry in batch:
+            if entry in refused:
+                entry.fail(ClaimTaken())
+            elif not entry.committed.done():
+                entry.committed.set_result(None)
+        return []
+
+    async def _give_up(self, entry: _Entry, exc: Exception) -> list[_Entry]:
+        logger.error("a log could not be stored: %s", exc)
+        entry.fail(exc)
+        less = entry.less() if entry.is_end else None
+        return [] if less is None else await self._commit([less])
 
     async def _store(self, batch: Sequence[_Entry]) -> Sequence[_Entry]:
         """Write entries in one transaction; returns those whose claims could not be had."""
@@ -190,8 +252,8 @@ class LogWriter:
                     async with self._database.write() as connection:
                         await self._renew(connection)
                 await self._mark_interrupted()
-            except (SQLAlchemyError, OSError) as exc:
-                logger.warning("cannot look for interrupted logs: %s", exc)
+            except Exception as exc:  # noqa: BLE001 - the next round comes
+                logger.warning("cannot look for interrupted logs: %s", first_line(exc))
 
     async def _renew(self, connection: AsyncConnection) -> None:
         now = datetime.now(UTC)

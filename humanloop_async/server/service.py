@@ -18,11 +18,14 @@ from .refusals import Refusal
 from .sampling import Sampler
 from .selection import Selector
 from .settings import ServeError, ServerSettings
-from .storage.database import UNREACHABLE, Database
+from .storage.database import Database, is_unreachable
 from .storage.keys import add_key, any_key, generate_key, valid_key_id
 
 MAX_SEARCHES = 2
 """Lists that read all of a project's logs run so many at once; more of them wait for each other."""
+
+READY_TIMEOUT = 5.0
+"""Seconds within which the database of a server that is ready answers."""
 
 
 class Service:
@@ -111,9 +114,11 @@ class Service:
         if self.stopping:
             raise Refusal(503, "the server is stopping", retry_after=1)
         try:
-            async with self.database.read() as connection:
+            async with asyncio.timeout(READY_TIMEOUT), self.database.read() as connection:
                 await connection.execute(select(1))
-        except UNREACHABLE as exc:
+        except Exception as exc:
+            if not is_unreachable(exc):
+                raise
             raise Refusal(503, "the database does not answer", retry_after=1) from exc
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,24 @@ def rows(address: str, sql: str, *parameters: object) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(address)) as connection, connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(sql, parameters)]
+
+
+@contextmanager
+def read_only(address: str) -> Iterator[None]:
+    """Nobody else can write to the database meanwhile."""
+    if not is_postgres(address):
+        with closing(sqlite3.connect(address, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    name = address.rpartition("/")[2]
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND pid <> pg_backend_pid()"
+    postgres = f"{address.removesuffix(name)}postgres"
+    for state in ("on", "off"):
+        rows(postgres, f"ALTER DATABASE {name} SET default_transaction_read_only = {state}")
+        rows(postgres, others, name)
+        if state == "on":
+            yield
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

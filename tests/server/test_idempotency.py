@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from served import CHAT, COMPLETION, Api, events_of, is_postgres, on_both_databases, with_config
+from served import CHAT, COMPLETION, Api, events_of, is_postgres, on_both_databases, read_only, with_config
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
+from humanloop_async.server.idempotency import Idempotency
+from humanloop_async.server.log_writer import LogWriter
 from humanloop_async.server.settings import ServerSettings
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.idempotency import forget_expired
@@ -219,6 +221,45 @@ async def test_a_call_whose_outcome_cannot_be_stored_can_be_made_again(api: Api)
     api.rows(allow)
     status, _, repeated = await ask(api, "/chat", CHAT)
     assert (status, repeated) == (200, False)
+
+
+async def test_an_outcome_that_had_to_wait_for_the_database_is_the_outcome(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is answered 503 while the database takes nothing; its repetition gets what was generated."""
+    monkeypatch.setattr("humanloop_async.server.storage.database.BUSY_TIMEOUT", 0)
+    monkeypatch.setattr("humanloop_async.server.storage.sqlite._WAIT", 0.01)
+    slow = with_config(CHAT, max_tokens=2, other={"tokens_per_second": 4})
+    async with start() as api:
+        asking = asyncio.create_task(ask(api, "/chat", slow))
+        await has_claim(api)
+        with read_only(api.database):
+            assert (await asking)[0] == 503
+        async with asyncio.timeout(10):
+            status, answer, repeated = await ask(api, "/chat", slow)
+        assert (status, repeated) == (200, True)
+        (log,) = api.logs()
+        assert (log["status"], log["output"]) == ("complete", answer["data"][0]["output"])
+
+
+async def test_a_call_whose_logs_cannot_begin_ends_at_once(api: Api) -> None:
+    """What its provider makes would be made for nobody."""
+    if is_postgres(api.database):
+        api.rows("ALTER TABLE logs ADD CONSTRAINT no_log CHECK (status <> 'running')")
+    else:
+        api.rows("CREATE TRIGGER no_log BEFORE INSERT ON logs BEGIN SELECT RAISE(ABORT, 'no'); END")
+    endless = with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 1})
+    async with asyncio.timeout(5):
+        assert (await api.post("/chat", endless))[0] == 404
+        async with api.opened("/chat", endless) as response:
+            assert response.status == 404 or "detail" in [event async for event in events_of(response)][-1]
+
+
+async def test_an_answer_in_memory_counts_once(database: Database) -> None:
+    keys = Idempotency(database, LogWriter(database), ttl=60)
+    for _ in range(2):
+        keys._hold("id", b"x" * 100)
+    assert keys._held_bytes == 100
 
 
 async def test_keys_expire_and_are_removed_in_batches(start: Callable[..., Any], database: Database) -> None:

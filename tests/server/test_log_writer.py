@@ -7,16 +7,20 @@ import os
 import signal
 import sys
 import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from served import on_both_databases, rows
+from served import on_both_databases, read_only, rows
 from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from humanloop_async.server import log_writer
 from humanloop_async.server.ids import new_id
-from humanloop_async.server.log_writer import MAX_BATCH, MAX_PENDING, ClaimTaken, LogWriter
+from humanloop_async.server.log_writer import MAX_BATCH, MAX_PENDING, UNSTORABLE, ClaimTaken, LogWriter
+from humanloop_async.server.storage import database as database_module
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.idempotency import Claim, Outcome, earlier_call
 from humanloop_async.server.storage.logs import LogResult, NewLog
@@ -98,6 +102,113 @@ async def test_new_calls_wait_while_too_much_is_pending(database: Database, proj
         await (await waiting)
         await asyncio.wait(begun)
         assert all(future.exception() is None for future in begun)
+
+
+@pytest.fixture
+async def impatient(
+    database: Database, database_address: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[Database]:
+    """A database that does not wait for other writers, with up-to-date tables."""
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0)
+    monkeypatch.setattr("humanloop_async.server.storage.sqlite._WAIT", 0.01)
+    impatient = await Database.open(database_address, migrate=False)
+    yield impatient
+    await impatient.aclose()
+
+
+def _claim(writer: LogWriter) -> Claim:
+    return Claim(id="c", fingerprint="f", owner=writer.owner, expires_at=datetime.now(UTC) + timedelta(hours=1))
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_how_calls_ended_is_kept_while_the_database_is_away(
+    impatient: Database, project_id: str, database_address: str
+) -> None:
+    async with LogWriter(impatient) as writer:
+        claim = _claim(writer)
+        log = _log(writer, project_id)
+        await (await writer.begin([log], claim))
+        with read_only(database_address):
+            ended = writer.finish(
+                [LogResult(id=log.id, status="complete", output="x", prompt_tokens=7)],
+                Outcome(claim=claim, status=200, body=b"answer"),
+            )
+            begun = await writer.begin([_log(writer, project_id)])
+            for future in (ended, begun):  # told at once
+                with pytest.raises(DBAPIError) as caught:
+                    await future
+                assert database_module.is_unreachable(caught.value)
+            assert _statuses(database_address) == ["running"]
+        await _until(lambda: _statuses(database_address) == ["complete"])
+    (row,) = rows(database_address, "SELECT output, prompt_tokens FROM logs")
+    assert row == {"output": "x", "prompt_tokens": 7}
+    assert rows(database_address, "SELECT status, body FROM idempotency") == [{"status": 200, "body": b"answer"}]
+
+
+async def test_an_end_that_cannot_be_stored_is_one_all_the_same(
+    database: Database, project_id: str, database_address: str
+) -> None:
+    """And whoever repeats its call makes it, instead of waiting for an outcome that is lost."""
+    async with LogWriter(database) as writer:
+        claim = _claim(writer)
+        log, other = _log(writer, project_id), _log(writer, project_id)
+        await (await writer.begin([log, other], claim))
+        bad = LogResult(id=log.id, status="complete", output="x", prompt_tokens=2**63)
+        ended = writer.finish([bad], Outcome(claim=claim, status=200, body=b"answer"))
+        good = writer.finish([LogResult(id=other.id, status="complete")])
+        with pytest.raises((OverflowError, DBAPIError)):
+            await ended
+        await good
+    found = rows(database_address, "SELECT status, error, owner FROM logs ORDER BY status")
+    assert found == [
+        {"status": "complete", "error": None, "owner": None},
+        {"status": "error", "error": UNSTORABLE, "owner": None},
+    ]
+    assert rows(database_address, "SELECT status FROM idempotency") == []
+
+
+async def test_a_database_that_is_away_does_not_keep_the_server_from_stopping(
+    impatient: Database,
+    project_id: str,
+    database_address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is lost by it is said."""
+    monkeypatch.setattr(log_writer, "CLOSE_TIMEOUT", 0.3)
+    with ExitStack() as stack:
+        async with asyncio.timeout(10), LogWriter(impatient) as writer:
+            log = _log(writer, project_id)
+            await (await writer.begin([log]))
+            stack.enter_context(read_only(database_address))
+            writer.finish([LogResult(id=log.id, status="complete", output="x")])
+    assert "the ends of 1 logs are lost" in caplog.text
+    assert _statuses(database_address) == ["running"]
+
+
+async def test_a_lease_that_cannot_be_ended_does_not_either(
+    impatient: Database, database_address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with read_only(database_address):
+        async with LogWriter(impatient):
+            pass
+    assert "lease could not be ended" in caplog.text
+
+
+async def test_waiting_for_another_writer_can_be_given_up(database: Database, database_address: str) -> None:
+    if database._is_sqlite:
+        with read_only(database_address):
+            writing = asyncio.ensure_future(database.write().__aenter__())
+            await asyncio.sleep(0.1)
+            writing.cancel()
+            async with asyncio.timeout(10):  # a third of SQLite's own patience
+                await asyncio.wait([writing])
+                await database.aclose()
 
 
 _DIES = """

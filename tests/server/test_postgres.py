@@ -12,10 +12,11 @@ import pytest
 from postgres import Cluster, programs, running_cluster
 from served import CHAT, COMPLETION, Api, on_both_databases, rows, with_config
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from humanloop_async import EmbeddedServer
 from humanloop_async.server.settings import ServerSettings
-from humanloop_async.server.storage.database import READERS, Database, DatabaseError
+from humanloop_async.server.storage.database import READERS, Database, DatabaseError, is_unreachable
 
 
 @asynccontextmanager
@@ -120,6 +121,36 @@ async def test_a_server_survives_a_restart_of_postgresql(tmp_path: Any) -> None:
             for _ in range(3):
                 assert (await api.post("/chat", CHAT))[0] == 200
             assert len(api.logs()) == 4
+            await asyncio.to_thread(cluster.control, "stop", "-m", "immediate")  # stops without it, too
+
+
+async def test_what_postgresql_says_of_itself_is_told_from_what_it_says_of_a_statement(postgres: Cluster) -> None:
+    url = postgres.new_database()
+    database = await Database.open(url, migrate=False)
+    for statement, parameter, unreachable in (
+        ("SELECT pg_terminate_backend(pg_backend_pid())", None, True),
+        ("DO $$ BEGIN RAISE SQLSTATE '53300'; END $$", None, True),
+        ("DO $$ BEGIN RAISE SQLSTATE '25006'; END $$", None, True),
+        ("SELECT 1 / 0", None, False),
+        ("SELECT CAST(:parameter AS integer)", 2**31, False),
+    ):
+        with pytest.raises(DBAPIError) as caught:
+            async with database.read() as connection:
+                await connection.execute(text(statement), {} if parameter is None else {"parameter": parameter})
+        assert is_unreachable(caught.value) is unreachable
+    await database.aclose()
+    postgres.drop(url)
+
+
+async def test_a_statement_that_takes_too_long_is_given_up(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database.__init__, "__defaults__", (0.2,))
+    url = postgres.new_database()
+    database = await Database.open(url, migrate=False)
+    with pytest.raises(TimeoutError):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT pg_sleep(20)"))
+    await database.aclose()
+    postgres.drop(url)
 
 
 async def test_a_commit_waits_for_the_disk(postgres: Cluster) -> None:

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import count
@@ -38,6 +38,12 @@ BUSY_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 10.0
 """Longest wait, in seconds, for PostgreSQL to take a connection."""
 
+COMMAND_TIMEOUT = 120.0
+"""Longest wait, in seconds, for PostgreSQL to do one statement. A search through a million logs takes it four."""
+
+CLOSE_TIMEOUT = 5.0
+"""Longest wait, in seconds, for the connections of a kind to close."""
+
 READERS, WRITERS = 10, 5
 """Most connections of a server process to its database; more calls than that wait for each other, a moment each."""
 
@@ -60,10 +66,19 @@ UNREACHABLE = (ConnectionError, TimeoutError, InterfaceError, OperationalError, 
 """What is raised by a statement when the database has gone, is too busy, or cannot write."""
 
 
+# SQLSTATE's classes for connections, for what runs short, and for shutdowns; then "cannot write: read-only".
+_FAILURES = ("08", "53", "57", "25006")
+
+
 def is_unreachable(exc: BaseException) -> bool:
-    """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError."""
-    code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
-    return isinstance(exc, UNREACHABLE) and code != sqlite3.SQLITE_ERROR
+    """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError,
+    and PostgreSQL's an InterfaceError when it cannot encode a value."""
+    cause = getattr(exc, "orig", exc)
+    if (getattr(cause, "sqlstate", None) or "").startswith(_FAILURES):
+        return True
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(cause.__cause__, ValueError):
+        return False
+    return isinstance(exc, UNREACHABLE)
 
 
 _UNDONE = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
@@ -121,13 +136,13 @@ class Database:
     a power cut. (WAL's usual companion, NORMAL, would only survive the death of this process.)
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, command_timeout: float | None = COMMAND_TIMEOUT) -> None:
         self._is_sqlite = url.get_backend_name() == "sqlite"
         # Connections of its own for writing: no search through a million logs keeps a log from being written.
-        self._engine = _engine(url, WRITERS).execution_options(begin_immediate=True)
+        self._engine = _engine(url, WRITERS, command_timeout).execution_options(begin_immediate=True)
         # Outside a transaction SQLite commits by itself; PostgreSQL's driver must be told to.
         autocommit: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._reader = _engine(url, READERS).execution_options(**autocommit)
+        self._reader = _engine(url, READERS, command_timeout).execution_options(**autocommit)
         # SQLite has one writer. Waiting for it here is fair and quick; SQLite's own waiting is neither.
         self._writing = asyncio.Lock()
 
@@ -145,17 +160,17 @@ class Database:
         try:
             if url.get_backend_name() == "sqlite":
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), make=migrate)
-            database = cls(url)
+            # To change large tables may take long, and so may waiting for another process that does.
+            first = cls(url, command_timeout=None)
             try:
-                await (database._migrate() if migrate else database._reach())
-            except BaseException:
-                await database.aclose()
-                raise
+                await (first._migrate() if migrate else first._reach())
+            finally:
+                await first.aclose()
         except ModuleNotFoundError as exc:
             raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
         except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
-            raise DatabaseError(f"cannot open the database {shown(path_or_url)}: {_first_line(exc)}") from exc
-        return database
+            raise DatabaseError(f"cannot open the database {shown(path_or_url)}: {first_line(exc)}") from exc
+        return cls(url)
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
@@ -202,9 +217,11 @@ class Database:
             yield connection
 
     async def aclose(self) -> None:
-        """Close every connection; twice does no harm."""
-        await self._engine.dispose()
-        await self._reader.dispose()
+        """Close every connection, or leave those that do not close in time; twice does no harm."""
+        for engine in (self._engine, self._reader):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await engine.dispose()
 
     def _joined(self) -> AsyncConnection | None:
         match _joined.get():
@@ -276,11 +293,11 @@ def _prepare_sqlite_file(path: Path, *, make: bool) -> None:
                 return
 
 
-def _engine(url: URL, connections: int) -> AsyncEngine:
+def _engine(url: URL, connections: int, command_timeout: float | None) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         # asyncpg reads the URL itself, so that whatever libpq's URLs may say (`?sslmode=`, `?host=/run/...`) holds.
         dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT)
+        connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT, command_timeout=command_timeout)
         engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=connections, **_ENGINE)
         event.listen(engine.sync_engine, "checkout", _replace_closed)
         return engine
@@ -305,7 +322,8 @@ def _postgres_error() -> type[Exception]:
         return DatabaseError
 
 
-def _first_line(exc: Exception) -> str:
+def first_line(exc: BaseException) -> str:
+    """An error without the statement, which SQLAlchemy adds."""
     return str(exc).partition("\n")[0] or type(exc).__name__
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -17,13 +18,16 @@ import aiosqlite
 
 T = TypeVar("T")
 
+_WAIT = 1.0  # seconds of SQLite's own waiting for another writer, which it cannot be told to end
+
 
 class SqliteConnection(aiosqlite.Connection):
     """What SQLAlchemy works with in place of aiosqlite's own."""
 
     def __init__(self, path: str, timeout: float) -> None:
         # Guarded by aiosqlite's queue; SQLAlchemy reads attributes from the loop's thread.
-        super().__init__(partial(sqlite3.connect, path, timeout=timeout, check_same_thread=False), iter_chunk_size=64)
+        super().__init__(partial(sqlite3.connect, path, timeout=_WAIT, check_same_thread=False), iter_chunk_size=64)
+        self.timeout = timeout
         self._thread.daemon = True  # a connection that nobody closed must not keep the process from ending
         self._stopped: asyncio.Future[None] | None = None
 
@@ -91,4 +95,13 @@ class _Cursor:
             finally:
                 cursor.close()
 
-        self._rows, self.description, self.rowcount, self.lastrowid = await self._connection.run(work)
+        deadline = time.monotonic() + self._connection.timeout
+        while True:
+            try:
+                self._rows, self.description, self.rowcount, self.lastrowid = await self._connection.run(work)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return
