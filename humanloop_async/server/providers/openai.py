@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import msgspec
 
-from ...errors import ApiConnectionError, EventTooLarge
+from ...errors import ApiConnectionError, EventTooLarge, InvalidArgument
 from ...transport.aiohttp_transport import AiohttpResponse, AiohttpTransport
 from ...transport.base import ResponseStream, Transport
 from ...types import Json, Usage
@@ -19,7 +20,7 @@ from ...wire.sse import EventStreamDecoder
 from . import fan_out
 from .base import Offer, ProviderCall, ProviderChunk, ProviderError, ProviderReply, ProviderStream, v4_status
 from .openai_body import chat_body, completion_body
-from .openai_events import ErrorEvent, EventReader, MalformedAnswer, error_message, read_answer
+from .openai_events import ErrorEvent, EventReader, MalformedAnswer, decoded, error_message, read_answer
 from .settings import OPENAI_BASE_URL, CompatibleServer
 
 ANSWER_TIMEOUT = 600.0
@@ -29,7 +30,9 @@ IDLE_TIMEOUT = 120.0
 MAX_CONNECTIONS = 4096
 """Connections to one provider in one process. Calls beyond them wait; how many there are, `max_generations` bounds."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Bound of an answer that is not streamed."""
+"""Bound of an answer that is not streamed, and of one that is, for each of its samples."""
+MAX_WORDS = 2000
+"""Most characters that are passed on of what a provider says."""
 
 _MAX_ERROR_BYTES = 64 * 1024
 _TRAILER_TIMEOUT = 1.0  # for the end of a body after its last event, so that the connection can be used again
@@ -96,7 +99,7 @@ class CompatibleProvider:
             raise self._refusal(exc, self._key(call)) from exc
         finally:
             response.close()
-        return ProviderReply(samples, usage, [msgspec.json.decode(data)])
+        return ProviderReply(samples, usage, [decoded(data)])
 
     @asynccontextmanager
     async def _stream(self, call: ProviderCall) -> AsyncGenerator[ProviderStream]:
@@ -105,6 +108,8 @@ class CompatibleProvider:
         response = await self._send(call, body)
         try:
             stream = OpenAIStream(self, response, call.num_samples, self._key(call))
+            if response.headers.get("Content-Type", "").startswith("application/json"):
+                await stream.expect_refusal()
             yield stream
             await stream.finish()
         finally:
@@ -129,7 +134,7 @@ class CompatibleProvider:
             response.close()
         raise ProviderError(
             v4_status(response.status),
-            _without_keys(words or f"status {response.status}, without an explanation", key),
+            _shown(words or f"status {response.status}, without an explanation", key),
             self.origin,
             parse_retry_after(response.headers),
         )
@@ -145,7 +150,9 @@ class CompatibleProvider:
             # nothing was lost, and another connection will do. What takes longer is a failure of the server.
             if again and self._answered and time.monotonic() - started < _STALE_CONNECTION:
                 return await self._answer(request, again=False)
-            raise ProviderError(503, str(exc), self.origin) from exc
+            raise ProviderError(503, f"cannot reach the provider{_reason(exc)}", self.origin) from exc
+        except InvalidArgument as exc:
+            raise ProviderError(503, "no request can be sent to the provider's base URL", self.origin) from exc
         self._answered = True
         return response
 
@@ -155,7 +162,7 @@ class CompatibleProvider:
         except TimeoutError as exc:
             raise ProviderError(503, f"silent for {IDLE_TIMEOUT:g} seconds inside an answer", self.origin) from exc
         except ApiConnectionError as exc:
-            raise ProviderError(503, f"the connection broke inside an answer: {exc}", self.origin) from exc
+            raise ProviderError(503, f"the connection broke inside an answer{_reason(exc)}", self.origin) from exc
 
     async def _read_all(self, response: ResponseStream, limit: int) -> bytes:
         parts: list[bytes] = []
@@ -169,8 +176,8 @@ class CompatibleProvider:
 
     def _refusal(self, exc: ErrorEvent | MalformedAnswer, key: str | None) -> ProviderError:
         if isinstance(exc, ErrorEvent):
-            return ProviderError(v4_status(exc.status), _without_keys(exc.message, key), self.origin)
-        return ProviderError(503, f"an answer that is not as documented: {exc}", self.origin)
+            return ProviderError(v4_status(exc.status), _shown(exc.message, key), self.origin)
+        return ProviderError(503, _shown(f"an answer that is not as documented: {exc}", key), self.origin)
 
 
 class OpenAIProvider(CompatibleProvider):
@@ -214,6 +221,7 @@ class OpenAIStream:
         self._reader = EventReader(num_samples)
         self._failure: ProviderError | None = None  # raised once the chunks before it are handed over
         self._ended = False
+        self._room = num_samples * MAX_ANSWER_BYTES
         self._batch: list[ProviderChunk] = []  # to be handed over
         self._decoded = False  # whether the bytes that the next read brings are in it already
         self.offer: Offer | None = None
@@ -239,6 +247,20 @@ class OpenAIStream:
             self._decoded = False
         batch, self._batch = self._batch, []
         return batch
+
+    async def expect_refusal(self) -> None:
+        """Read the beginning of an answer that says it is JSON. Some servers refuse with status 200; others stream."""
+        data = await self._next_bytes()
+        if data.lstrip().startswith(b"{"):
+            provider = self._provider
+            body = data + await provider._read_all(self._response, MAX_ANSWER_BYTES)
+            with suppress(MalformedAnswer):
+                try:
+                    read_answer(body, 1)
+                except ErrorEvent as exc:
+                    raise provider._refusal(exc, self._key) from exc
+            raise provider._refusal(MalformedAnswer(f"one piece, no stream: {error_message(body)}"), self._key)
+        self._read_events(data, self._batch)
 
     async def finish(self) -> None:
         """Read the rest of a body that has no more events, which gives its connection back."""
@@ -269,6 +291,7 @@ class OpenAIStream:
 
     def _read_events(self, data: bytes, batch: list[ProviderChunk]) -> None:
         reader = self._reader
+        self._room -= len(data)
         try:
             events = self._decoder.feed(data)
         except EventTooLarge as exc:
@@ -283,11 +306,23 @@ class OpenAIStream:
             if reader.unfinished:
                 missing = ", ".join(map(str, sorted(reader.unfinished)))
                 words = f"the answer ended before sample {missing} had a finish reason"
+                if reader.words:
+                    words += f": {_shown(reader.words, self._key)}"
                 self._failure = ProviderError(503, words, self._provider.origin)
+        if self._room < 0 and not self._ended and self._failure is None:
+            self._failure = ProviderError(503, "an answer that does not end", self._provider.origin)
 
 
-def _without_keys(words: str, key: str | None) -> str:
+def _shown(words: str, key: str | None) -> str:
     """A provider's words without keys: some repeat the key they refuse, whole or with its middle blotted out."""
     if key:
         words = words.replace(key, "...")
-    return re.sub(r"\b(sk|pk)-[\w*-]{4,}", "...", words)
+    return re.sub(r"\b(sk|pk)-[\w*-]{4,}", "...", words)[:MAX_WORDS]
+
+
+def _reason(exc: ApiConnectionError) -> str:
+    """What kind of failure it was. Its words are not for callers: they hold addresses, and what could not be read."""
+    cause = exc.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return f": {os.strerror(cause.errno)}"
+    return f": {type(cause).__name__}" if cause is not None else ""

@@ -43,21 +43,17 @@ class _Choice(Struct, gc=False):
     finish_reason: str | None = None
 
 
-class _Details(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
 class _Usage(Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-    completion_tokens_details: _Details | None = None
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int | None
 
 
 class _Answer(Struct, gc=False):
     """A whole answer, or one event of a streamed one."""
 
     choices: list[_Choice] = field(default_factory=list[_Choice])
-    usage: _Usage | None = None
+    usage: Json = None
     error: Json = None
 
 
@@ -78,12 +74,15 @@ class ErrorEvent(Exception):
         self.status, self.message = status, message
 
 
+MAX_TOKENS = 2**31 - 1
+"""The largest count of tokens that a log can hold; what a provider counts beyond it is none."""
+
 _decode = msgspec.json.Decoder(_Answer).decode
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 def _malformed(exc: Exception, data: bytes) -> MalformedAnswer:
-    return MalformedAnswer(f"{exc}: {data[:200].decode(errors='replace')}")
+    return MalformedAnswer(f"{exc}: {data.decode(errors='replace')}")
 
 
 def _error_event(error: Json, data: bytes) -> ErrorEvent:
@@ -93,15 +92,24 @@ def _error_event(error: Json, data: bytes) -> ErrorEvent:
 
 
 def error_message(body: bytes) -> str:
-    """The words in an error body: ``{"error": {"message": ...}}``, its relatives, or text; at most 2,000 characters."""
-    try:
-        words: Json = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return body.decode(errors="replace").strip()[:2000]
+    """The words in an error body: ``{"error": {"message": ...}}``, its relatives, or text. They may be many, and hold
+    keys: who cuts a key in two can no longer find it."""
+    words = decoded(body)
+    if words is None:
+        return body.decode(errors="replace").strip()
     for name in ("error", "message", "detail"):
         if isinstance(words, dict) and words.get(name):
             words = words[name]
-    return (words if isinstance(words, str) else msgspec.json.encode(words).decode())[:2000]
+    return words if isinstance(words, str) else msgspec.json.encode(words).decode()
+
+
+def decoded(data: bytes) -> Json:
+    """The JSON of a body; None where there is none, or numbers are in it that nobody can hold."""
+    try:
+        found: Json = msgspec.json.decode(data)
+    except _UNDECODABLE:
+        return None
+    return found
 
 
 def _v4_finish(reason: str) -> str:
@@ -139,17 +147,28 @@ class _Calls:
         return calls or None
 
 
+def _read_usage(found: Json) -> _Usage | None:
+    """What a provider says of tokens, as far as it makes sense. It ends no call: what was generated is there."""
+    if not isinstance(found, dict):
+        return None
+    details = found.get("completion_tokens_details")
+    reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return _Usage(
+        _tokens(found.get("prompt_tokens")) or 0, _tokens(found.get("completion_tokens")) or 0, _tokens(reasoning)
+    )
+
+
+def _tokens(count: Json) -> int | None:
+    return int(count) if isinstance(count, int | float) and 0 <= count <= MAX_TOKENS else None
+
+
 def _usage(counts: list[_Usage]) -> Usage | None:
     """One total. The prompt counts once, however many counts repeat it."""
     if not counts:
         return None
     prompt = max(count.prompt_tokens for count in counts)
-    generated = sum(count.completion_tokens or 0 for count in counts)
-    reasoning = [
-        count.completion_tokens_details.reasoning_tokens
-        for count in counts
-        if count.completion_tokens_details and count.completion_tokens_details.reasoning_tokens is not None
-    ]
+    generated = sum(count.completion_tokens for count in counts)
+    reasoning = [count.reasoning_tokens for count in counts if count.reasoning_tokens is not None]
     return Usage(
         prompt_tokens=prompt,
         generation_tokens=generated,
@@ -184,7 +203,8 @@ def read_answer(data: bytes, num_samples: int) -> tuple[list[ProviderSample], Us
         )
     if sorted(samples) != list(range(num_samples)):
         raise MalformedAnswer(f"asked for {num_samples} samples, got those with index {sorted(samples)}")
-    return [samples[index] for index in range(num_samples)], _usage([answer.usage] if answer.usage else [])
+    counted = _read_usage(answer.usage)
+    return [samples[index] for index in range(num_samples)], _usage([counted] if counted else [])
 
 
 class EventReader:
@@ -196,11 +216,13 @@ class EventReader:
     Attributes:
         unfinished: Samples that have had no finish reason yet.
         ended: Whether the closing ``[DONE]`` has come.
+        words: What came in an event that is nothing of an answer: with others, the reason why no more comes.
     """
 
     def __init__(self, num_samples: int) -> None:
         self.unfinished = set(range(num_samples))
         self.ended = False
+        self.words = ""
         self._num_samples = num_samples
         self._calls: dict[int, _Calls] = {}
         self._riding: dict[int, _Usage] = {}
@@ -222,12 +244,19 @@ class EventReader:
             try:
                 answer = _decode(data)
             except _UNDECODABLE as exc:
+                words = data.strip()
+                if words in (b"", b"ping", b"[DONE]"):
+                    self.ended = self.ended or words == b"[DONE]"
+                    continue
                 raise _malformed(exc, data) from exc
             if answer.error:
                 raise _error_event(answer.error, data)
+            choices = answer.choices
             if answer.usage is not None:
-                self._count(answer.usage, answer.choices)
-            for choice in answer.choices:
+                self._count(_read_usage(answer.usage), choices)
+            elif not choices:
+                self._listen(data)
+            for choice in choices:
                 index, message, finish = choice.index, choice.delta or choice.message, choice.finish_reason
                 text, calls = choice.text or "", None
                 if message is not None:
@@ -249,6 +278,11 @@ class EventReader:
                 raw = data if b"\n" not in data else msgspec.json.format(data, indent=-1)
                 emit(ProviderChunk(index, text, finish or None, calls, raw))
 
+    def _listen(self, data: bytes) -> None:
+        found = decoded(data)
+        if isinstance(found, dict) and (found.get("message") or found.get("detail")):
+            self.words = error_message(data)
+
     def _calls_of(self, index: int) -> _Calls:
         self._check_index(index)
         return self._calls.setdefault(index, _Calls())
@@ -262,7 +296,9 @@ class EventReader:
         """What has been counted so far."""
         return _usage(self._alone or list(self._riding.values()))
 
-    def _count(self, usage: _Usage, choices: list[_Choice]) -> None:
+    def _count(self, usage: _Usage | None, choices: list[_Choice]) -> None:
+        if usage is None:
+            return
         # OpenAI sends one count of everything in an event without choices; llama.cpp sends such an event for each
         # sample. Others let a running count ride on the events of a sample, where the last one holds.
         if choices:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -33,7 +34,7 @@ class CompatibleServer(Struct, frozen=True, kw_only=True):
     max_n: int = 1
 
     def __repr__(self) -> str:  # never show a key
-        return f"CompatibleServer({self.base_url!r}, completions={self.completions})"
+        return f"CompatibleServer({_without_credentials(self.base_url)!r}, completions={self.completions})"
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     local_context: int = 2048
 
     def __repr__(self) -> str:  # never show a key
-        return f"ProviderSettings(openai_base_url={self.openai_base_url!r}, compatible={self.compatible})"
+        openai = _without_credentials(self.openai_base_url)
+        return f"ProviderSettings(openai_base_url={openai!r}, compatible={self.compatible})"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], *, mock_tokens_per_second: float = 0) -> Self:
@@ -119,9 +121,23 @@ def _compatible(env: Mapping[str, str]) -> dict[str, CompatibleServer]:
 
 def _base_url(env: Mapping[str, str], variable: str) -> str | None:
     url = env.get(variable)
-    if url is not None and not re.match(r"https?://[^/]", url):
+    if url is None:
+        return None
+    if not re.match(r"https?://[^/]", url):
         raise ValueError(f"{variable} must start with http:// or https://")
-    return url.rstrip("/") if url else None
+    try:
+        parts = urlsplit(url)
+        if not parts.hostname or not parts.hostname.encode("idna") or parts.port == 0:
+            raise ValueError
+    except ValueError as exc:  # of a port, of brackets, or of a name
+        raise ValueError(f"{variable} has no host and port that can be") from exc
+    if parts.query or parts.fragment:
+        raise ValueError(f"{variable} must not have a query or a fragment: a path goes behind it")
+    return url.rstrip("/")
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub(r"//[^/]*@", "//", url)
 
 
 def _pace(env: Mapping[str, str], variable: str, default: float) -> float:

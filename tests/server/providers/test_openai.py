@@ -313,12 +313,12 @@ async def test_a_first_connection_that_breaks_is_not_tried_again(scripted: Any, 
 
 
 async def test_nobody_listening_is_a_503() -> None:
-    """The message says where it was looked for."""
+    """The message says why, and not where: addresses are the operator's, and may hold credentials."""
     provider = OpenAIProvider("http://127.0.0.1:9/v1", KEY)
-    with pytest.raises(ProviderError, match=r"127\.0\.0\.1:9") as caught:
+    with pytest.raises(ProviderError) as caught:
         await provider.generate(call())
     assert (caught.value.status, caught.value.origin) == (503, "OpenAI")
-    assert KEY not in str(caught.value)
+    assert caught.value.message == "cannot reach the provider: Connection refused"
     await provider.aclose()
 
 

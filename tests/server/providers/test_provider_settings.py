@@ -47,6 +47,10 @@ def test_keys_are_never_shown() -> None:
     """Neither in the settings' repr nor in that of a part of them."""
     settings = ProviderSettings.from_environ(ENVIRON)
     assert "secret" not in repr(settings) + str(settings) + repr(settings.compatible)
+    settings = ProviderSettings(
+        openai_base_url="http://me:secret@x/v1", compatible={"x": CompatibleServer(base_url="http://me:secret@x/v1")}
+    )
+    assert "secret" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,10 @@ def test_keys_are_never_shown() -> None:
         ("OPENAI_BASE_URL", "localhost:80"),
         ("HUMANLOOP_PROVIDER_X_BASE_URL", "ftp://x"),
         ("HUMANLOOP_PROVIDER_OPENAI_BASE_URL", "http://x"),
+        ("HUMANLOOP_PROVIDER_X_BASE_URL", "http://[::1"),
+        ("HUMANLOOP_PROVIDER_X_BASE_URL", "http://h:99999/v1"),
+        ("HUMANLOOP_PROVIDER_X_BASE_URL", "http://a..b/v1"),
+        ("OPENAI_BASE_URL", "http://h/v1?token=x"),
         ("HUMANLOOP_PROVIDER_X_API_KEY", "alone"),
         ("HUMANLOOP_PROVIDER_OLLAMA_COMPLETIONS", "perhaps"),
         ("HUMANLOOP_PROVIDER_OLLAMA_MAX_N", "0"),
