@@ -10,7 +10,7 @@ import msgspec
 
 from .. import __version__
 from ..server.access_log import access_logger
-from ..server.serve import ServerInfo, run, serve
+from ..server.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.settings import ServeError, ServerSettings
 from ..server.storage.database import DatabaseError, shown
 from ..server.workers import serve_workers
@@ -41,6 +41,7 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
 
     try:
         if workers == 1:
+            raise_file_limit(settings.max_generations)
             run(serve(settings, on_ready=show))
         else:
             run(serve_workers(settings, workers, access_log=access_log, on_ready=show))

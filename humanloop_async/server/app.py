@@ -188,7 +188,7 @@ async def _streamed(
 ) -> web.StreamResponse:
     """A stream. Comments keep it alive while it waits for a provider, or for an earlier call's outcome, and not while
     it may still be refused for a reason of its own, with a status."""
-    events = EventStream(request)
+    events = EventStream(request, service.settings.write_timeout)
     kept_alive = partial(events.kept_alive, service.settings.keep_alive)
     try:
         try:

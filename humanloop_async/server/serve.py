@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from msgspec import Struct
 
 from .access_log import AccessLog, access_logger, log_left_requests
@@ -20,6 +22,11 @@ from .settings import ServeError, ServerSettings
 
 MAX_LINE_BYTES = 256 * 1024
 """Longest request line, and longest header, in bytes (400 above): ``DELETE /logs`` has its ids in the first."""
+
+HEAD_TIMEOUT = 30.0
+"""Seconds within which the first request of a connection has to come."""
+
+logger = logging.getLogger(__name__)
 
 
 class ServerInfo(Struct, frozen=True, kw_only=True):
@@ -46,6 +53,26 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(serving)
+
+
+def raise_file_limit(max_generations: int) -> None:
+    """Let the process have as many open files as it may: a generation has two connections, the usual limit is 1,024."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows fewer than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    needed = 2 * max_generations + 50
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        logger.warning(
+            "%s generations at once need up to %s open files, and this process may have %s (ulimit -n)",
+            max_generations,
+            needed,
+            soft,
+        )
 
 
 async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], object] | None = None) -> None:
@@ -98,18 +125,40 @@ async def running(settings: ServerSettings, listener: socket.socket | None = Non
         await runner.setup()
         try:
             await _site(runner, settings, listener).start()
-        except OSError as exc:
-            raise ServeError(f"cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}") from exc
-        yield ServerInfo(base_url=base_url(runner.addresses[0]), new_key=service.new_key)
+        except (OSError, UnicodeError) as exc:
+            raise cannot_listen(settings, exc) from exc
+        closing = asyncio.create_task(_close_silent(runner))
+        try:
+            yield ServerInfo(base_url=base_url(runner.addresses[0]), new_key=service.new_key)
+        finally:
+            closing.cancel()
     finally:
         await service.drain()  # before the sockets close, so that new calls get an answer
         await runner.cleanup()
+
+
+async def _close_silent(runner: web.AppRunner) -> None:
+    """Close connections that ask for nothing; aiohttp's own clock begins after a connection's first request."""
+    assert runner.server is not None
+    silent: set[RequestHandler] = set()
+    while True:
+        await asyncio.sleep(HEAD_TIMEOUT / 2)
+        before, silent = silent, {one for one in runner.server.connections if one._request_count == 0}
+        for connection in runner.server.connections:
+            if connection in before and connection in silent:
+                connection.force_close()
 
 
 def _site(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> web.BaseSite:
     if listener is None:
         return web.TCPSite(runner, settings.host, settings.port)
     return web.SockSite(runner, listener)
+
+
+def cannot_listen(settings: ServerSettings, exc: OSError | UnicodeError) -> ServeError:
+    """What to say of an address that cannot be had; a name with an empty or very long part is a UnicodeError."""
+    words = "this is no name of a host" if isinstance(exc, UnicodeError) else exc.strerror or exc
+    return ServeError(f"cannot listen on {settings.host} port {settings.port}: {words}")
 
 
 def base_url(address: tuple[str, int]) -> str:

@@ -40,6 +40,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         max_rendered_chars: Largest prompt or message a template may grow to, in characters (422 above).
         max_generations: Most generations that run at once in one process (429 above).
         idempotency_ttl: Seconds for which an ``Idempotency-Key`` is remembered.
+        write_timeout: Seconds after which a client that reads nothing of its stream counts as gone.
         keep_alive: Seconds of silence after which a stream gets a comment.
         shutdown_timeout: Seconds that running generations get when the server is told to stop.
     """
@@ -60,6 +61,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_rendered_chars: int = 4 * 1024 * 1024
     max_generations: int = 1000
     idempotency_ttl: float = 24 * 60 * 60
+    write_timeout: float = 120
     keep_alive: float = 15
     shutdown_timeout: float = 30
 
@@ -81,7 +83,10 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: A variable's value makes no sense; the text names the variable.
         """
+        api_key = environ.get("HUMANLOOP_API_KEY", "").strip() or None
+        if api_key is not None and not api_key.isprintable():  # nor are bytes that are not UTF-8
+            raise ValueError("HUMANLOOP_API_KEY holds characters that no header can")
         return cls(
-            api_key=environ.get("HUMANLOOP_API_KEY", "").strip() or None,
+            api_key=api_key,
             providers=ProviderSettings.from_environ(environ),
         )

@@ -26,10 +26,16 @@ class ClientGone(Exception):
 
 class EventStream:
     """One response of server-sent events. Its headers go out with the first bytes, so that a call that fails before
-    can still be answered with a status."""
+    can still be answered with a status.
 
-    def __init__(self, request: web.Request) -> None:
+    Args:
+        write_timeout: Seconds after which a client that reads nothing counts as gone.
+    """
+
+    def __init__(self, request: web.Request, write_timeout: float) -> None:
         self._request = request
+        self._write_timeout = write_timeout
+        self._watch: asyncio.TimerHandle | None = None  # of a client that reads too slowly
         self.response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
@@ -55,9 +61,29 @@ class EventStream:
         try:
             if not self.response.prepared:
                 await self.response.prepare(self._request)
-            await self.response.write(events)
+            writer = cast(StreamWriter, self.response._payload_writer)
+            await writer.write(events, drain=False)
+            if self._request.protocol.writing_paused:
+                self._watch_reader()
+                await writer.drain()
         except ConnectionError as exc:
             raise ClientGone from exc
+
+    def _watch_reader(self, unsent: int | None = None) -> None:
+        """Drop the connection when its client takes nothing of what is unsent. That ends all who wait for it; to
+        cancel one of them would cancel the others."""
+        transport = self._request.transport
+        if (self._watch is not None and unsent is None) or transport is None:
+            return
+        self._watch = None
+        if not self._request.protocol.writing_paused:
+            return
+        now = transport.get_write_buffer_size()
+        if unsent is not None and now >= unsent:
+            transport.abort()
+        else:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(self._write_timeout, self._watch_reader, now)
 
     def send_now(self, make: Callable[[], bytes]) -> bool:
         """Write events from where no task is running, if they can go out without waiting.
@@ -87,6 +113,8 @@ class EventStream:
     async def end(self) -> None:
         """End the response; the connection stays open for the client's next request."""
         try:
+            if self._request.protocol.writing_paused:
+                self._watch_reader()
             await self.response.write_eof()
         except ConnectionError as exc:
             raise ClientGone from exc

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from .access_log import access_logger
-from .serve import run, running, stopped_by_hangup, stopped_by_signals
+from .serve import raise_file_limit, run, running, stopped_by_hangup, stopped_by_signals
 from .settings import ServeError, ServerSettings
 from .storage.database import DatabaseError
 
@@ -51,6 +51,7 @@ def main() -> None:
     work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
     logging.basicConfig(format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(message)s")
     access_logger.setLevel(logging.INFO if work.access_log else logging.WARNING)
+    raise_file_limit(work.settings.max_generations)
     try:
         run(_serve(work))
     except (ServeError, DatabaseError, OSError) as exc:

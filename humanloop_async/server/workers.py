@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 
 import msgspec
 
-from .serve import ServerInfo, base_url, stopped_by_hangup, stopped_by_signals
+from .serve import ServerInfo, base_url, cannot_listen, stopped_by_hangup, stopped_by_signals
 from .service import let_key_in
 from .settings import ServeError, ServerSettings
 from .storage.database import Database
@@ -164,6 +164,5 @@ def _listeners(settings: ServerSettings, count: int) -> list[socket.socket]:
         address = listener.getsockname()
         listener.close()  # bound without the option, it made sure that no other server has the port
         return [socket.create_server(address, family=family, reuse_port=True) for _ in range(count)]
-    except OSError as exc:
-        words = f"cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}"
-        raise ServeError(words) from exc
+    except (OSError, UnicodeError) as exc:
+        raise cannot_listen(settings, exc) from exc

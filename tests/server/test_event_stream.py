@@ -60,6 +60,16 @@ async def test_the_bytes_of_a_stream(api: Api) -> None:
     assert body == expected(words[0], "null", "null") + expected(words[1], '"length"', usage)
 
 
+async def test_a_client_that_stops_reading_gives_its_place_back(start: Callable[..., Any]) -> None:
+    endless = with_config(CHAT, max_tokens=None, other={"tokens": 100_000})
+    async with start(write_timeout=0.3, max_generations=1) as api:
+        async with api.opened("/chat", endless) as response:
+            assert response.status == 200
+            await _eventually(lambda: api.logs()[0]["status"] == "cancelled", 10)
+        assert api.logs()[0]["error"] == "the client went away before the generation finished"
+        assert (await api.post("/chat", CHAT))[0] == 200
+
+
 @pytest.mark.parametrize(("path", "call"), [("/chat", CHAT), ("/completion", COMPLETION)])
 async def test_events_add_up_to_the_answer_of_the_same_call(api: Api, path: str, call: dict[str, Any]) -> None:
     call = {**call, "num_samples": 3, "metadata": {"a": 1}}

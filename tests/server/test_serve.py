@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -22,7 +23,7 @@ from aiohttp import web
 from served import CHAT, events_of, hangup, with_config
 
 from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
-from humanloop_async.server.serve import ServerInfo, run, serve
+from humanloop_async.server.serve import ServerInfo, raise_file_limit, run, serve
 from humanloop_async.server.settings import ServeError
 from humanloop_async.server.storage.database import DatabaseError
 
@@ -165,6 +166,42 @@ async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1 port {port}"):
             await serve(ServerSettings(port=port, database=str(tmp_path / "x.db")))
+
+
+async def test_a_connection_that_asks_for_nothing_is_closed(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of its first request's head; not one that is kept for another request."""
+    monkeypatch.setattr("humanloop_async.server.serve.HEAD_TIMEOUT", 0.2)
+    async with start() as api:
+        host, port = api.server.base_url.split("/")[2].split(":")
+        connections = []
+        for head in (b"", b"GET /health HTTP/1.1\r\nHost:", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(head)
+            connections.append((reader, writer))
+        async with asyncio.timeout(10):
+            assert [await reader.read() for reader, _ in connections[:2]] == [b"", b""]
+        reader, writer = connections[2]
+        for _ in range(2):
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.5)
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _, writer in connections:
+            writer.close()
+
+
+def test_as_many_files_as_the_system_allows(caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+    try:
+        raise_file_limit(10)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        assert not caplog.records
+        raise_file_limit(10**9)
+        assert "ulimit -n" in caplog.text or before[1] == resource.RLIM_INFINITY
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_serve_stops_when_its_task_is_cancelled(tmp_path: Path) -> None:
