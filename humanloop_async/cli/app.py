@@ -53,6 +53,9 @@ app.command(database.app)
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Never raises, except for mistakes in this program."""
     prepare_streams()
+    for argument in arguments:
+        if not argument.isascii() and argument.encode(errors="replace").decode() != argument:
+            return _fail(usage_error(f"{argument!a} is not UTF-8"))
     try:
         app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -125,7 +128,7 @@ def serve_command(
     grace: Pace = 30.0,
     workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
-    max_body: Annotated[float, Parameter(validator=Number(gt=0))] = 16,
+    max_body: Annotated[float, Parameter(validator=Number(gt=0, lte=1024 * 1024))] = 16,
     mock_pace: Pace | None = None,
     access_log: Flag = False,
 ) -> None:

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -60,7 +60,7 @@ def status(*, db: Address = "humanloop.db") -> None:
         db: Path of a SQLite file, or a postgresql:// URL.
     """
     from ..server.storage.database import shown
-    from ..server.storage.migrations import latest_version
+    from ..server.storage.migrations import is_known, latest_version
 
     latest, version = latest_version(), in_database(_version(db))
     print(f"database   {shown(db)}")
@@ -68,9 +68,9 @@ def status(*, db: Address = "humanloop.db") -> None:
         print(f"tables     {version}, up to date")
         return
     print(f"tables     {version or 'none yet'}; this program's are {latest}")
-    if version is None or version < latest:
+    if version is None or is_known(version):
         raise CommandError("run `humanloop-async db upgrade`, or start the server, to bring the tables up to date")
-    raise CommandError("the tables are those of a later version; upgrade this program")
+    raise CommandError("the tables are those of another version; upgrade this program")
 
 
 async def _version(db: str) -> str | None:
@@ -116,14 +116,14 @@ def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
     """
     from ..server.storage.database import DatabaseError, database_url
 
-    if file.exists():
-        raise CommandError(f"{file} is there already; name another file")
     try:
         url = database_url(db)
     except DatabaseError as exc:
         raise CommandError(str(exc)) from exc
     unfinished = file.with_name(f"{file.name}.part")
     try:
+        if file.exists():
+            raise CommandError(f"{file} is there already; name another file")
         if url.get_backend_name() == "sqlite":
             _copy_sqlite(Path(url.database or ""), unfinished)
         else:
@@ -134,7 +134,8 @@ def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
     except OSError as exc:
         raise CommandError(f"cannot write {file}: {exc.strerror or exc}") from exc
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
     note(f"{file.stat().st_size} bytes in {file}")
 
 
@@ -162,4 +163,4 @@ def _dump_postgres(url: str, file: Path, environment: dict[str, str]) -> None:
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"pg_dump ended with {done.returncode}"]
-        raise CommandError(lines[-1])
+        raise CommandError(next((line for line in lines if "error:" in line), lines[-1]))

@@ -48,15 +48,28 @@ def test_many_upgrades_at_once_end_well(address: str) -> None:
         assert b"up to date" in out
 
 
-def test_tables_of_a_later_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["9999", "0003x"])
+def test_tables_of_another_version(tmp_path: Path, version: str) -> None:
     address = str(tmp_path / "x.db")
     run("db", "upgrade", "--db", address)
     with closing(sqlite3.connect(address)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     for command in ("status", "upgrade"):
         done = run("db", command, "--db", address)
         assert done.returncode == 1
         assert "upgrade th" in done.stderr  # the server, this program
+        assert done.stderr.count("\n") == 1
+
+
+def test_tables_of_two_versions(tmp_path: Path) -> None:
+    address = str(tmp_path / "x.db")
+    run("db", "upgrade", "--db", address)
+    with closing(sqlite3.connect(address)) as connection, connection:
+        connection.execute("INSERT INTO alembic_version VALUES ('0003')")
+    for command in ("status", "upgrade"):
+        done = run("db", command, "--db", address)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("humanloop-async: the database")
         assert done.stderr.count("\n") == 1
 
 
@@ -106,8 +119,21 @@ def test_a_backup_that_cannot_be_made(tmp_path: Path) -> None:
     nowhere = run("db", "backup", str(tmp_path / "no" / "folder"), "--db", str(db))
     assert nowhere.returncode == 1
     assert nowhere.stderr.count("\n") == 1
+    for length in (252, 300):
+        long = run("db", "backup", str(tmp_path / ("x" * length)), "--db", str(db))
+        assert long.returncode == 1
+        assert long.stderr.endswith("File name too long\n")
+        assert long.stderr.count("\n") == 1
     without = run("db", "backup", str(tmp_path / "x"), "--db", "postgresql://h/x", env={"PATH": "/nowhere"})
     assert "pg_dump is not installed" in without.stderr
+
+
+@pytest.mark.skipif(shutil.which("pg_dump") is None, reason="pg_dump is not installed")
+def test_a_backup_of_a_postgresql_that_is_away(tmp_path: Path) -> None:
+    done = run("db", "backup", str(tmp_path / "x"), "--db", "postgresql://u@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_serve_on_postgresql(postgres: Cluster, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
     assert "seen" in line
 
 
+def test_names_and_ids_are_text(tmp_path: Path) -> None:
+    for arguments in (["create", "--name", b"\xff"], ["revoke", b"\xff"]):
+        done = run("keys", *arguments, "--db", str(tmp_path / "humanloop.db"))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "humanloop-async: '\\udcff' is not UTF-8\n"
+
+
 def test_lists_and_revocations_make_no_database(tmp_path: Path) -> None:
     for arguments in (["list"], ["revoke", "key_x"]):
         code, out, err = keys(tmp_path, *arguments)

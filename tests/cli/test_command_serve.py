@@ -83,12 +83,22 @@ def test_a_port_that_is_taken(tmp_path: Path, taken: int) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_a_host_that_no_host_has(tmp_path: Path, host: str, more: list[str]) -> None:
+    done = run("serve", "--port", "0", "--host", host, *more, env=key("a-key"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"humanloop-async: cannot listen on {host} port 0: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("database", "words"),
     [
         ("/dev/null/humanloop.db", "cannot open the database"),
         ("/", "unable to open"),
         ("mysql://localhost/x", "mysql is not supported"),
+        ("postgresql://u@h:abc/x", "URL cannot be read"),
     ],
 )
 def test_a_database_that_cannot_be_had(tmp_path: Path, database: str, words: str) -> None:
@@ -111,10 +121,15 @@ def test_beyond_this_machine_only_with_a_key(tmp_path: Path) -> None:
         (["--port", "65536"], {}, "Must be <= 65535"),
         (["--grace", "-1"], {}, "Must be >= 0"),
         (["extra"], {}, "extra"),
+        (["--max-body", "inf"], {}, "Must be <="),
+        (["--environment", b"\xff"], {}, "is not UTF-8"),
+        ([], {"HUMANLOOP_API_KEY": "a\nb"}, "HUMANLOOP_API_KEY"),
+        ([], {"HUMANLOOP_API_KEY": "\udcff"}, "HUMANLOOP_API_KEY"),
+        ([], {"OPENAI_BASE_URL": "http://[::1"}, "OPENAI_BASE_URL"),
         ([], {"OPENAI_BASE_URL": "example"}, "OPENAI_BASE_URL must start with"),
     ],
 )
-def test_wrong_usage(tmp_path: Path, arguments: list[str], env: dict[str, str], words: str) -> None:
+def test_wrong_usage(tmp_path: Path, arguments: list[str | bytes], env: dict[str, str], words: str) -> None:
     done = run("serve", *arguments, env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr

@@ -115,7 +115,7 @@ def database_url(path_or_url: str) -> URL:
     else:
         try:
             url = make_url(path_or_url)
-        except ArgumentError as exc:
+        except (ArgumentError, ValueError) as exc:
             raise DatabaseError("the database's URL cannot be read; expected postgresql://USER@HOST/NAME") from exc
     kind = url.get_backend_name()
     match kind:

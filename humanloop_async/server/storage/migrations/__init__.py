@@ -31,8 +31,20 @@ def upgrade(connection: Connection) -> None:
 
 
 def version(connection: Connection) -> str | None:
-    """The step that the tables have reached; None when there are none."""
-    return MigrationContext.configure(connection).get_current_revision()
+    """The step that the tables have reached; None when there are none.
+
+    Raises:
+        DatabaseError: They say that they have reached several.
+    """
+    try:
+        return MigrationContext.configure(connection).get_current_revision()
+    except CommandError as exc:
+        raise DatabaseError("the database's table alembic_version must have one row") from exc
+
+
+def is_known(version: str) -> bool:
+    """Whether that is a step of this program."""
+    return any(script.revision == version for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def latest_version() -> str:
