@@ -132,7 +132,7 @@ async def test_a_commit_is_on_the_disk_and_constraints_hold(tmp_path: Path) -> N
                 (await connection.execute(text(f"PRAGMA {name}"))).scalar()
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
             ]
-            assert pragmas == ["wal", 2, 1, 30_000]  # 2 is FULL
+            assert pragmas == ["wal", 2, 1, 1000]  # 2 is FULL
     await database.aclose()
 
 

@@ -160,17 +160,22 @@ class Database:
         try:
             if url.get_backend_name() == "sqlite":
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), make=migrate)
+            database = cls(url)
             # To change large tables may take long, and so may waiting for another process that does.
-            first = cls(url, command_timeout=None)
+            patient = database if database._is_sqlite else cls(url, command_timeout=None)
             try:
-                await (first._migrate() if migrate else first._reach())
+                await (patient._migrate() if migrate else patient._reach())
+            except BaseException:
+                await database.aclose()
+                raise
             finally:
-                await first.aclose()
+                if patient is not database:
+                    await patient.aclose()
         except ModuleNotFoundError as exc:
             raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
         except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
             raise DatabaseError(f"cannot open the database {shown(path_or_url)}: {first_line(exc)}") from exc
-        return cls(url)
+        return database
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
