@@ -135,9 +135,8 @@ class AiohttpTransport:
                 )
         except aiohttp.ConnectionTimeoutError as exc:
             raise ApiConnectionError(f"cannot connect to {request.url}: {exc}") from exc
-        except (
-            aiohttp.ClientResponseError
-        ) as exc:  # a proxy's refusal, or an answer that is not HTTP: that counts as 400
+        except aiohttp.ClientResponseError as exc:
+            # A proxy's refusal, or an answer that is not HTTP, which counts as 400.
             failed = ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}")
             failed.retryable = is_retryable(exc.status)
             raise failed from exc
