@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import cast
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
@@ -43,6 +42,7 @@ class EventStream:
                 "X-Accel-Buffering": "no",  # nginx would hold events back
             }
         )
+        self._writer: StreamWriter | None = None  # once the headers have gone out
         self._clock = asyncio.get_running_loop().time
         self._last_sent = self._clock()
 
@@ -61,7 +61,11 @@ class EventStream:
         try:
             if not self.response.prepared:
                 await self.response.prepare(self._request)
-            writer = cast(StreamWriter, self.response._payload_writer)
+                # `StreamResponse.write` might wait at its end, once the connection's buffer is full.
+                self._writer = getattr(self.response, "_payload_writer", None)
+            if (writer := self._writer) is None:  # another version of aiohttp
+                await self.response.write(events)
+                return
             await writer.write(events, drain=False)
             if self._request.protocol.writing_paused:
                 self._watch_reader()
@@ -94,14 +98,13 @@ class EventStream:
         Returns:
             Whether they have been written.
         """
-        response, protocol = self.response, self._request.protocol
+        writer, protocol = self._writer, self._request.protocol
         transport = protocol.transport
-        if not response.prepared or protocol.writing_paused or transport is None or transport.is_closing():
+        if writer is None or protocol.writing_paused or transport is None or transport.is_closing():
             return False
         if events := make():
             self._last_sent = self._clock()
-            # `StreamResponse.write` might wait at the end, once the connection's buffer is full.
-            writing = cast(StreamWriter, response._payload_writer).write(events, drain=False)
+            writing = writer.write(events, drain=False)
             with suppress(StopIteration):
                 writing.send(None)
         return True
