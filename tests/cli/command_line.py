@@ -81,7 +81,7 @@ def read_until(process: subprocess.Popen[bytes], text: str) -> str:
     return seen.decode()
 
 
-def rest(process: subprocess.Popen[bytes], seconds: float = 12) -> tuple[str, str]:
+def rest(process: subprocess.Popen[bytes], seconds: float = 40) -> tuple[str, str]:
     """What else the command writes, on each stream, until it ends."""
     out, err = process.communicate(timeout=seconds)
     return out.decode(), err.decode()
@@ -159,7 +159,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
-    def wait_for(self, text: str, after: int = 0, seconds: float = 12) -> int:
+    def wait_for(self, text: str, after: int = 0, seconds: float = 40) -> int:
         """Wait until `text` is shown beyond position `after` of `shown`; the position after it."""
         give_up = time.monotonic() + seconds
         while (at := self.shown.find(text, after)) < 0:
@@ -169,7 +169,7 @@ class Terminal:
     def press_until(self, key: str, text: str, after: int = 0) -> int:
         """Press a key, and again when nothing comes of it: one that falls into the moment in which the program sets up
         its prompt is lost on any terminal."""
-        for _ in range(4):
+        for _ in range(12):
             self.type(key)
             try:
                 return self.wait_for(text, after, 2)
@@ -177,7 +177,7 @@ class Terminal:
                 continue
         return self.wait_for(text, after, 2)
 
-    def exit_code(self, seconds: float = 12) -> int:
+    def exit_code(self, seconds: float = 40) -> int:
         give_up = time.monotonic() + seconds
         while self._read(give_up):
             pass

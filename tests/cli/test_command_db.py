@@ -43,7 +43,7 @@ def test_many_upgrades_at_once_end_well(address: str) -> None:
     pipe = subprocess.PIPE
     processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment()) for _ in range(4)]
     for process in processes:
-        out, err = process.communicate(timeout=18)
+        out, err = process.communicate(timeout=50)
         assert (process.returncode, err) == (0, b"")
         assert b"up to date" in out
 

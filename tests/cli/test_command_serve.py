@@ -62,7 +62,7 @@ def test_the_curl_line_works_as_it_is(tmp_path: Path, given: dict[str, str]) -> 
             capture_output=True,
             text=True,
             env=environment(given),
-            timeout=15,
+            timeout=50,
             check=True,
         )
         assert done.stdout.startswith("data: {")
@@ -144,7 +144,7 @@ def test_running_generations_get_their_time_unless_ctrl_c_comes_twice(tmp_path: 
             served.process.send_signal(signal.SIGINT)
             rest(generation)
             assert generation.returncode == 0  # it could finish
-        assert served.process.wait(5) == 0
+        assert served.process.wait(20) == 0
 
     own = key("a-key-of-mine")
     slow = serving(tmp_path, "--mock-pace", "2", "--grace", "60", env=own)

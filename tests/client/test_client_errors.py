@@ -144,7 +144,7 @@ async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, peer: ScriptedS
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.complete(model_config={"model": "m"})
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_with_another_http_server(httpserver: HTTPServer, transport: str) -> None:

@@ -150,7 +150,7 @@ async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, 
     got: list[str] = []
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         source = aiter(stream)
-        async with asyncio.timeout(6):
+        async with asyncio.timeout(10):
             while True:
                 try:
                     got.append((await asyncio.wait_for(anext(source), 0.05)).output)

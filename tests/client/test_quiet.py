@@ -20,7 +20,7 @@ def sync(**settings): return Humanloop(base_url=URL, transport=sys.argv[2], max_
 """
 
 
-def run(peer: ScriptedServer, program: str, transport: str, *, code: int = 0, limit: float = 10) -> tuple[str, str]:
+def run(peer: ScriptedServer, program: str, transport: str, *, code: int = 0, limit: float = 40) -> tuple[str, str]:
     script = START + textwrap.dedent(program)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", script, peer.url, transport]
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
@@ -163,7 +163,7 @@ def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> No
         assert [x.output for x in s] == ["b"]
         assert opening(c).final().data[0].output == "ab"
         c.close(); print("done")"""
-    out, _ = run(far_peer, program, transport, limit=15)
+    out, _ = run(far_peer, program, transport)
     assert out == "done\n"
 
 
@@ -181,7 +181,7 @@ def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str
         threading.Thread(target=in_a_call).start()
         held.wait(); pid = os.fork(); forked.set()
         if pid == 0:
-            signal.alarm(5)
+            signal.alarm(20)
             ok = False
             try:
                 ok = opening(c).final().data[0].output == "ab"
@@ -190,7 +190,7 @@ def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str
         assert os.waitpid(pid, 0)[1] == 0, "the child failed"
         assert opening(c).final().data[0].output == "ab"
         c.close(); print("done")"""
-    out, _ = run(far_peer, program, transport, limit=15)
+    out, _ = run(far_peer, program, transport)
     assert out == "done\n"
 
 
@@ -205,5 +205,5 @@ def test_a_forked_child_writes_on_connections_of_its_own(far_peer: ScriptedServe
             try: c.complete(model_config=CONFIG); c.close()
             finally: os._exit(0)
         os.waitpid(pid, 0); c.complete(model_config=CONFIG); c.close()"""
-    run(far_peer, program, transport, limit=15)
+    run(far_peer, program, transport)
     assert [request.connection for request in far_peer.requests] == [1, 2, 1]

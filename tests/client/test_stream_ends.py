@@ -128,7 +128,7 @@ async def test_an_error_event(client: AsyncHumanloop, peer: ScriptedServer) -> N
     assert error.body == {"detail": detail}
     assert error.partial is not None
     assert error.partial.data[0].output == "ab"
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_an_error_event_without_a_code(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -178,7 +178,7 @@ async def test_an_event_that_is_not_v4(client: AsyncHumanloop, peer: ScriptedSer
     assert type(error) is InvalidEvent
     assert error.data
     assert error.partial is not None
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_a_chunk_after_its_samples_end(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -196,7 +196,7 @@ async def test_an_event_too_large(peer: ScriptedServer) -> None:
     assert got == ["a", "b"]
     assert isinstance(error, EventTooLarge)
     assert (error.limit, error.partial is not None) == (2000, True)
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_an_event_of_megabytes(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -214,7 +214,7 @@ async def test_a_whole_stream_whose_server_never_closes(client: AsyncHumanloop, 
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["a"]
         assert 0.3 < time.monotonic() - started < 1.5
-        await asyncio.wait_for(peer.client_left.wait(), 1)
+        await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_a_whole_stream_is_whole_though_its_connection_breaks(
@@ -261,7 +261,7 @@ async def test_the_clock_until_the_headers(client: AsyncHumanloop, peer: Scripte
     assert 0.18 < time.monotonic() - started < 0.7
     assert isinstance(caught.value, TimeoutError)
     assert "connect=0.2" in str(caught.value)
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -270,7 +270,7 @@ async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, peer: Scr
         took, error = await timed(stream)
     assert type(error) is FirstTokenTimeout
     assert 0.18 < took < 0.7
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 @pytest.mark.parametrize("timeout", [Timeout(idle=0.2, first_token=9), 0.2], ids=["Timeout", "number"])
@@ -280,7 +280,7 @@ async def test_the_clock_between_chunks(client: AsyncHumanloop, peer: ScriptedSe
         await anext(stream)
         took, error = await timed(stream)
         assert error.partial is not None
-        await asyncio.wait_for(peer.client_left.wait(), 1)  # also while the block goes on
+        await asyncio.wait_for(peer.client_left.wait(), 10)  # also while the block goes on
     assert type(error) is IdleTimeout
     assert 0.18 < took < 0.7
 

@@ -131,7 +131,7 @@ async def close_under_a_reader(client: AsyncHumanloop) -> None:
     await asyncio.sleep(0.02)
     await stream.aclose()
     with pytest.raises(StreamClosed):
-        await asyncio.wait_for(reader, 1)
+        await asyncio.wait_for(reader, 10)
 
 
 async def close_under_readers_of_samples(client: AsyncHumanloop) -> None:
@@ -139,7 +139,7 @@ async def close_under_readers_of_samples(client: AsyncHumanloop) -> None:
     readers = [asyncio.ensure_future(anext(sample)) for sample in stream.samples]
     await asyncio.sleep(0.05)
     await stream.aclose()
-    done, pending = await asyncio.wait(readers, timeout=1)
+    done, pending = await asyncio.wait(readers, timeout=10)
     assert not pending
     assert [type(task.exception()) for task in readers[1:]] == [StreamClosed] * 2
     assert len(done) == 3
@@ -171,7 +171,7 @@ async def test_the_server_sees_it_within_a_second(
     peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
     peer.answers(completion("next"))
     await leave(client)
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
     assert (await client.complete(model_config={"model": "m"})).data[0].output == "next"
 
 
@@ -196,11 +196,11 @@ async def test_leaving_frees_the_connection(peer: ScriptedServer, transport: str
     peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
     async with AsyncHumanloop(base_url=peer.url, transport=transport, max_connections=1) as client:  # type: ignore[arg-type]
         for leave in WAYS:
-            await asyncio.wait_for(leave(client), 3)
+            await asyncio.wait_for(leave(client), 10)
         peer.scripts[:] = [()]
         peer.scripts.clear()
         peer.answers(completion("next"))
-        assert (await asyncio.wait_for(client.complete(model_config={"model": "m"}), 2)).data[0].output == "next"
+        assert (await asyncio.wait_for(client.complete(model_config={"model": "m"}), 10)).data[0].output == "next"
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -227,7 +227,7 @@ async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, doub
             await asyncio.sleep(0)
             task.cancel()
         try:
-            await asyncio.wait_for(asyncio.shield(task), 2)
+            await asyncio.wait_for(asyncio.shield(task), 10)
         except asyncio.CancelledError:
             assert task.cancelled()
 
@@ -236,7 +236,7 @@ async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, doub
             await asyncio.gather(*(use_and_cancel(client) for _ in range(6)))
         peer.scripts.clear()
         peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-        async with asyncio.timeout(3), AsyncExitStack() as all_connections:
+        async with asyncio.timeout(10), AsyncExitStack() as all_connections:
             for _ in range(4):
                 stream = await all_connections.enter_async_context(complete(client))
                 assert (await anext(stream)).output == "a"
@@ -250,9 +250,9 @@ async def test_closing_the_client_ends_its_calls(peer: ScriptedServer, transport
     peer.plays(Do.WAIT)
     client = AsyncHumanloop(base_url=peer.url, transport=transport)  # type: ignore[arg-type]
     call = asyncio.ensure_future(client.complete(model_config={"model": "m"}))
-    await asyncio.wait_for(peer.arrived.wait(), 2)
+    await asyncio.wait_for(peer.arrived.wait(), 10)
     await client.aclose()
-    done, _ = await asyncio.wait({call}, timeout=3)
+    done, _ = await asyncio.wait({call}, timeout=10)
     call.cancel()
     await asyncio.wait({call})
     await client.aclose()
@@ -269,8 +269,8 @@ async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, peer:
     reader = asyncio.ensure_future(stream.final())
     await asyncio.sleep(0.02)
     await client.aclose()
-    await asyncio.wait_for(peer.client_left.wait(), 1)
-    done, _ = await asyncio.wait({reader}, timeout=2)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
+    done, _ = await asyncio.wait({reader}, timeout=10)
     assert done
     assert reader.exception() is not None
     await stream.aclose()
@@ -288,7 +288,7 @@ async def test_closing_the_client_after_the_last_chunk(client: AsyncHumanloop, p
     reader = asyncio.ensure_future(stream.final())
     await asyncio.sleep(0.02)
     await client.aclose()
-    assert (await asyncio.wait_for(reader, 2)).data[0].output == "ab"
+    assert (await asyncio.wait_for(reader, 10)).data[0].output == "ab"
     assert (await stream.final()).data[0].output == "ab"
 
 

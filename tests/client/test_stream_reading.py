@@ -130,9 +130,9 @@ async def test_samples_of_different_lengths(client: AsyncHumanloop, peer: Script
     )
     async with complete(client, 2) as stream:
         first, second = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
-        assert await asyncio.wait_for(first, 2) == "a"  # at once, though the stream goes on
+        assert await asyncio.wait_for(first, 10) == "a"  # at once, though the stream goes on
         go_on.set()
-        assert await asyncio.wait_for(second, 2) == "bc"
+        assert await asyncio.wait_for(second, 10) == "bc"
 
 
 async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -145,7 +145,7 @@ async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, peer:
         for task in tasks[:2]:
             task.cancel()
         go_on.set()
-        assert await asyncio.wait_for(tasks[2], 2) == text_of(2, 5)
+        assert await asyncio.wait_for(tasks[2], 10) == text_of(2, 5)
         assert await texts(stream.samples[1]) == text_of(1, 5)
         assert stream.samples[0].text == "0" + text_of(0, 5)
         for task in tasks[:2]:
@@ -205,7 +205,7 @@ async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop,
     async with complete(client) as stream:
         source = aiter(stream)
         assert (await anext(source)).output == "a"
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             while True:
                 try:
                     await asyncio.wait_for(anext(source), 0.02)
@@ -259,9 +259,9 @@ async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, peer: S
         tasks = [asyncio.ensure_future(texts(sample)) for sample in (second, first)]
         await asyncio.sleep(0.05)
         await first.aclose()  # its reader waits; the other one reads the socket
-        assert await asyncio.wait_for(tasks[1], 1) in {"a", ""}
+        assert await asyncio.wait_for(tasks[1], 10) in {"a", ""}
         go_on.set()
-        assert await asyncio.wait_for(tasks[0], 2) == "c"
+        assert await asyncio.wait_for(tasks[0], 10) == "c"
 
 
 async def test_two_readers_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:

@@ -129,7 +129,7 @@ async def test_a_deleted_text_is_not_repeated_and_not_kept(api: Api, what: str, 
 async def test_a_log_that_is_deleted_while_it_is_generated_leaves_nothing(api: Api) -> None:
     body = with_config(CHAT, max_tokens=8, other={"tokens_per_second": 20})
     running = asyncio.create_task(generate(api, body))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not (logs := api.logs()):  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.02)
     await delete(api, "/logs", id=logs[0]["id"])

@@ -50,7 +50,7 @@ def whole(events: list[dict[str, Any]]) -> dict[int, tuple[str, str, str | None]
 
 
 async def has_claim(api: Api) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not api.rows("SELECT id FROM idempotency"):  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.02)
 
@@ -215,7 +215,7 @@ async def test_a_call_whose_outcome_cannot_be_stored_can_be_made_again(api: Api)
         )
     api.rows(refuse)
     assert (await ask(api, "/chat", CHAT))[0] >= 400
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while api.rows("SELECT id FROM idempotency"):  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.02)
     api.rows(allow)
@@ -249,7 +249,7 @@ async def test_a_call_whose_logs_cannot_begin_ends_at_once(api: Api) -> None:
     else:
         api.rows("CREATE TRIGGER no_log BEFORE INSERT ON logs BEGIN SELECT RAISE(ABORT, 'no'); END")
     endless = with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 1})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         assert (await api.post("/chat", endless))[0] == 404
         async with api.opened("/chat", endless) as response:
             assert response.status == 404 or "detail" in [event async for event in events_of(response)][-1]

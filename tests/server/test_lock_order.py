@@ -126,7 +126,7 @@ async def get_in_the_way(address: str, projects: list[str], write: Callable[[], 
         async with ours.transaction():
             await ours.execute(touch, projects[1])
             writing = asyncio.ensure_future(write())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 while not rows(address, waiting)[0]["count"]:  # noqa: ASYNC110 - PostgreSQL tells nobody
                     await asyncio.sleep(0.01)
             await ours.execute(touch, projects[0])

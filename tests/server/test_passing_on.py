@@ -129,7 +129,7 @@ async def test_a_client_that_does_not_read_is_waited_for(tmp_path: Path, passed:
 async def test_an_end_that_comes_along_with_a_token_is_seen_at_once(tmp_path: Path, passed: Passed) -> None:
     """The connection stays open, so that nothing else would tell."""
     script = (chunk(event("Once")), 0.1, chunk(event(" upon")) + b"0\r\n\r\n")
-    async with between(tmp_path, *script) as opened, asyncio.timeout(5), opened() as response:
+    async with between(tmp_path, *script) as opened, asyncio.timeout(10), opened() as response:
         *texts, failure = (await response.text()).split("\n\n")[:-1]
     assert passed.number == 1
     assert len(texts) == 2

@@ -61,7 +61,7 @@ async def test_slow_reads_keep_no_log_from_being_written(database: Database) -> 
     async with AsyncExitStack() as stack:
         for _ in range(READERS):
             await stack.enter_async_context(database.read())
-        async with asyncio.timeout(5), database.write() as connection:
+        async with asyncio.timeout(10), database.write() as connection:
             assert (await connection.execute(text("SELECT 1"))).scalar() == 1
 
 

@@ -149,7 +149,7 @@ async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(
             assert response.status == 200
             await asyncio.sleep(0.5)  # until every buffer on the way is full
             server.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(10):
                 assert await server.wait() == "stopped\n"
 
 

@@ -193,7 +193,7 @@ async def test_a_query_that_nobody_waits_for_any_more_ends(tmp_path: Path, cance
     for _ in range(cancels):
         asking.cancel()
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await asyncio.wait([asking])
         await database.aclose()
         while len(asyncio.all_tasks()) > 1 or set(threading.enumerate()) > threads:  # noqa: ASYNC110 - they tell nobody

@@ -113,7 +113,7 @@ async def test_a_read_that_takes_too_long(transport: Transport, peer: ScriptedSe
     assert 0.09 < time.monotonic() - started < 0.6
     assert type(caught.value) is TimeoutError
     await response.aclose()
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
 
 
 async def test_a_later_read_may_have_a_shorter_or_a_longer_limit(
@@ -148,7 +148,7 @@ async def test_headers_that_take_too_long(transport: Transport, peer: ScriptedSe
     with pytest.raises(TimeoutError):
         await transport.send(post(peer.url), 0.1)
     assert 0.09 < time.monotonic() - started < 0.6
-    await asyncio.wait_for(peer.client_left.wait(), 1)  # the connection is not left behind
+    await asyncio.wait_for(peer.client_left.wait(), 10)  # the connection is not left behind
 
 
 async def test_nobody_listens(transport: Transport, unused_tcp_port: int) -> None:
@@ -312,7 +312,7 @@ async def test_closing_before_the_end(transport: Transport, peer: ScriptedServer
     await response.read(5)
     response.close()
     response.close()
-    await asyncio.wait_for(peer.client_left.wait(), 1)
+    await asyncio.wait_for(peer.client_left.wait(), 10)
     with pytest.raises(ApiConnectionError):
         await response.read(5)
     await response.aclose()
@@ -326,7 +326,7 @@ async def test_closing_under_a_reader(transport: Transport, peer: ScriptedServer
     await asyncio.sleep(0.02)
     response.close()
     with pytest.raises(ApiConnectionError):
-        await asyncio.wait_for(reader, 1)
+        await asyncio.wait_for(reader, 10)
 
 
 async def test_aclose_under_a_reader(transport: Transport, peer: ScriptedServer, send: Send) -> None:
@@ -338,7 +338,7 @@ async def test_aclose_under_a_reader(transport: Transport, peer: ScriptedServer,
     await asyncio.sleep(0.02)
     await response.aclose()
     with pytest.raises(ApiConnectionError):
-        await asyncio.wait_for(reader, 1)
+        await asyncio.wait_for(reader, 10)
 
 
 async def test_a_hundred_answers_read_to_their_end_use_one_connection(

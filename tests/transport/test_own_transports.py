@@ -131,7 +131,7 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
     async with AsyncHumanloop(base_url=tls_peer.url, transport=made) as client:
         async with client.complete_stream(model_config={"model": "m"}) as stream:
             await anext(stream)
-        await asyncio.wait_for(tls_peer.client_left.wait(), 1)
+        await asyncio.wait_for(tls_peer.client_left.wait(), 10)
     await made.aclose()
     if isinstance(made, HttpxTransport):
         await made._client().aclose()

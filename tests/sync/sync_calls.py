@@ -1,0 +1,43 @@
+"""What the tests of the sync client call, and what they wait for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from scripted import ScriptedServer
+
+from humanloop_async import Humanloop, SyncCompletionStream
+
+
+def complete(client: Humanloop, num_samples: int = 1) -> SyncCompletionStream:
+    return client.complete_stream(model_config={"model": "m"}, num_samples=num_samples)
+
+
+def eventually(check: Callable[[], object], within: float = 10.0) -> bool:
+    deadline = time.monotonic() + within
+    while not (passed := check()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(passed)
+
+
+def left(peer: ScriptedServer) -> bool:
+    return eventually(lambda: peer.left_at)
+
+
+def outcome_of(call: Callable[[], object]) -> BaseException | None:
+    """What a call raises within ten seconds, if anything; by a thread, which a hanging call may keep."""
+    raised: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as exc:  # noqa: BLE001
+            raised.put(exc)
+        else:
+            raised.put(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return raised.get(timeout=10)
