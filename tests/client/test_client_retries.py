@@ -68,7 +68,7 @@ async def test_retry_after_is_kept(patient: AsyncHumanloop, peer: ScriptedServer
     peer.answers(completion("a"))
     started = time.monotonic()
     await patient.complete(model_config={"model": "m"})
-    assert 0.9 < time.monotonic() - started < 3.5
+    assert 0.9 < time.monotonic() - started < 8
 
 
 async def test_retry_after_is_told_when_there_is_no_retry(client: AsyncHumanloop, peer: ScriptedServer) -> None:
@@ -83,8 +83,8 @@ async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, peer: Scr
     peer.answers({"detail": "wait"}, "429 Wait", Retry_After="5")
     started = time.monotonic()
     with pytest.raises(RateLimitError):
-        await patient.complete(model_config={"model": "m"}, timeout=1)
-    assert time.monotonic() - started < 0.5
+        await patient.complete(model_config={"model": "m"}, timeout=4)
+    assert time.monotonic() - started < 3
     assert len(peer.requests) == 1
 
 

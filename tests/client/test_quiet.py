@@ -96,7 +96,7 @@ PROGRAMS = {
             started = time.monotonic()
             try: list(s)
             except KeyboardInterrupt: pass
-            assert time.monotonic() - started < 1""",
+            assert time.monotonic() - started < 8""",
     "sync, break and garbage": """
         with sync() as c:
             s = opening(c)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,9 +130,9 @@ def noted(calls: list[Call]) -> Iterator[None]:
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            fields = vars(record)
-            method, target, _ = fields["first_request_line"].split(" ")
-            calls.append(Call(method, target.partition("?")[0].removeprefix("/v4"), fields["response_status"]))
+            line = re.search(r'"(\S+) (\S+) HTTP/1.1" (\d+) ', record.getMessage())
+            assert line is not None
+            calls.append(Call(line[1], line[2].removeprefix("/v4"), int(line[3])))
 
     logger, notes = logging.getLogger("humanloop_async.server.access"), Notes()
     level = logger.level

@@ -131,7 +131,7 @@ async def test_what_still_runs_after_its_time_is_cancelled_and_marked(tmp_path: 
             server.process.send_signal(signal.SIGTERM)
             start = time.monotonic()
             assert (await asking).status == 503
-        assert 0.2 < time.monotonic() - start < 3
+        assert 0.2 < time.monotonic() - start < 10
         assert await server.wait() == "stopped\n"
     with closing(sqlite3.connect(database)) as connection:
         [(status, error, output)] = connection.execute("SELECT status, error, output FROM logs").fetchall()

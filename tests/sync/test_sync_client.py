@@ -116,7 +116,7 @@ def test_chunks_come_when_they_come(client: Humanloop, far_peer: ScriptedServer)
     with complete(client) as stream:
         started = time.monotonic()
         assert next(stream).output == "a"
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 1.5
         assert next(stream).output == "b"
         with pytest.raises(StopIteration):
             next(stream)

@@ -110,7 +110,7 @@ async def test_a_read_that_takes_too_long(transport: Transport, peer: ScriptedSe
     started = time.monotonic()
     with pytest.raises(TimeoutError) as caught:
         await response.read(0.1)
-    assert 0.09 < time.monotonic() - started < 0.6
+    assert 0.09 < time.monotonic() - started < 3
     assert type(caught.value) is TimeoutError
     await response.aclose()
     await asyncio.wait_for(peer.client_left.wait(), 10)
@@ -126,7 +126,7 @@ async def test_a_later_read_may_have_a_shorter_or_a_longer_limit(
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         await response.read(0.05)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
 
 
 async def test_bytes_that_came_meanwhile_are_read_even_without_time(
@@ -147,7 +147,7 @@ async def test_headers_that_take_too_long(transport: Transport, peer: ScriptedSe
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         await transport.send(post(peer.url), 0.1)
-    assert 0.09 < time.monotonic() - started < 0.6
+    assert 0.09 < time.monotonic() - started < 3
     await asyncio.wait_for(peer.client_left.wait(), 10)  # the connection is not left behind
 
 
