@@ -213,7 +213,7 @@ class InvalidEvent(StreamError):
 
     def __init__(self, message: str = "", data: bytes = b"") -> None:
         super().__init__(message)
-        self.data = data[:1000]
+        self.data: bytes = data[:1000]
 
 
 class EventTooLarge(StreamError):
@@ -227,7 +227,7 @@ class EventTooLarge(StreamError):
     def __init__(self, message: str = "", limit: int = 0, events: list[bytes] | None = None) -> None:
         super().__init__(message)
         self.limit = limit
-        self.events = events or []
+        self.events: list[bytes] = events or []
 
 
 class BufferLimitExceeded(StreamError):

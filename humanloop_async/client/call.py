@@ -55,8 +55,8 @@ class Call:
         self._connect = connect
         self._total = total
         self._max_retries = max_retries
-        self.attempts = 0
-        self.started_at = time.monotonic()
+        self.attempts: int = 0
+        self.started_at: float = time.monotonic()
         self._deadline = None if total is None else self.started_at + total
 
     def let_go(self) -> None:

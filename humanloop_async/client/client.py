@@ -113,14 +113,14 @@ class AsyncHumanloop(Resource):
         super().__init__(Core(config, made))
         self._owns_transport = made is not transport
         self._in_sync_client = False
-        self.completions = Completions(self._core)
-        self.chats = Chats(self._core)
-        self.projects = Projects(self._core)
-        self.model_configs = ModelConfigs(self._core)
-        self.experiments = Experiments(self._core)
-        self.sessions = Sessions(self._core)
-        self.logs = Logs(self._core)
-        self.feedback_api = FeedbackApi(self._core)
+        self.completions: Completions = Completions(self._core)
+        self.chats: Chats = Chats(self._core)
+        self.projects: Projects = Projects(self._core)
+        self.model_configs: ModelConfigs = ModelConfigs(self._core)
+        self.experiments: Experiments = Experiments(self._core)
+        self.sessions: Sessions = Sessions(self._core)
+        self.logs: Logs = Logs(self._core)
+        self.feedback_api: FeedbackApi = FeedbackApi(self._core)
 
     complete = Completions.create
     complete_stream = Completions.create_stream
@@ -129,14 +129,16 @@ class AsyncHumanloop(Resource):
     complete_experiment = Completions.create_experiment
     complete_experiment_stream = Completions.create_experiment_stream
     complete_model_configuration = Completions.create_model_config
-    complete_model_configuration_stream = complete_model_config_stream = Completions.create_model_config_stream
+    complete_model_configuration_stream = Completions.create_model_config_stream
+    complete_model_config_stream = Completions.create_model_config_stream
     chat = Chats.create
     chat_stream = Chats.create_stream
     chat_deployed = Chats.create_deployed
     chat_deployed_stream = Chats.create_deployed_stream
     chat_experiment = Chats.create_experiment
     chat_experiment_stream = Chats.create_experiment_stream
-    chat_model_config = chat_model_configuration = Chats.create_model_config
+    chat_model_config = Chats.create_model_config
+    chat_model_configuration = Chats.create_model_config
     chat_model_config_stream = Chats.create_model_config_stream
     log = Logs.log
     feedback = FeedbackApi.feedback

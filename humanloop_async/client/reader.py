@@ -74,10 +74,10 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         timeout: Timeout,
         max_event_bytes: int,
     ) -> None:
-        self.response = response
-        self.demux = demux
-        self.ended = False
-        self.closed = False
+        self.response: ResponseStream = response
+        self.demux: Demultiplexer[ChunkT, ResponseT] = demux
+        self.ended: bool = False
+        self.closed: bool = False
         self.failure: ApiException | None = None
         self._call = call
         self._timeout = timeout
@@ -85,8 +85,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._decoder = EventStreamDecoder(max_event_bytes)
         self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
         self._chunks_came = False
-        self.counts_bytes = False
-        self.bytes_read = 0
+        self.counts_bytes: bool = False
+        self.bytes_read: int = 0
         self._give_up = 0.0  # when to stop waiting for the end of the body
         self._head = b""
         self.retrying: asyncio.Task[None] | None = None

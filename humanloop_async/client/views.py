@@ -25,11 +25,11 @@ class SampleBuffer(Generic[ChunkT]):
     __slots__ = ("chunks", "closed", "has_reader", "size", "state", "waiter")
 
     def __init__(self, state: Sample) -> None:
-        self.state = state
+        self.state: Sample = state
         self.chunks: deque[ChunkT] = deque()
-        self.size = 0  # bytes
-        self.closed = False
-        self.has_reader = False  # somebody wants the next chunk
+        self.size: int = 0  # bytes
+        self.closed: bool = False
+        self.has_reader: bool = False  # somebody wants the next chunk
         self.waiter: Waiter | None = None  # by which to wake them, when another task reads
 
     def take(self) -> ChunkT:

@@ -52,7 +52,7 @@ class EmbeddedServer:
         settings: ServerSettings | None = None,
     ) -> None:
         settings = settings or ServerSettings()
-        self.api_key = api_key or settings.api_key or generate_key()
+        self.api_key: str = api_key or settings.api_key or generate_key()
         self._database = database if database is not None else _said(settings, "database")
         self._settings = msgspec.structs.replace(
             settings,

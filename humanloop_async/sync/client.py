@@ -44,14 +44,14 @@ class Humanloop(Resource):
         client = AsyncHumanloop(*args, **settings)
         client._in_sync_client = True
         super().__init__(LoopThread(client.aclose), client)
-        self.completions = Completions(self._loop, client)
-        self.chats = Chats(self._loop, client)
-        self.projects = Projects(self._loop, client)
-        self.model_configs = ModelConfigs(self._loop, client)
-        self.experiments = Experiments(self._loop, client)
-        self.sessions = Sessions(self._loop, client)
-        self.logs = Logs(self._loop, client)
-        self.feedback_api = FeedbackApi(self._loop, client)
+        self.completions: Completions = Completions(self._loop, client)
+        self.chats: Chats = Chats(self._loop, client)
+        self.projects: Projects = Projects(self._loop, client)
+        self.model_configs: ModelConfigs = ModelConfigs(self._loop, client)
+        self.experiments: Experiments = Experiments(self._loop, client)
+        self.sessions: Sessions = Sessions(self._loop, client)
+        self.logs: Logs = Logs(self._loop, client)
+        self.feedback_api: FeedbackApi = FeedbackApi(self._loop, client)
 
     complete = Completions.create
     complete_stream = Completions.create_stream
@@ -60,14 +60,16 @@ class Humanloop(Resource):
     complete_experiment = Completions.create_experiment
     complete_experiment_stream = Completions.create_experiment_stream
     complete_model_configuration = Completions.create_model_config
-    complete_model_configuration_stream = complete_model_config_stream = Completions.create_model_config_stream
+    complete_model_configuration_stream = Completions.create_model_config_stream
+    complete_model_config_stream = Completions.create_model_config_stream
     chat = Chats.create
     chat_stream = Chats.create_stream
     chat_deployed = Chats.create_deployed
     chat_deployed_stream = Chats.create_deployed_stream
     chat_experiment = Chats.create_experiment
     chat_experiment_stream = Chats.create_experiment_stream
-    chat_model_config = chat_model_configuration = Chats.create_model_config
+    chat_model_config = Chats.create_model_config
+    chat_model_configuration = Chats.create_model_config
     chat_model_config_stream = Chats.create_model_config_stream
     log = Logs.log
     feedback = FeedbackApi.feedback

@@ -354,8 +354,8 @@ class _Progress:
     """
 
     def __init__(self) -> None:
-        self.can_be_cancelled = False
-        self.given_up = False
+        self.can_be_cancelled: bool = False
+        self.given_up: bool = False
 
     async def trace(self, event: str, info: object) -> None:
         step, _, state = event.rpartition(".")

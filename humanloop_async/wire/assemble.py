@@ -33,7 +33,7 @@ class Sample:
     __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
 
     def __init__(self, index: int) -> None:
-        self.index = index
+        self.index: int = index
         self.id: str | None = None
         self.finish_reason: str | None = None
         self.first: bytes | None = None  # its first event: holds what no later event repeats

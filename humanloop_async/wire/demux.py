@@ -60,13 +60,13 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
     def __init__(self, event: type[Any], response: type[ResponseT], num_samples: int) -> None:
         self._decode = _decoders[event].decode
         self._response: type[ResponseT] = response
-        self.samples = [Sample(index) for index in range(num_samples)]
+        self.samples: list[Sample] = [Sample(index) for index in range(num_samples)]
         self._unfinished = num_samples
         self._usage: Usage | None = None
         self._last = b""
         self.failure: ApiException | None = None
-        self.done = False
-        self.started = False
+        self.done: bool = False
+        self.started: bool = False
 
     @property
     def finished(self) -> bool:
