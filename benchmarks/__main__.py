@@ -76,6 +76,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     two.add_argument("--here", action="store_true", help="run every peer in this Python, not in its own environment")
     two.add_argument("--output", type=Path, help="also write figures, raw results, machine and versions as JSON")
     two.add_argument("--keep", action="store_true", help="keep what that file has of measures that are not run now")
+    two.add_argument("--add", action="store_true", help="keep all that it has, and add these runs to those measures")
 
     three = commands.add_parser("render", help="print a recorded run as Markdown")
     three.add_argument("record", type=Path)
@@ -110,12 +111,14 @@ def main() -> int:
     made: dict[str, Any]
     if chosen.command == "run":
         old = (
-            json.loads(chosen.output.read_text()) if chosen.keep and chosen.output and chosen.output.exists() else None
+            json.loads(chosen.output.read_text())
+            if (chosen.keep or chosen.add) and chosen.output and chosen.output.exists()
+            else None
         )
 
         def save(made: report.Record) -> None:
             if chosen.output:  # after each measure: a full run takes half an hour, and may be interrupted
-                kept = made if old is None else report.merged(old, made)
+                kept = made if old is None else report.merged(old, made, add=chosen.add)
                 chosen.output.write_text(json.dumps(kept, indent=1) + "\n")
 
         made = record(
@@ -126,7 +129,7 @@ def main() -> int:
             interpreter=this_interpreter if chosen.here else own_interpreter,
             save=save,
         )
-        print(report.tables(made if old is None else report.merged(old, made)))
+        print(report.tables(made if old is None else report.merged(old, made, add=chosen.add)))
         return 0
     made = json.loads(chosen.record.read_text())
     print(report.summary(made) if chosen.summary else f"{report.summary(made)}\n\n{report.tables(made)}")

@@ -192,6 +192,4 @@ def run(bench: Bench, names: list[str], rounds: int, scale: float, say: Callable
         fewest, most = max(4, int(FEWEST * short)), max(8, int(MOST * scale))
         for line in lines.values():
             note(HOLD, line, partial(hold, line, 2 * short, fewest, most, say))
-    return {
-        case: {name: summarise(GATEWAY, found) for name, found in by_name.items()} for case, by_name in runs.items()
-    }
+    return {case: summarise(GATEWAY, by_name) for case, by_name in runs.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from .environments import PEERS, ROOT
 from .gateway import FIRST, FLOOD, GATEWAY, HOLD, PACED, RATE
 from .gateways import GATEWAYS
 from .measures import Figure, Measure, measures
-from .runner import DISTURBED
+from .runner import DISTURBED, summarise
 from .start import START
 
 Record = dict[str, Any]
@@ -49,7 +48,9 @@ GATEWAY_SUMMARY = (
 
 
 MARK = "*"
-EXPLAINED = f"({MARK}) In most of these runs the machine was {DISTURBED} times slower than at its best, by column."
+EXPLAINED = (
+    f"({MARK}) In all runs of this one the machine was {DISTURBED} times slower than at its best in that column."
+)
 
 
 def machine() -> dict[str, Any]:
@@ -70,10 +71,14 @@ def machine() -> dict[str, Any]:
 
 def origin(rounds: int, scale: float) -> dict[str, Any]:
     """Of which code, when and how the figures of a measure were made."""
-    asked = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    commit = _git("log", "-1", "--format=%h", "--", "humanloop_async")
+    changed = "+" if _git("status", "--porcelain", "--", "humanloop_async") else ""
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    return {"date": date, "commit": commit or None, "rounds": rounds, "scale": scale}
+    return {"date": date, "commit": f"{commit}{changed}" if commit else None, "rounds": rounds, "scale": scale}
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def number(value: float) -> str:
@@ -100,13 +105,6 @@ def gap(record: Record, measure: str, name: str) -> str | None:
     return why
 
 
-def disturbed(by_peer: dict[str, Any], name: str) -> bool:
-    """Whether the machine was slow, by the yardstick of most of a peer's runs, beside its best in this table."""
-    runs = {peer: [r["yardstick_s"] for r in found["runs"] if "yardstick_s" in r] for peer, found in by_peer.items()}
-    speed = {peer: statistics.median(found) for peer, found in runs.items() if found}
-    return name in speed and speed[name] > DISTURBED * min(speed.values())
-
-
 def cell(record: Record, measure: str, case: str, name: str, figure: str) -> str:
     """One figure, and how many times ours it is; nothing where a peer had no part in it."""
     by_peer = record["measures"][measure][case]
@@ -119,7 +117,7 @@ def cell(record: Record, measure: str, case: str, name: str, figure: str) -> str
     if value is None:
         return "-"
     base = ours["figures"].get(figure) if ours and "figures" in ours else None
-    mark = MARK if figure == "cpu_us" and disturbed(by_peer, name) else ""
+    mark = MARK if figure == "cpu_us" and found.get("disturbed") else ""
     ratio = f" ({value / base:.2f}x)" if base and base > 0 and figure == "cpu_us" and found is not ours else ""
     return number(value) + mark + ratio
 
@@ -171,10 +169,12 @@ def _summary(record: Record, summed: tuple[tuple[str, str, str, str], ...], name
     return f"{made}\n\n{EXPLAINED}" if MARK in made else made
 
 
-def merged(old: Record, new: Record) -> Record:
-    """A record with the measures of both; of one that both have, the new one."""
+def merged(old: Record, new: Record, *, add: bool = False) -> Record:
+    """A record with the measures of both; of one that both have, the new one, or the runs of both."""
     if old["machine"] != new["machine"]:
         raise SystemExit("the file was made on another machine or with another Python; choose another name")
+    if add:
+        new = _added(old, new)
     gaps = {name: why for name, why in old["gaps"].items() if name not in new["versions"]}
     return {
         **new,
@@ -182,6 +182,27 @@ def merged(old: Record, new: Record) -> Record:
         "gaps": {**gaps, **new["gaps"]},
         **{key: {**old.get(key, {}), **new[key]} for key in ("versions", "origins", "measures")},
     }
+
+
+def _added(old: Record, new: Record) -> Record:
+    measures, origins = dict(new["measures"]), dict(new["origins"])
+    for name in old["measures"].keys() & measures.keys():
+        first, second = old["origins"][name], origins[name]
+        if (first["commit"], first["scale"]) != (second["commit"], second["scale"]):
+            raise SystemExit(f"the file's runs of {name} are of other code or another scale; use --keep")
+        origins[name] = {**second, "rounds": first["rounds"] + second["rounds"]}
+        before = old["measures"][name]
+        measures[name] = {
+            case: summarise(
+                MEASURES[name],
+                {
+                    peer: [*before.get(case, {}).get(peer, {"runs": []})["runs"], *found["runs"]]
+                    for peer, found in by_peer.items()
+                },
+            )
+            for case, by_peer in measures[name].items()
+        }
+    return {**new, "measures": measures, "origins": origins}
 
 
 def about(record: Record) -> str:

@@ -144,7 +144,7 @@ class Bench:
                 for process in processes.values():
                     process.stop()
         return {
-            case: {name: summarise(measure, found) for name, found in by_peer.items() if name not in self.gaps}
+            case: summarise(measure, {name: found for name, found in by_peer.items() if name not in self.gaps})
             for case, by_peer in runs.items()
         }
 
@@ -170,7 +170,7 @@ class Bench:
         """Run a case again while the machine, by its yardstick and not by the figure, was being slow."""
         result: Result = {}
         begin = time.monotonic()
-        for _ in range(1 + self.repeats):
+        for _ in range(1 if measure.fresh else 1 + self.repeats):
             again = self._run_case(case, peer, process)
             if "error" in again:
                 return again
@@ -198,14 +198,22 @@ class Bench:
         return {**result, "bytes": expect.get("bytes")}
 
 
-def summarise(measure: Measure, runs: list[Result]) -> dict[str, Any]:
-    """The medians of a peer's runs; one failed run is enough to have no figure."""
-    errors = [run["error"] for run in runs if "error" in run]
-    if errors or not runs:
-        return {"failed": errors[0] if errors else "no run", "runs": runs}
-    figures: dict[str, float] = {}
-    for figure in measure.figures:
-        values = [value for run in runs if (value := figure.of(run)) is not None]
-        if values:
-            figures[figure.key] = statistics.median(values)
-    return {"figures": figures, "runs": runs}
+def summarise(measure: Measure, by_peer: dict[str, list[Result]]) -> dict[str, Any]:
+    """The medians of each peer's runs, without those in which the machine was slow, unless it was in all of them:
+    then the peer is `disturbed`. One failed run is enough to have no figure."""
+    yardsticks = [run["yardstick_s"] for runs in by_peer.values() for run in runs if "yardstick_s" in run]
+    slow = DISTURBED * min(yardsticks, default=0)
+    made: dict[str, Any] = {}
+    for name, runs in by_peer.items():
+        errors = [run["error"] for run in runs if "error" in run]
+        if errors or not runs:
+            made[name] = {"failed": errors[0] if errors else "no run", "runs": runs}
+            continue
+        quiet = [run for run in runs if run.get("yardstick_s", 0) <= slow]
+        figures: dict[str, float] = {}
+        for figure in measure.figures:
+            values = [value for run in quiet or runs if (value := figure.of(run)) is not None]
+            if values:
+                figures[figure.key] = statistics.median(values)
+        made[name] = {"figures": figures, "disturbed": not quiet, "runs": runs}
+    return made

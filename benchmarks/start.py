@@ -117,4 +117,4 @@ def run(bench: Bench, peers: list[str], rounds: int, say: Callable[[str], None])
             if python == own_interpreter(PEERS[name]):
                 result |= installed_size(PEERS[name].environment)
             runs.setdefault(name, []).append(result)
-    return {"": {name: summarise(START, found[1:]) for name, found in runs.items()}}
+    return {"": summarise(START, {name: found[1:] for name, found in runs.items()})}

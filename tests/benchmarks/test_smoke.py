@@ -11,6 +11,7 @@ from benchmarks.__main__ import record
 from benchmarks.environments import Peer, this_interpreter
 from benchmarks.measures import measures
 from benchmarks.peers import harness
+from benchmarks.runner import summarise
 
 PEERS = ["floor-decode", "ours", "ours-sync"]
 
@@ -37,6 +38,9 @@ def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
     assert "figures" in made["measures"]["calls"]["one by one"]["floor-read"]
     assert "- gap: humanloop 0.7.35 (official): not installed" in report.tables(made)
     later = record(["calls"], ["floor-read", "ours"], rounds=1, scale=0, repeats=0, interpreter=this_interpreter)
+    twice = report.merged(made, made, add=True)
+    assert len(twice["measures"]["calls"]["64 at once"]["floor-read"]["runs"]) == 2
+    assert twice["origins"]["calls"]["rounds"] == 2
     later["versions"]["official"] = {}  # it was installed since, and has run
     both = report.merged({**made, "measures": {**made["measures"], "flood": {}}}, later)
     assert both["gaps"] == {}
@@ -72,14 +76,21 @@ def test_a_lost_event_is_a_failure_and_not_a_figure() -> None:
 
 def test_a_figure_of_a_disturbed_run_is_marked() -> None:
     """By the yardstick of the run; the figure itself decides nothing."""
-    yardsticks = {"ours": (1.0, 1.1, 9.0), "official": (1.4, 1.4, 1.0), "openai": (1.1, 1.1, 1.1)}
-    found = {
-        name: {"figures": {"cpu_us": 2.0}, "runs": [{"yardstick_s": value} for value in values]}
-        for name, values in yardsticks.items()
+    runs = {
+        "ours": ((1.0, 2e-6), (1.1, 4e-6), (9.0, 7e-6)),
+        "official": ((1.3, 9e-6), (1.4, 9e-6), (1.5, 4e-6)),
+        "openai": ((1.1, 6e-6),),
     }
+    found = summarise(
+        measures()["flood"],
+        {
+            name: [{"yardstick_s": yardstick, "cpu_s": cpu, "wall_s": 1, "events": 1} for yardstick, cpu in values]
+            for name, values in runs.items()
+        },
+    )
     made = {"peers": [*found], "gaps": {}, "measures": {"flood": {"64 per write": found}}}
     cells = {name: report.cell(made, "flood", "64 per write", name, "cpu_us") for name in found}
-    assert cells == {"ours": "2.00", "official": "2.00* (1.00x)", "openai": "2.00 (1.00x)"}
+    assert cells == {"ours": "3.00", "official": "9.00* (3.00x)", "openai": "6.00 (2.00x)"}
     assert report.EXPLAINED in report.tables(made)
     assert report.EXPLAINED in report.summary(made)
 
