@@ -208,7 +208,8 @@ def _added(old: Record, new: Record) -> Record:
 def about(record: Record) -> str:
     """A sentence on the machine and the versions."""
     made_on, origins = record["machine"], record.get("origins", {}).values()
-    rounds = " to ".join(str(n) for n in sorted({origin["rounds"] for origin in origins}))
+    numbers = [origin["rounds"] for origin in origins]
+    rounds = " to ".join(map(str, sorted({min(numbers, default=0), max(numbers, default=0)})))
     dates = " and ".join(sorted({origin["date"] for origin in origins}))
     commits = " and ".join(sorted({origin["commit"] for origin in origins if origin["commit"]}))
     scales = {origin["scale"] for origin in origins} - {1.0}
