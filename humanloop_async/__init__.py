@@ -5,7 +5,6 @@ The public names are loaded on first use (PEP 562): importing the package costs 
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -242,18 +241,26 @@ _LIBRARIES = {"httpx": "httpx", "server": "sqlalchemy"}
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is made on first use
 
-    def _installed(extra: str) -> bool:
-        try:
-            return find_spec(_LIBRARIES[extra]) is not None
-        except ValueError:  # put there by hand, as tests do
-            return True
+    _names = __all__
+    del __all__  # made when asked for: to look for libraries takes longer than all the rest of this import
 
-    for _name, _extra in _EXTRAS.items():
-        if not _installed(_extra):
-            __all__.remove(_name)  # so that `import *`, help() and the like do without
+    def _there() -> list[str]:
+        """The names whose libraries are installed, so that `import *`, help() and the like do without the others."""
+        from importlib.util import find_spec
+
+        def is_there(library: str) -> bool:
+            try:
+                return find_spec(library) is not None
+            except ValueError:  # put there by hand, as tests do
+                return True
+
+        missing = {extra for extra, library in _LIBRARIES.items() if not is_there(library)}
+        return [name for name in _names if _EXTRAS.get(name) not in missing]
 
     def __getattr__(name: str) -> object:
-        if name not in __all__ and name not in _EXTRAS:
+        if name == "__all__":
+            return globals().setdefault(name, _there())
+        if name not in _names:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         homes = [_HOMES[name]] if name in _HOMES else ["errors", "types"]
         for home in homes:
@@ -273,4 +280,4 @@ if not TYPE_CHECKING:  # a type checker would take every misspelt name for one t
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return __all__
+        return sys.modules[__name__].__all__

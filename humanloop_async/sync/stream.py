@@ -184,8 +184,9 @@ class SyncSampleStream(Iterator[ChunkT]):
         """Drop what is unread, now and from now on. The other samples go on."""
         self._ready.clear()
         batch = self._parent._ready  # taken over for a loop over all of them
-        for chunk in [chunk for chunk in batch if chunk.index == self.index]:
-            batch.remove(chunk)
+        others = [chunk for chunk in batch if chunk.index != self.index]
+        batch.clear()
+        batch.extend(others)
         self._parent._loop.call(self._parent._stream._close_buffer, self._buffer)
 
 

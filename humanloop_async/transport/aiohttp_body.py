@@ -64,14 +64,8 @@ class Body(aiohttp.StreamReader):
         return data
 
 
-_KNOWN = set(aiohttp.StreamReader.__slots__) >= {
-    "_buffer",
-    "_exception",
-    "_high_water_chunks",
-    "_http_chunk_splits",
-    "_protocol",
-    "_size",
-}
+_INSIDE = ("_buffer", "_exception", "_high_water_chunks", "_http_chunk_splits", "_protocol", "_size")
+_KNOWN = set(aiohttp.StreamReader.__slots__).issuperset(_INSIDE) and hasattr(ResponseHandler, "_reading_paused")
 
 
 def slim(content: aiohttp.StreamReader) -> None:

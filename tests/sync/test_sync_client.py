@@ -112,7 +112,7 @@ def test_stream_and_samples_one_after_the_other(client: Humanloop, far_peer: Scr
 
 
 def test_chunks_come_when_they_come(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), 0.5, chunk(event(0, "b", "stop")), END)
+    far_peer.plays(STREAM, chunk(event(0, "a")), 2.0, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream:
         started = time.monotonic()
         assert next(stream).output == "a"
