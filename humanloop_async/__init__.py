@@ -240,7 +240,6 @@ _LIBRARIES = {"httpx": "httpx", "server": "sqlalchemy"}
 """The extras that a public name needs, and a library by which to see whether one is installed."""
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that is made on first use
-
     _names = __all__
     del __all__  # made when asked for: to look for libraries takes longer than all the rest of this import
 

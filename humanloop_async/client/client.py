@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from ..config import ClientConfig, Timeout, check_count, check_text, resolve_api_key, resolve_base_url
+from ..config import ClientConfig, Timeout, resolve_api_key, resolve_base_url
 from ..errors import InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
@@ -84,8 +84,6 @@ class AsyncHumanloop(Resource):
             "ai21": ai21_api_key,
             "mock": mock_api_key,
         }
-        check_count("max_connections", max_connections)
-        check_text("proxy", proxy)
         config = ClientConfig(
             base_url=resolve_base_url(base_url, host),
             headers=base_headers(resolve_api_key(api_key), headers),
@@ -97,7 +95,6 @@ class AsyncHumanloop(Resource):
         )
         made: Transport
         if transport == "aiohttp":
-            _check_ssl(ssl)
             from ..transport.aiohttp_transport import AiohttpTransport
 
             made = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
@@ -180,13 +177,6 @@ class AsyncHumanloop(Resource):
         if hasattr(self, "_owns_transport") and not self._in_sync_client and self._close_now():
             message = f"{self!r} was not closed; use `async with`, or aclose()"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
-
-
-def _check_ssl(ssl: object) -> None:
-    if not isinstance(ssl, (ssl_module.SSLContext, bool)):
-        raise InvalidArgument(
-            f"ssl is of type {type(ssl).__name__}: give an ssl.SSLContext, or False to verify nothing"
-        )
 
 
 def _check_transport(transport: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 import os
 import ssl as ssl_module
@@ -16,11 +15,13 @@ from weakref import WeakSet
 import aiohttp
 from multidict import CIMultiDict, istr
 
+from ..config import check_count
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument, is_retryable
 from ..wire.requests import HttpRequest
 from . import allocator
 from .aiohttp_body import Handler, slim
 from .arrival import Arrival, running_loop
+from .base import words_of
 from .proxy import split_proxy
 
 _name = lru_cache(256)(istr)
@@ -50,6 +51,9 @@ class AiohttpTransport:
         ssl: An SSL context, for a CA or a client certificate of your own; False verifies nothing.
         proxy: Proxy URL.
         trust_env: Take the proxy from ``HTTP_PROXY`` and its kin.
+
+    Raises:
+        InvalidArgument: A setting cannot be used.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class AiohttpTransport:
         trust_env: bool = False,
     ) -> None:
         allocator.settle()
+        check_count("max_connections", max_connections)
+        _check_ssl(ssl)
         self._own_session = session
         self._max_connections = max_connections
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
@@ -72,7 +78,7 @@ class AiohttpTransport:
         if proxy is not None:
             self._proxy, user = split_proxy(proxy, _PROXIES)
             if user is not None:
-                self._proxy_headers["Proxy-Authorization"] = _basic(*user)
+                self._proxy_headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(*user)
         self._trust_env = trust_env
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
         self._responses: WeakSet[AiohttpResponse] = WeakSet()  # open ones, or not collected yet
@@ -137,17 +143,17 @@ class AiohttpTransport:
             raise ApiConnectionError(f"cannot connect to {request.url}: {exc}") from exc
         except aiohttp.ClientResponseError as exc:
             # A proxy's refusal, or an answer that is not HTTP, which counts as 400.
-            failed = ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}")
+            failed = ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}")
             failed.retryable = is_retryable(exc.status)
             raise failed from exc
         except (aiohttp.ClientError, OSError) as exc:
             if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
                 raise
-            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+            raise ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}") from exc
         except (ValueError, TypeError) as exc:  # a header that cannot be sent
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the session was closed by its owner
-            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+            raise ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}") from exc
         if self._own_session is None:
             response._raw_headers = ()  # the headers once more, which nobody reads here and every stream would hold
         made = AiohttpResponse(response)
@@ -253,7 +259,7 @@ class AiohttpResponse:
                     async with asyncio.timeout(timeout):
                         return await content.readany()
                 if not handler.connected:  # aiohttp does not tell the body of a chunk that it could not parse
-                    raise aiohttp.ClientPayloadError(_words(handler.exception() or EOFError("no end of the body")))
+                    raise aiohttp.ClientPayloadError(words_of(handler.exception() or EOFError("no end of the body")))
                 if timeout is not None:
                     self._set_deadline(timeout)
                 arrival = self._arrival = handler.arrival = Arrival(self._loop)
@@ -274,7 +280,7 @@ class AiohttpResponse:
             if exc is self._tap_failure:
                 raise
             if self._failure is None:
-                self._failure = ApiConnectionError(f"the connection broke: {_words(exc)}")
+                self._failure = ApiConnectionError(f"the connection broke: {words_of(exc)}")
                 self._failure.__cause__ = exc
             if arrived := self._take_buffered():
                 return arrived
@@ -375,6 +381,11 @@ def _close_now(session: aiohttp.ClientSession) -> None:
         del connector, session, closing
 
 
+def _check_ssl(ssl: object) -> None:
+    if not isinstance(ssl, ssl_module.SSLContext | bool):
+        raise InvalidArgument(f"ssl is a {type(ssl).__name__}: give an ssl.SSLContext, or False to verify nothing")
+
+
 def _text(value: str) -> str:
     """A header's text. aiohttp reads UTF-8 and keeps other bytes as surrogates, which nothing can write; Latin-1 was
     what headers were once written in."""
@@ -385,11 +396,3 @@ def _text(value: str) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
-
-
-def _basic(user: str, password: str) -> str:
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-
-
-def _words(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__

@@ -72,3 +72,8 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close every connection; twice does no harm."""
         ...
+
+
+def words_of(exc: BaseException) -> str:
+    """What an exception says, or what it is."""
+    return str(exc) or type(exc).__name__

@@ -18,17 +18,18 @@ import anyio
 import h11
 import httpx
 
+from ..config import check_count
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument, StreamClosed, is_retryable
 from ..wire.requests import HttpRequest
 from . import allocator
 from .arrival import running_loop
+from .base import words_of
 from .proxy import split_proxy
 
 _NO_CLOCKS = httpx.Timeout(None)
 
 _NEXT_STEP = 0.5
 """Seconds that a request which was given up has to reach a step in which it can be cancelled."""
-
 
 _PROXIES = ("http", "https", "socks5", "socks5h")
 
@@ -49,7 +50,7 @@ class HttpxTransport:
         trust_env: Take the proxy and the CA from the environment.
 
     Raises:
-        InvalidArgument: The proxy cannot be used.
+        InvalidArgument: A setting cannot be used.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class HttpxTransport:
         trust_env: bool = False,
     ) -> None:
         allocator.settle()
+        check_count("max_connections", max_connections or 0)
         self._own_client = client
         self._clients: dict[asyncio.AbstractEventLoop | None, httpx.AsyncClient] = {}  # None: trio's
         self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
@@ -132,13 +134,13 @@ class HttpxTransport:
         except (httpx.HTTPError, OSError) as exc:
             if isinstance(exc, TimeoutError):
                 raise
-            failed = ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}")
+            failed = ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}")
             failed.retryable = _may_pass(exc)
             raise failed from exc
         except (httpx.InvalidURL, ValueError, TypeError) as exc:
             raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
         except RuntimeError as exc:  # the client was closed by its owner
-            raise ApiConnectionError(f"{request.method} {request.url}: {_words(exc)}") from exc
+            raise ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}") from exc
         made = HttpxResponse(response, progress)
         self._responses.add(made)
         return made
@@ -276,7 +278,7 @@ class HttpxResponse:
                 pass
             return data or b""
         except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-            self._failure = self._failure or ApiConnectionError(f"the connection broke: {_words(exc)}")
+            self._failure = self._failure or ApiConnectionError(f"the connection broke: {words_of(exc)}")
             raise self._failure from exc
 
     def close(self) -> None:
@@ -394,7 +396,3 @@ def _may_pass(exc: Exception) -> bool:
     if isinstance(exc, httpx.ProxyError) and (status := str(exc)[:3]).isdigit():
         return is_retryable(int(status))
     return exc.__cause__ is None or not any(isinstance(arg, h11.RemoteProtocolError) for arg in exc.__cause__.args)
-
-
-def _words(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__

@@ -18,6 +18,7 @@ def split_proxy(proxy: str, schemes: Sequence[str]) -> tuple[str, tuple[str, str
         parts = urlsplit(proxy)
         usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         usable = usable and parts.path in {"", "/"} and not parts.query and not parts.fragment
+        usable = usable and ":" not in unquote(parts.username or "")  # RFC 7617, section 2
     except (ValueError, AttributeError):
         parts, usable = urlsplit(""), False
     if not usable:

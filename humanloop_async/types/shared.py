@@ -58,7 +58,12 @@ class Answer:
     __slots__ = ()
 
     def _decoded(self) -> Json:
-        return decode_json(self.__dict__.get("_raw") or msgspec.json.encode(self))
+        kept = self.__dict__
+        if not kept.get("_raw"):  # no call returned it: its fields are all there is, and may change
+            return decode_json(msgspec.json.encode(self))
+        if "_body" not in kept:
+            kept["_body"] = decode_json(kept["_raw"])
+        return cast("Json", kept["_body"])
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -115,7 +120,7 @@ class Response(Answer, Struct, kw_only=True, dict=True):
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (*super().__reduce__(), self.__dict__)
+        return (*super().__reduce__(), {name: value for name, value in self.__dict__.items() if name != "_body"})
 
 
 class ResponseList(Answer, list[ItemT]):

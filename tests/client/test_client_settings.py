@@ -95,6 +95,13 @@ def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
     assert "ключ" not in str(caught.value)
 
 
+@pytest.mark.parametrize("transport", [AiohttpTransport, HttpxTransport])
+@pytest.mark.parametrize("settings", [{"max_connections": -1}, {"max_connections": "5"}, {"proxy": 5}], ids=str)
+def test_a_transport_checks_its_settings_itself(transport: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        transport(**settings)
+
+
 async def test_a_client_of_a_library_is_to_be_wrapped() -> None:
     """That of httpx even has the methods of a transport."""
     async with httpx.AsyncClient() as client:

@@ -172,7 +172,14 @@ async def test_a_proxy_that_refuses(peer: ScriptedServer, transport: str, target
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize(
     "proxy",
-    ["127.0.0.1:1", "http://user:s3cret@[::1", "ftp://user:s3cret@h", "http://u:s3cret@h:99999", "http://u:1/s3cret@h"],
+    [
+        "127.0.0.1:1",
+        "http://user:s3cret@[::1",
+        "ftp://user:s3cret@h",
+        "http://u:s3cret@h:99999",
+        "http://u:1/s3cret@h",
+        "http://a%3Ab:s3cret@h",
+    ],
 )
 def test_a_proxy_that_cannot_be_used(transport: str, proxy: str) -> None:
     with pytest.raises(InvalidArgument, match="proxy") as caught:

@@ -83,6 +83,7 @@ def test_responses_ignore_unknown_fields_and_keep_them_in_the_body() -> None:
     response.attach(raw=raw, headers={"x": "y"}, status=200, round_trip_time=0.25)
     assert response.data[0].output == "a"
     assert response.body == msgspec.json.decode(raw)
+    assert response.body is response.body  # decoded once, however often it is asked for
     assert (response.headers, response.status, response.round_trip_time) == ({"x": "y"}, 200, 0.25)
 
 
