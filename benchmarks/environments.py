@@ -42,7 +42,7 @@ NODE_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class Peer:
-    """One row of the tables: an adapter (`benchmarks.peers.<module>`), its environment and its options."""
+    """One row of the tables: an adapter (`benchmarks.peers.<module>`), its environment, its options and variables."""
 
     name: str
     title: str
@@ -50,19 +50,21 @@ class Peer:
     environment: str
     shape: str = "v4"
     options: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict)
 
 
 _UVLOOP, _HTTPX, _TASKS, _AIOHTTP = {"loop": "uvloop"}, {"transport": "httpx"}, {"tasks": "yes"}, {"backend": "aiohttp"}
-_UNSETTLED = {"unsettled": "yes"}
+_HELD = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}  # glibc's threshold as it starts; what is set does not move
 
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("floor-read", "floor: read, decode nothing", "floor_read", "floor"),
-        Peer("floor-unsettled", "reading alone, block not freed", "floor_read", "floor", "v4", _UNSETTLED),
+        Peer("floor-held", "floor: read, glibc's threshold held", "floor_read", "floor", environ=_HELD),
         Peer("floor-decode", "floor: split and decode", "floor_decode", "floor"),
         Peer("floor-uvloop", "floor: split and decode, uvloop", "floor_decode", "floor-uvloop", "v4", _UVLOOP),
         Peer("ours", "humanloop_async", "ours", "ours"),
+        Peer("ours-held", "humanloop_async, glibc's threshold held", "ours", "ours", environ=_HELD),
         Peer("ours-tasks", "humanloop_async, a task per sample", "ours", "ours", "v4", _TASKS),
         Peer("ours-uvloop", "humanloop_async, uvloop", "ours", "ours-extras", "v4", _UVLOOP),
         Peer("ours-httpx", "humanloop_async, httpx transport", "ours", "ours-extras", "v4", _HTTPX),

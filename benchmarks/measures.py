@@ -27,7 +27,6 @@ class Case:
     plan: Job
     job: Job
     warm_up: tuple[Job, Job] | None = None
-    before: Job | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,10 @@ def flood(name: str, *, events: int, samples: int = 2, per_write: int = 8, event
     return Case(name, {**plan, "events": events}, job, ({**plan, "events": few}, job))
 
 
-def lock_step(name: str, *, events: int, pause: float = 0.0, before: Job | None = None) -> Case:
+def lock_step(name: str, *, events: int, pause: float = 0.0) -> Case:
     plan = {"kind": "lock step", "samples": 2, "pause": pause}
     job = stream_job(lock_step=True)
-    return Case(name, {**plan, "events": events}, job, ({**plan, "events": min(events, 50)}, job), before)
+    return Case(name, {**plan, "events": events}, job, ({**plan, "events": min(events, 50)}, job))
 
 
 def paced(streams: int, rate: int, seconds: float) -> Case:
@@ -96,7 +95,6 @@ def measures(scale: float = 1.0) -> dict[str, Measure]:
     largest = int((8 << 20) * min(1, scale * 10))
     sizes = [size for size in (300, 4 << 10, 64 << 10, 1 << 20, 8 << 20) if size <= largest]
     lengths = [length for length in (1_000, 10_000, 100_000, 1_000_000) if length <= max(1_000, 1_000_000 * scale)]
-    settle = {"do": "settle the allocator"}
     found = (
         Measure(
             "flood",
@@ -172,13 +170,10 @@ def measures(scale: float = 1.0) -> dict[str, Measure]:
         ),
         Measure(
             "allocator",
-            "Allocator: lock step, before and after one block of 8 MiB was allocated and freed",
-            ("floor-unsettled", "ours"),
-            (
-                lock_step("as it starts", events=steps),
-                lock_step("after the block", events=steps, before=settle),
-            ),
-            (CPU,),  # the cases share a process, in this order
+            "Allocator: lock step, with glibc's threshold as it starts, and after a large block was freed",
+            ("floor-held", "floor-read", "ours-held", "ours"),
+            (lock_step("at once", events=steps),),
+            (CPU,),
         ),
     )
     return {measure.name: measure for measure in found}

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -40,10 +40,15 @@ class Gap(Exception):
 class LineProcess:
     """A process that is asked, and answers, in lines of JSON."""
 
-    def __init__(self, command: list[str], core: int | None) -> None:
+    def __init__(self, command: list[str], core: int | None, environ: Mapping[str, str] | None = None) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environ or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
         )
         if core is not None:
             self.bind([core])
@@ -157,7 +162,7 @@ class Bench:
                 self.gaps[name] = "not installed"
                 continue
             command = [str(python), "-m", f"benchmarks.peers.{peer.module}", str(self.port), json.dumps(peer.options)]
-            processes[name] = LineProcess(command, self.peer_core)
+            processes[name] = LineProcess(command, self.peer_core, peer.environ)
         for name, process in list(processes.items()):
             try:
                 self.versions[name] = process.ask(None)
@@ -184,8 +189,6 @@ class Bench:
 
     def _run_case(self, case: Case, peer: Peer, process: LineProcess) -> Result:
         try:
-            if case.before:
-                process.ask(case.before)
             result: Result = {}
             for plan, job in filter(None, (case.warm_up, (case.plan, case.job))):
                 expect = self.plan(plan).get(peer.shape, {})

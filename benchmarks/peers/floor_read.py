@@ -10,11 +10,9 @@ from . import harness
 class ReadOnly:
     def __init__(self, port: int, options: dict[str, str]) -> None:
         self.url = f"http://127.0.0.1:{port}/v4/chat"
-        self.settled = not options.get("unsettled")
 
     async def open(self) -> None:
-        if self.settled:
-            harness.settle_allocator()
+        harness.settle_allocator()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def stream(self, samples: int, tally: harness.Tally) -> None:

@@ -6,7 +6,6 @@ reads one job a line (JSON) from standard input and answers each with one line::
     {"do": "stream", "streams", "samples", "expect": {...}, "seen": path or null, "stamped": bool, "watch": pid or null}
     {"do": "first", "calls"}
     {"do": "calls", "calls", "at_once"}
-    {"do": "settle the allocator"}
 
 The clock is `time.process_time`: user and system time of this process, all threads, nothing of its sleep.
 """
@@ -296,14 +295,7 @@ def settle_allocator() -> None:
     bytes(8 << 20)
 
 
-def settle(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
-    """The same, as a job."""
-    del adapter, drive, job
-    settle_allocator()
-    return {}
-
-
-JOBS = {"stream": stream, "first": first, "calls": calls, "settle the allocator": settle}
+JOBS = {"stream": stream, "first": first, "calls": calls}
 
 
 def main(adapter_type: Callable[[int, dict[str, str]], Adapter], *packages: str) -> None:
