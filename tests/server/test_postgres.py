@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from select import select
 from typing import Any
 
 import aiohttp
@@ -138,6 +139,33 @@ async def test_what_postgresql_says_of_itself_is_told_from_what_it_says_of_a_sta
             async with database.read() as connection:
                 await connection.execute(text(statement), {} if parameter is None else {"parameter": parameter})
         assert is_unreachable(caught.value) is unreachable
+    await database.aclose()
+    postgres.drop(url)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_a_connection_that_has_heard_its_end_and_not_seen_it_counts_as_gone(
+    postgres: Cluster, *, begins: bool
+) -> None:
+    """PostgreSQL's last message comes one turn of the event loop before the end of the connection does."""
+    url = postgres.new_database()
+    database = await Database.open(url, migrate=False)
+    block = database.write if begins else database.read
+    async with block() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        other = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar()
+    rows(url, "SELECT pg_terminate_backend(?)", other)
+    assert select([raw._transport.get_extra_info("socket")], [], [], 10)[0]
+    for _ in range(2):  # this task goes before what the selector finds
+        await asyncio.sleep(0)
+    assert not raw.is_closed()
+    with pytest.raises(DBAPIError) as caught:
+        async with block() as connection:
+            await connection.execute(text("SELECT 1"))
+    assert is_unreachable(caught.value)
+    async with block() as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar() == 1
     await database.aclose()
     postgres.drop(url)
 
