@@ -193,9 +193,9 @@ class AiohttpResponse:
     """See `ResponseStream`.
 
     Attributes:
-        tap: Called with what arrives while a `read` waits, from where it was received: that spares a stream that is
-            passed on the way through the reader's task for each of its tokens. False leaves the bytes to the `read`.
-            What it raises, the `read` raises.
+        tap: Called with whole chunks that arrive while a `read` waits and nothing else is unread, from where they were
+            received: that spares a stream that is passed on the way through the reader's task for each of its
+            tokens. False leaves the bytes to the `read`. What it raises, the `read` raises.
     """
 
     __slots__ = (
@@ -211,7 +211,6 @@ class AiohttpResponse:
         "_tap_failure",
         "_timer",
         "_timer_at",
-        "_untaken",
         "tap",
     )
 
@@ -222,13 +221,12 @@ class AiohttpResponse:
         protocol = response.connection.protocol if response.connection is not None else None
         self._handler = protocol if isinstance(protocol, Handler) else None
         if self._handler is not None:
-            slim(self._content)
+            slim(self._content, self._handler, encoded="Content-Encoding" in response.headers)
         self._arrival: Arrival | None = None
         self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._failure: Exception | None = None
         self._pid = os.getpid()
-        self._untaken = b""
         self._tap_failure: Exception | None = None
         self.tap: Callable[[bytes], bool] | None = None
 
@@ -251,7 +249,7 @@ class AiohttpResponse:
             raise self._failure.with_traceback(None)
         content, handler = self._content, self._handler
         try:
-            while not (data := self._untaken or content.read_nowait()):
+            while not (data := content.read_nowait()):
                 if content.at_eof():
                     self._disarm()
                     return b""
@@ -271,7 +269,6 @@ class AiohttpResponse:
                     self._arrival = None
                     if handler.arrival is arrival:
                         handler.arrival = None
-            self._untaken = b""
             return data
         except TimeoutError:
             self._failure = TimeoutError()
@@ -286,26 +283,20 @@ class AiohttpResponse:
                 return arrived
             raise self._failure from exc
 
-    def _offer(self, tap: Callable[[bytes], bool], timeout: float | None) -> bool:
-        """Whether the tap has taken all there is, so that the `read` goes on waiting."""
-        assert self._arrival is not None
-        paused = getattr(self._handler, "_reading_paused", False)  # taking would receive more, in the middle of this
-        if self._arrival.done() or self._content.exception() is not None or paused:
-            return False
-        self._untaken = self._content.read_nowait()
-        if not self._untaken:
+    def _offer(self, tap: Callable[[bytes], bool], timeout: float | None, data: bytes) -> bool:
+        """Whether the tap has taken what has come, so that the `read` goes on waiting."""
+        arrival = self._arrival
+        if arrival is None or arrival.done():
             return False
         try:
-            taken = tap(self._untaken)
+            taken = tap(data)
         except Exception as exc:  # noqa: BLE001 - the event loop must not meet it
             self._failure = self._tap_failure = exc
-            self._arrival.set_exception(exc)
+            arrival.set_exception(exc)
             return True
-        if taken:
-            self._untaken = b""
-            if timeout is not None:
-                self._set_deadline(timeout)
-        return taken and not self._content.is_eof()  # of an end that came along, the `read` must hear
+        if taken and timeout is not None:
+            self._set_deadline(timeout)
+        return taken
 
     def _set_deadline(self, timeout: float) -> None:
         # One timer serves every read of the response: moving a deadline costs next to nothing, arming a

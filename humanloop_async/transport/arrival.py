@@ -37,7 +37,7 @@ class Arrival(asyncio.Future[None]):
     Only a task may await it, and only once. Cancellation and `set_exception` work as for any future.
 
     Attributes:
-        tap: Asked before `receive` fires it; takes what has come, when it can, from under the task that waits.
+        tap: Offered what has come before it is fired; may take it from under the task that waits.
     """
 
     __slots__ = ("_context", "_wake_up", "tap")
@@ -46,7 +46,7 @@ class Arrival(asyncio.Future[None]):
         super().__init__(loop=loop)
         self._wake_up: _WakeUp | None = None
         self._context: Context | None = None
-        self.tap: Callable[[], bool] | None = None
+        self.tap: Callable[[bytes], bool] | None = None
 
     def add_done_callback(self, fn: _WakeUp, /, *, context: Context | None = None) -> None:  # type: ignore[override]
         """Called by the task that awaits this, with its own wake-up."""

@@ -62,6 +62,8 @@ class EventStreamDecoder:
             tail.clear()
         if not data.startswith(b"data: "):
             return self._feed_any(data)
+        if data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n") and len(data) <= self._limit:
+            return [data[6:-2]]  # one event: what a read brings while a model writes
         events = data[6:].split(b"\n\ndata: ")
         last = events[-1]
         if last.endswith(b"\n\n"):

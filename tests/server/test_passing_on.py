@@ -42,8 +42,8 @@ class Passed:
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     counter, send_now = Passed(), EventStream.send_now
 
-    def counting(self: EventStream, make: Any) -> bool:
-        taken = send_now(self, make)
+    def counting(self: EventStream, encode: Any, what: Any) -> bool:
+        taken = send_now(self, encode, what)
         counter.number += taken
         return taken
 
@@ -128,11 +128,12 @@ async def test_a_client_that_does_not_read_is_waited_for(tmp_path: Path, passed:
 
 async def test_an_end_that_comes_along_with_a_token_is_seen_at_once(tmp_path: Path, passed: Passed) -> None:
     """The connection stays open, so that nothing else would tell."""
-    script = (chunk(event("Once")), 0.1, chunk(event(" upon")) + b"0\r\n\r\n")
+    events = [chunk(event(text)) for text in TEXTS[:4]]
+    script = (*(step for data in events[:3] for step in (data, 0.1)), events[3] + b"0\r\n\r\n")
     async with between(tmp_path, *script) as opened, asyncio.timeout(10), opened() as response:
         *texts, failure = (await response.text()).split("\n\n")[:-1]
-    assert passed.number == 1
-    assert len(texts) == 2
+    assert passed.number >= 1
+    assert len(texts) == 4
     assert "before sample 0 had a finish reason" in failure
 
 
@@ -142,7 +143,7 @@ async def test_what_goes_wrong_on_the_short_way_ends_the_call(
 ) -> None:
     """And is neither left to the event loop nor blamed on the provider."""
 
-    def fails(self: EventStream, make: Any) -> bool:
+    def fails(self: EventStream, encode: Any, what: Any) -> bool:
         raise error("a mistake of ours")
 
     monkeypatch.setattr(EventStream, "send_now", fails)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
+import zlib
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted import END, STREAM, Do, ScriptedServer, chunk
 
 from humanloop_async import AiohttpTransport
@@ -42,14 +49,184 @@ async def test_an_unknown_inside_is_left_as_it_is(peer: ScriptedServer, monkeypa
 
 
 async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(peer: ScriptedServer) -> None:
-    """Their bytes alone would let half a million of them in. Once somebody reads, every one of them comes."""
+    """Each holds more memory than its byte. Once somebody reads, every one of them comes."""
     begun = asyncio.Event()
     peer.plays(STREAM, begun, *[chunk(b"x") * 5_000] * 40, END)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
         content = response._response.content
         begun.set()
         async with asyncio.timeout(10):
-            while not content._protocol._reading_paused:  # noqa: ASYNC110 - nothing tells when aiohttp pauses
+            while content._size < 200_000:
                 await asyncio.sleep(0.01)
-        assert len(content._buffer) <= content._high_water_chunks + 10
+                assert len(content._buffer) <= aiohttp_body._MAX_PIECES
         assert await whole(response) == b"x" * 200_000
+
+
+@pytest.mark.parametrize("number", [aiohttp_body._MAX_PIECES, 2**15, 2**17])
+async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(peer: ScriptedServer, number: int) -> None:
+    """aiohttp's parser, paused between two chunks, goes on in the middle of the next and keeps the rest to itself."""
+    again = asyncio.Event()
+    peer.plays(STREAM, again, chunk(b"last") + END, Do.WAIT)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+        assert response._handler is not None
+        response._handler.data_received(chunk(b"x") * number)
+        assert await response.read(5) == b"x" * number
+        again.set()
+        assert await whole(response) == b"last"
+
+
+@pytest.mark.parametrize("size", [8_000, 70_000])
+async def test_whole_chunks_that_nobody_reads_stop_the_server(peer: ScriptedServer, size: int) -> None:
+    chunks = [chunk(b"%d" % (number % 10) * size) for number in range(12_000_000 // size)]
+    peer.plays(STREAM, *(step for data in chunks for step in (data, 0)), END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+        content = response._response.content
+        async with asyncio.timeout(10):
+            while not content._protocol._reading_paused:  # noqa: ASYNC110 - nothing tells when it pauses
+                await asyncio.sleep(0.01)
+        assert content._high_water < content._size < 2 * content._high_water
+        assert await whole(response) == b"".join(b"%d" % (n % 10) * size for n in range(len(chunks)))
+
+
+async def test_compressed_chunks_are_not_taken_as_they_are(peer: ScriptedServer) -> None:
+    packer = zlib.compressobj(wbits=31)
+    texts = [hashlib.sha256(b"%d" % number).digest() for number in range(5)]
+    packed = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in texts]
+    head = STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    peer.plays(head, *(step for data in packed for step in (chunk(data), 0.02)), chunk(packer.flush()), END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+        assert await whole(response) == b"".join(texts)
+
+
+async def test_the_next_answer_on_the_connection_is_read_from_its_beginning(peer: ScriptedServer) -> None:
+    peer.plays(STREAM, chunk(b"a"), 0.02, chunk(b"b"), 0.02, chunk(b"c"), 0.02, END)
+    async with aclosing(AiohttpTransport()) as transport:
+        for _ in range(3):
+            async with aclosing(await ask(transport, peer)) as response:
+                assert await whole(response) == b"abc"
+    assert peer.connections == 1
+
+
+async def test_where_the_last_answer_ended_says_nothing_of_the_next(peer: ScriptedServer) -> None:
+    inner = chunk(b"y" * 16)
+    peer.plays(STREAM, chunk(b"a" * 20), 0.02, chunk(b"b" * 20), 0.02, END)
+    peer.plays(STREAM + b"%x\r\n" % (2 * len(inner)), 0.05, inner, 0.05, inner + b"\r\n" + END)
+    async with aclosing(AiohttpTransport()) as transport:
+        for expected in (b"a" * 20 + b"b" * 20, 2 * inner):
+            async with aclosing(await ask(transport, peer)) as response:
+                assert await whole(response) == expected
+    assert peer.connections == 1
+
+
+class NoTransport(asyncio.Transport):
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def received(reads: Sequence[bytes | bytearray], *, direct: bool) -> tuple[object, ...]:
+    """What a body is after these reads: its bytes, whether it ended, and what went wrong."""
+    loop = asyncio.new_event_loop()
+    try:
+        handler = aiohttp_body.Handler(loop)
+        handler.transport = NoTransport()
+        handler.set_response_params()
+        handler.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        ((_, content), _) = handler._buffer.popleft()
+        aiohttp_body.slim(content, handler, encoded=not direct)
+        for data in reads:
+            handler.data_received(data)
+            if handler.exception() is not None:
+                break
+        data = b"".join(content._buffer)
+        assert {type(piece) for piece in content._buffer} <= {bytes}
+        assert content._size == len(data)
+        failures = type(handler.exception()), type(content.exception())
+        return data, content.is_eof(), failures, handler.should_close, handler._reading_paused
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        [b"1", chunk(b"y" * 16), b"z" * 600],  # a size that is cut: 0x110, not 0x10
+        [b"20\r\n", chunk(b"y" * 16), b"z" * 600],  # a chunk in a chunk
+        [chunk(b"y" * 300_000) * 4, chunk(b"z" * 20)],  # more than the body holds: the parser has paused
+        [b"0\r\n\r\n", chunk(b"y" * 20)],  # after the end
+        [b"0\r\n", chunk(b"y" * 20), b"\r\n"],  # as a trailer
+        [b"14;\r\n" + b"y" * 20 + b"\r\n", chunk(b"z" * 20)],
+        [chunk(b"y" * 20)[:-2], chunk(b"z" * 20)],
+        [chunk(b"y" * 20)[:-1], chunk(b"z" * 20)],
+        [b"y" * 20, chunk(b"z" * 20)],
+        [chunk(b"y" * 20)[:-2] + b"zz", chunk(b"z" * 20)],
+    ],
+)
+def test_what_looks_like_a_chunk_is_not_always_one(reads: list[bytes]) -> None:
+    before = [chunk(b"x" * 20)] * 2
+    assert received([*before, *reads], direct=True) == received([*before, *reads], direct=False)
+
+
+SIZES = [1, 2, 15, 16, 17, 254, 255, 256, 257, 4094, 4095, 4096, 4097, 65535, 65536]
+well_formed = st.builds(lambda size, byte: chunk(bytes([byte]) * size), st.sampled_from(SIZES), st.integers(0, 255))
+lines = st.sampled_from([b"\r\n", b"\n", b"0\r\n", b"5\r\n", b"5\r\nhello\r\n", b"-2\r\n", b"data: {}\n\n"])
+odd = st.sampled_from(
+    [
+        b"A\r\n0123456789\r\n",  # upper case
+        b"00a\r\n0123456789\r\n",
+        b"a;name=value\r\n0123456789\r\n",
+        b"a \r\n0123456789\r\n",
+        b"a\n0123456789\n",
+        b"a\r\n0123456789",
+        b"a\r\n012345678\r\n",
+        b"a\r\n01234567890\r\n",
+        b"0xa\r\n0123456789\r\n",
+        b"+a\r\n0123456789\r\n",
+        b"1_0\r\n0123456789abcdef\r\n",
+        b"\r\n",
+        b"-2\r\n",
+        b"0\r\n\r\n",
+        b"0\r\nTrailer: 1\r\n\r\n",
+    ]
+)
+
+
+@given(st.lists(st.one_of(well_formed, well_formed, lines.map(chunk), odd), max_size=12), st.data())
+def test_chunks_are_what_the_parser_says_they_are(pieces: list[bytes], data: st.DataObject) -> None:
+    """However the reads cut them, and whatever is wrong with them."""
+    reads: list[bytes] = []
+    for piece in pieces:
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(piece)), max_size=2)))
+        parts = [piece[begin:end] for begin, end in itertools.pairwise([0, *cuts, len(piece)]) if begin < end]
+        if reads and parts and data.draw(st.booleans()):
+            reads[-1] += parts.pop(0)
+        reads += parts
+    assert received(reads, direct=True) == received(reads, direct=False)
+
+
+def test_reads_may_be_bytearrays() -> None:
+    reads = [chunk(b"x" * size) for size in SIZES]
+    assert received(list(map(bytearray, reads)), direct=True) == received(reads, direct=False)
+
+
+def test_whole_chunks_do_not_reach_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    receive = ResponseHandler.data_received
+
+    def noting(self: ResponseHandler, data: bytes) -> None:
+        parsed.append(data)
+        receive(self, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", noting)
+    reads = [chunk(b"x" * size) for size in SIZES]
+    assert received(reads, direct=True)[0] == b"x" * sum(SIZES)
+    taken = [size for size, data in zip(SIZES, reads, strict=True) if data not in parsed]
+    assert taken == [size for size in SIZES[1:] if 16 <= size < 65536]

@@ -223,7 +223,7 @@ class OpenAIStream:
         self._ended = False
         self._room = num_samples * MAX_ANSWER_BYTES
         self._batch: list[ProviderChunk] = []  # to be handed over
-        self._decoded = False  # whether the bytes that the next read brings are in it already
+        self._decoded = 0  # how many of the bytes that the next read brings are in it already
         self.offer: Offer | None = None
         if isinstance(response, AiohttpResponse):
             response.tap = self._pass_on
@@ -242,9 +242,9 @@ class OpenAIStream:
             if self._ended:
                 raise StopAsyncIteration
             data = await self._next_bytes()
-            if not self._decoded:
-                self._read_events(data, self._batch)
-            self._decoded = False
+            decoded, self._decoded = self._decoded, 0
+            if not decoded or len(data) > decoded:
+                self._read_events(data[decoded:], self._batch)
         batch, self._batch = self._batch, []
         return batch
 
@@ -286,7 +286,7 @@ class OpenAIStream:
         if self._failure is None and not self._ended and (not self._batch or self.offer(self._batch)):
             self._batch = []
             return True
-        self._decoded = True
+        self._decoded = len(data)
         return False
 
     def _read_events(self, data: bytes, batch: list[ProviderChunk]) -> None:
