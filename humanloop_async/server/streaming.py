@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_writer import StreamWriter
 
 from ..types import Usage
@@ -46,6 +46,8 @@ class EventStream:
                 "X-Accel-Buffering": "no",  # nginx would hold events back
             }
         )
+        if request.version < HttpVersion11:
+            self.response.force_close()  # without chunks the body ends with the connection, also if that may be kept
         self._writer: StreamWriter | None = None  # once the headers have gone out
         self._clock = asyncio.get_running_loop().time
         self._last_sent = self._clock()

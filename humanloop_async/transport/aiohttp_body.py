@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import HttpResponseParser
 
 from .arrival import Arrival, receive
 
-_MAX_PIECES = 1024  # of a body, unread: each holds more memory than its bytes
+_MAX_PIECES = 1024  # of a body in chunks, unread: each holds more memory than its bytes
 
 
 class Handler(ResponseHandler):
@@ -43,14 +44,14 @@ class Handler(ResponseHandler):
             line = b"%x\r\n" % size
             # `bytes` copies nothing, but for Windows, where data is a bytearray.
             if data.startswith(line) and data.endswith(b"\r\n") and len(chunk := bytes(data[len(line) : -2])) == size:
-                arrival = self.arrival
-                if arrival is None or arrival.tap is None or body._size or not arrival.tap(chunk):
+                arrival = self.arrival  # who waits has read all that came before
+                if arrival is None or arrival.tap is None or not arrival.tap(chunk):
                     body.take_in(chunk)
                     self._tell()
                 return
         super().data_received(data)
         # The parser tells of a size once it has its whole line, and keeps to itself what it has of one.
-        self.between_chunks = self.between_chunks and data.endswith(b"\r\n")
+        self.between_chunks = self.between_chunks and data.endswith(b"\r\n") and self._exception is None
         self._tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -123,7 +124,8 @@ class Body(aiohttp.StreamReader):
 
 _INSIDE = ("_buffer", "_exception", "_high_water", "_http_chunk_splits", "_protocol", "_size")
 _KNOWN = (
-    set(aiohttp.StreamReader.__slots__).issuperset(_INSIDE)
+    HttpResponseParser.__module__ == "aiohttp._http_parser"  # the one in Python tells of chunks at other moments
+    and set(aiohttp.StreamReader.__slots__).issuperset(_INSIDE)
     and hasattr(ResponseHandler, "_reading_paused")
     and hasattr(ResponseHandler, "_pause_transport_reading")
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,9 +17,12 @@ from scripted import STREAM as HEAD
 from scripted import Do, ScriptedServer, Step, chunk
 from served import CHAT, with_config
 
+from humanloop_async.server.access_log import access_logger
 from humanloop_async.server.embedded import EmbeddedServer
+from humanloop_async.server.providers.openai import CompatibleProvider, OpenAIStream
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
 from humanloop_async.server.streaming import EventStream
+from humanloop_async.transport.aiohttp_transport import AiohttpResponse
 
 TEXTS = ["Once", " upon", ' "a"\n', " naïve", " 🙂", " \\frac", " time"]
 
@@ -56,7 +60,9 @@ def compatible(upstream: ScriptedServer) -> ProviderSettings:
 
 
 @asynccontextmanager
-async def between(tmp_path: Path, *script: Step) -> AsyncIterator[Any]:
+async def between(
+    tmp_path: Path, *script: Step, version: aiohttp.HttpVersion = aiohttp.HttpVersion11
+) -> AsyncIterator[Any]:
     """A server whose provider plays this script; yields how to open a stream of it."""
 
     upstream = ScriptedServer()
@@ -65,16 +71,18 @@ async def between(tmp_path: Path, *script: Step) -> AsyncIterator[Any]:
     async with (
         upstream.running(),
         EmbeddedServer(database=database, providers=compatible(upstream)) as server,
-        aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session,
+        aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}, version=version) as session,
     ):
         call = {**with_config(CHAT, provider="up", model="m"), "stream": True}
         yield lambda: session.post(f"{server.base_url}/chat", json=call)
 
 
-async def body_of(tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n") -> str:
+async def body_of(
+    tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n", **options: Any
+) -> str:
     """What a client is sent when the provider makes these writes, with a pause after each."""
     script = [step for data in writes for step in (chunk(data), pause)]
-    async with between(tmp_path, *script, end, Do.CLOSE) as opened, opened() as response:
+    async with between(tmp_path, *script, end, Do.CLOSE, **options) as opened, opened() as response:
         return re.sub(r"(data|config|pr)_\w{10,}", r"\1", await response.text())
 
 
@@ -86,6 +94,36 @@ async def test_one_by_one_and_all_at_once_are_the_same_bytes(tmp_path: Path, pas
     assert one_by_one == at_once
     outputs = [json.loads(line)["data"][0]["output"] for line in one_by_one.split("\n\n")[:-1] for line in [line[6:]]]
     assert outputs == [*TEXTS, ""]
+
+
+async def test_a_client_that_knows_no_chunks_gets_none(
+    tmp_path: Path, passed: Passed, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, access_logger.name):
+        body = await body_of(tmp_path / "old", STREAM, 0.01, version=aiohttp.HttpVersion10)
+    assert passed.number > 0
+    assert body == await body_of(tmp_path / "new", STREAM, 0)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == access_logger.name]
+    (sent,) = re.findall(r"200 (\d+) bytes", line)
+    assert 0 < int(sent) - len(body.encode()) < 1000  # headers, and the ends of ids
+
+
+async def test_what_comes_before_the_reader_runs_is_decoded_once() -> None:
+    first, second = event("a"), event("b")
+
+    class Arrived(AiohttpResponse):
+        def __init__(self) -> None:
+            pass
+
+        async def read(self, timeout: float | None) -> bytes:
+            return first + second
+
+    provider = CompatibleProvider("up", CompatibleServer(base_url="http://127.0.0.1"))
+    stream = OpenAIStream(provider, Arrived(), 1, None)
+    stream.offer = lambda batch: False
+    assert not stream._pass_on(first)
+    assert [chunk.text for batch in (await anext(stream), await anext(stream)) for chunk in batch] == ["a", "b"]
+    await provider.aclose()
 
 
 async def test_an_event_may_be_cut_in_two(tmp_path: Path, passed: Passed) -> None:

@@ -75,12 +75,11 @@ def is_unreachable(exc: BaseException) -> bool:
     """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError,
     and PostgreSQL's an InterfaceError when it cannot encode a value."""
     cause = getattr(exc, "orig", exc)
-    state: str | None = getattr(cause, "sqlstate", None)
-    if state is not None and state.startswith(_FAILURES):
+    if (getattr(cause, "sqlstate", None) or "").startswith(_FAILURES):
         return True
-    if isinstance(exc, InternalError) and state is None:
+    if isinstance(exc, InternalError):
         # asyncpg's own: PostgreSQL has said that it hangs up, and the end of the connection has not been seen yet.
-        return True
+        return "cannot switch to state" in str(cause)
     if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(cause.__cause__, ValueError):
         return False
     return isinstance(exc, UNREACHABLE)
