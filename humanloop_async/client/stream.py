@@ -151,12 +151,11 @@ class Stream(Generic[ChunkT, ResponseT]):
         return ChunkIterator(self, leaving_closes=False).__anext__()
 
     def _begin_to_iterate(self) -> None:
-        """Somebody wants the next chunk of any sample, and none has arrived."""
+        """Somebody wants the next chunk of any sample, and there are samples in use, or somebody reads."""
         if self._split:
             self._use_queue()
         if self._reading and not self._ready:
             raise StreamBusy("another task is reading this stream; read its samples to share it between tasks")
-        self._iterating = True
 
     async def _next_of(self, buffer: SampleBuffer[ChunkT]) -> ChunkT:
         """The next chunk of one sample."""

@@ -65,7 +65,9 @@ class ChunkIterator(AsyncIterator[ChunkT]):
         ready = self._ready
         if not ready:
             stream = self._stream
-            stream._begin_to_iterate()
+            if stream._split or stream._reading:
+                stream._begin_to_iterate()
+            stream._iterating = True
             try:
                 while not ready:
                     if not await stream._more():

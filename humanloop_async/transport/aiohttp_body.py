@@ -47,7 +47,9 @@ class Handler(ResponseHandler):
                 arrival = self.arrival  # who waits has read all that came before
                 if arrival is None or arrival.tap is None or not arrival.tap(chunk):
                     body.take_in(chunk)
-                    self._tell()
+                    if arrival is not None:
+                        self.arrival = None
+                        receive(arrival)
                 return
         super().data_received(data)
         # The parser tells of a size once it has its whole line, and keeps to itself what it has of one.

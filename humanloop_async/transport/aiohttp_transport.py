@@ -250,14 +250,16 @@ class AiohttpResponse:
         content, handler = self._content, self._handler
         try:
             while not (data := content.read_nowait()):
-                if content.at_eof():
-                    self._disarm()
-                    return b""
-                if handler is None:
-                    async with asyncio.timeout(timeout):
-                        return await content.readany()
-                if not handler.connected:  # aiohttp does not tell the body of a chunk that it could not parse
-                    raise aiohttp.ClientPayloadError(words_of(handler.exception() or EOFError("no end of the body")))
+                if handler is None or handler.body is not content:  # else more chunks are to come
+                    if content.at_eof():
+                        self._disarm()
+                        return b""
+                    if handler is None:
+                        async with asyncio.timeout(timeout):
+                            return await content.readany()
+                    if not handler.connected:  # aiohttp does not tell the body of a chunk that it could not parse
+                        failure = handler.exception() or EOFError("no end of the body")
+                        raise aiohttp.ClientPayloadError(words_of(failure))
                 if timeout is not None:
                     self._set_deadline(timeout)
                 arrival = self._arrival = handler.arrival = Arrival(self._loop)

@@ -64,11 +64,17 @@ class Arrival(asyncio.Future[None]):
             with suppress(RuntimeError):  # a closed loop runs nothing any more
                 loop.call_soon_threadsafe(self.fire)
             return
-        super().set_result(None)
         if asyncio.current_task(loop) is None:
-            self._step()
+            self.step()
         else:
+            super().set_result(None)
             soon(loop, self._step)
+
+    def step(self) -> None:
+        """`fire`, for who knows that the loop is running and no task is."""
+        if not self.done():
+            super().set_result(None)
+            self._step()
 
     def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
         super().set_exception(exception)
@@ -99,8 +105,10 @@ def receive(arrival: Arrival) -> None:
     if loop in _receiving or asyncio.current_task(loop) is not None:
         arrival.fire()
         return
-    later = _receiving[loop] = [arrival.fire]
+    later: list[Callable[[], object]] = []
+    _receiving[loop] = later
     try:
+        arrival.step()
         while later:
             later.pop(0)()
     finally:

@@ -55,22 +55,30 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         started: Any event has come.
     """
 
-    __slots__ = ("_decode", "_last", "_response", "_unfinished", "_usage", "done", "failure", "samples", "started")
+    __slots__ = (
+        "_decode",
+        "_last",
+        "_response",
+        "_unfinished",
+        "_usage",
+        "done",
+        "failure",
+        "finished",
+        "samples",
+        "started",
+    )
 
     def __init__(self, event: type[Any], response: type[ResponseT], num_samples: int) -> None:
         self._decode = _decoders[event].decode
         self._response: type[ResponseT] = response
         self.samples: list[Sample] = [Sample(index) for index in range(num_samples)]
         self._unfinished = num_samples
+        self.finished: bool = not num_samples
         self._usage: Usage | None = None
         self._last = b""
         self.failure: ApiException | None = None
         self.done: bool = False
         self.started: bool = False
-
-    @property
-    def finished(self) -> bool:
-        return not self._unfinished
 
     def feed(self, events: list[bytes]) -> list[ChunkT]:
         """The chunks of these events, in order, up to the first event that is not in order."""
@@ -109,6 +117,7 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 if chunk.finish_reason is not None:
                     sample.finish_reason = chunk.finish_reason
                     self._unfinished -= 1
+                    self.finished = not self._unfinished
                 chunks.append(chunk)
             if event.usage is not None:
                 self._usage = event.usage
