@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from .client.client import AsyncHumanloop
     from .client.core import OpeningStream
     from .client.pages import Pages
-    from .client.stream import ChatStream, CompletionStream
-    from .client.views import SampleStream, TextStream
+    from .client.stream import ChatStream, CompletionStream, SampleStream, TextStream
     from .config import Timeout
     from .errors import (
         ApiConnectionError,
@@ -215,8 +214,8 @@ _HOMES = {
     "Pages": "client.pages",
     "ChatStream": "client.stream",
     "CompletionStream": "client.stream",
-    "SampleStream": "client.views",
-    "TextStream": "client.views",
+    "SampleStream": "client.stream",
+    "TextStream": "client.stream",
     "Timeout": "config",
     "create_app": "server.app",
     "EmbeddedServer": "server.embedded",

@@ -108,7 +108,7 @@ class Core:
         try:
             answer = decode(raw)
         except ApiException as exc:
-            call.describe(exc, response)
+            call.attach_response_info(exc, response)
             raise
         if answer is not None:
             answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
