@@ -125,16 +125,14 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
     tls_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    made = (
-        AiohttpTransport(ssl=trusting) if transport == "aiohttp" else HttpxTransport(httpx.AsyncClient(verify=trusting))
-    )
-    async with AsyncHumanloop(base_url=tls_peer.url, transport=made) as client:
-        async with client.complete_stream(model_config={"model": "m"}) as stream:
-            await anext(stream)
-        await asyncio.wait_for(tls_peer.client_left.wait(), 10)
-    await made.aclose()
-    if isinstance(made, HttpxTransport):
-        await made._client().aclose()
+    async with httpx.AsyncClient(verify=trusting) as httpx_client:
+        by_name = {"aiohttp": AiohttpTransport(ssl=trusting), "httpx": HttpxTransport(httpx_client)}
+        async with AsyncHumanloop(base_url=tls_peer.url, transport=by_name[transport]) as client:
+            async with client.complete_stream(model_config={"model": "m"}) as stream:
+                await anext(stream)
+            await asyncio.wait_for(tls_peer.client_left.wait(), 10)
+        for made in by_name.values():
+            await made.aclose()
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
