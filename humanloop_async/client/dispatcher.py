@@ -33,7 +33,7 @@ class SampleBuffer(Generic[ChunkT]):
     """Unread chunks of one sample, and the reader that waits for more.
 
     Attributes:
-        state: What has arrived of the sample, read or not.
+        state: The sample as far as it has arrived, read or not.
         size: Memory that the chunks take, in bytes.
         closed: Whether the sample's chunks are dropped instead of buffered.
         has_reader: Whether a task is reading the sample.
@@ -51,11 +51,13 @@ class SampleBuffer(Generic[ChunkT]):
         self.waiter: Waiter | None = None
 
     def take(self) -> ChunkT:
+        """Remove and return the next chunk."""
         chunks = self.chunks
         self.size -= self.size // len(chunks)  # an equal share; the size of each chunk is not recorded
         return chunks.popleft()
 
     def clear(self) -> None:
+        """Drop all chunks."""
         self.chunks.clear()
         self.size = 0
 
@@ -241,7 +243,7 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
     # -- queue and buffers -------------------------------------------------------------------------------------------
 
     def use_buffers(self) -> Sequence[SampleBuffer[ChunkT]]:
-        """From now on, dispatch chunks to the buffers of their samples. Return those, by index."""
+        """Dispatch chunks to the buffers of their samples from now on. Return the buffers, by index."""
         if not self.per_sample:
             if self._iterating:
                 raise StreamBusy("another task iterates over the stream; do not read its samples at the same time")
@@ -261,7 +263,7 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         self._wake()
 
     def _use_queue(self) -> None:
-        """From now on, queue the chunks of all samples; buffered ones come first, sample by sample."""
+        """Queue the chunks of all samples from now on; buffered ones come first, sample by sample."""
         if self.per_sample:
             if any(buffer.has_reader for buffer in self._buffers):
                 raise StreamBusy("another task reads a sample; do not iterate over the stream at the same time")
@@ -275,11 +277,7 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
             raise StreamBusy("another task is reading this stream; to share it between tasks, read its samples")
 
     def _dispatch(self, chunks: Sequence[ChunkT], size: int) -> None:
-        """Put chunks into the queue or the buffers.
-
-        Args:
-            size: Bytes of the events of all these chunks.
-        """
+        """Put chunks, whose events have `size` bytes together, into the queue or the buffers."""
         buffers = self._buffers
         if not self.per_sample:
             self._queue[:0] = [chunk for chunk in reversed(chunks) if not buffers[chunk.index].closed]
@@ -330,7 +328,7 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
             waiter.wake()
 
     def _hand_over_reading(self) -> None:
-        """The current reader stopped. Unless it resumes at once, wake a waiting reader."""
+        """Let a waiting reader take over, unless the one that just stopped resumes at once."""
         if self._waiters and not self._reading:
             when_idle(self._loop, self._elect_reader)
 

@@ -45,10 +45,11 @@ class Pages(Generic[RecordT]):
         return await self._core.call(self._operation, {**self._params, "page": page})
 
     def after(self, page: int, response: PaginatedData[RecordT]) -> int | None:
-        """Return the number of the page after `page`, None if it is the last one.
+        """Return the number of the page after `page`, None if that is the last one.
 
         Args:
-            response: The page itself.
+            page: Number of a page.
+            response: That page.
         """
         so_far = (page - self._operation.first_page + 1) * response.size
         return page + 1 if response.records and so_far < response.total else None

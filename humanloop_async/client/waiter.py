@@ -34,12 +34,14 @@ class Waiter:
         return self._direct.done() if self._direct is not None else self._event is not None and self._event.is_set()
 
     async def wait(self) -> None:
+        """Wait for `wake`."""
         if self._direct is not None:
             await self._direct
         elif self._event is not None:
             await self._event.wait()
 
     def wake(self) -> None:
+        """Resume the reader."""
         if self._direct is not None:
             self._direct.wake()
         elif self._event is not None:

@@ -76,7 +76,7 @@ class LoopThread:
                 portal.start_task_soon(_call, func)
 
     def stop(self) -> None:
-        """End the running calls, and stop the loop and its thread for good. Stopping again has no effect."""
+        """End the running calls, and stop the loop and its thread permanently. Stopping again has no effect."""
         with self._lock:
             portal, thread = self._state.take()
         if portal is not None and thread is not None:
@@ -86,6 +86,7 @@ class LoopThread:
 
     @property
     def is_running(self) -> bool:
+        """Whether the loop runs in this process."""
         return self._state.portal is not None and self._state.pid == os.getpid()
 
     def _running(self) -> BlockingPortal:

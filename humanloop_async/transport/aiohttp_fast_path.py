@@ -150,6 +150,8 @@ def install_fast_path(content: aiohttp.StreamReader, protocol: FastPathProtocol,
     aiohttp's parser creates the body. Its class cannot be chosen, only changed afterwards.
 
     Args:
+        content: The body.
+        protocol: The protocol of its connection.
         encoded: Whether aiohttp decompresses the body; its chunks then have to pass through the parser.
     """
     if not _SUPPORTED or type(content) is not aiohttp.StreamReader:

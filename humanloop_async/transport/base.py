@@ -61,6 +61,7 @@ class Transport(Protocol):
         """Send a request and wait for the headers of the response.
 
         Args:
+            request: The request, whose URL is absolute.
             timeout: Longest wait for the headers, in seconds; None for no limit.
 
         Raises:

@@ -69,7 +69,7 @@ class PerLoop(Generic[ClientT, ResponseT]):
         return bool(loops)
 
     def check_process(self) -> None:
-        """In a forked child, leave the parent's connections alone.
+        """Forget the parent's connections in a forked child, without closing them.
 
         Closing them in the child would disturb the parent's event loop, and a request would be written to a socket that
         the parent uses.
