@@ -15,9 +15,9 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from msgspec import Struct
 
-from ..wire.addresses import decode_query
 from ..wire.operations import AnyOperation
 from ..wire.requests import InvalidBody, MalformedBody, decode_batch, decode_request
+from ..wire.urls import decode_query
 from .idempotency import Answer
 from .nesting import MAX_DEPTH, is_too_deep
 from .refusals import InvalidRequest, Loc, Refusal

@@ -1,4 +1,4 @@
-"""Addresses out of the client and queries into the server."""
+"""URLs that the client builds, and queries that the server decodes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from hypothesis import strategies as st
 
 from humanloop_async.errors import InvalidArgument
 from humanloop_async.types import DeleteLogsQuery, ListConfigsQuery, ListLogsQuery, ListProjectsQuery, ListSessionsQuery
-from humanloop_async.wire.addresses import decode_query, take_address
 from humanloop_async.wire.operations import Operation
 from humanloop_async.wire.operations.generation import COMPLETE
 from humanloop_async.wire.operations.logs import DELETE_LOGS, GET_LOG, LIST_LOGS, UPDATE_LOG_BY_REF
 from humanloop_async.wire.operations.projects import DELETE_DEPLOYED_CONFIG, LIST_CONFIGS, LIST_PROJECTS, UPDATE_PROJECT
 from humanloop_async.wire.requests import InvalidBody
+from humanloop_async.wire.urls import decode_query, pop_url
 
 
 def address(operation: Operation[Any, Any], **fields: object) -> str:
-    made = take_address(operation, fields)
+    made = pop_url(operation, fields)
     assert not fields, "what stands in the address is not sent in the body as well"
     return made
 
 
-def test_parameters_leave_the_fields_and_the_rest_stays() -> None:
+def test_url_parameters_are_removed_from_the_fields() -> None:
     fields: dict[str, object] = {"id": "pr_1", "name": "new"}
-    assert take_address(UPDATE_PROJECT, fields) == "/projects/pr_1"
+    assert pop_url(UPDATE_PROJECT, fields) == "/projects/pr_1"
     assert fields == {"name": "new"}
     fields = {"project_id": "stays, it is in the body", "inputs": {}}
-    assert take_address(COMPLETE, fields) == "/completion"
+    assert pop_url(COMPLETE, fields) == "/completion"
     assert len(fields) == 2
 
 
@@ -48,22 +48,22 @@ def test_parameters_leave_the_fields_and_the_rest_stays() -> None:
         ("a\r\nb", "a%0D%0Ab"),
     ],
 )
-def test_an_id_stays_one_segment(id: str, sent: str) -> None:
+def test_an_id_is_quoted_as_one_path_segment(id: str, sent: str) -> None:
     assert address(GET_LOG, id=id) == f"/logs/{sent}"
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", None, 7, "\ud800"])
-def test_an_id_that_would_change_the_address_is_refused(id: object) -> None:
-    """DELETE /projects/ is not the deletion of a project."""
+def test_an_id_that_would_change_the_path_is_rejected(id: object) -> None:
+    """With an empty id, deleting a project would become DELETE /projects/."""
     with pytest.raises(InvalidArgument, match="id"):
-        take_address(GET_LOG, {"id": id})
+        pop_url(GET_LOG, {"id": id})
 
 
 def test_every_parameter_of_a_path_is_filled() -> None:
     sent = address(DELETE_DEPLOYED_CONFIG, project_id="pr/1", environment_id="env 2")
     assert sent == "/projects/pr%2F1/deployed-config/env%202"
     with pytest.raises(InvalidArgument, match="environment_id"):
-        take_address(DELETE_DEPLOYED_CONFIG, {"project_id": "pr_1"})
+        pop_url(DELETE_DEPLOYED_CONFIG, {"project_id": "pr_1"})
 
 
 @pytest.mark.parametrize(
@@ -91,23 +91,23 @@ def test_every_parameter_of_a_path_is_filled() -> None:
         ),
     ],
 )
-def test_a_query_is_written_as_the_official_clients_write_it(
+def test_a_query_is_encoded_as_by_the_official_clients(
     operation: Operation[Any, Any], fields: dict[str, object], sent: str
 ) -> None:
     assert address(operation, **fields) == sent
 
 
 @pytest.mark.parametrize("value", [object(), {"a": object()}, [object()], 1.5, b"x", "\ud800", {"\ud800": "x"}])
-def test_what_cannot_stand_in_a_query_is_the_callers_mistake(value: object) -> None:
+def test_a_value_without_a_query_form_is_an_invalid_argument(value: object) -> None:
     with pytest.raises(InvalidArgument, match="feedback"):
-        take_address(LIST_LOGS, {"feedback_filter": value})
+        pop_url(LIST_LOGS, {"feedback_filter": value})
 
 
 def decoded(query: str, kind: type[Any]) -> Any:
     return decode_query(parse_qsl(query, keep_blank_values=True), kind)
 
 
-def test_a_query_is_read_with_its_types_and_defaults() -> None:
+def test_a_query_is_decoded_with_types_and_defaults() -> None:
     assert decoded("", ListProjectsQuery) == ListProjectsQuery()
     assert decoded("page=2&size=5&order=asc", ListProjectsQuery) == ListProjectsQuery(page=2, size=5, order="asc")
     assert decoded("evaluation_aggregates=true", ListConfigsQuery).evaluation_aggregates is True
@@ -123,7 +123,7 @@ def test_a_query_is_read_with_its_types_and_defaults() -> None:
     assert read.feedback_filter == {"rating": ["good", "bad"], "a b": ["x"]}
 
 
-def test_unknown_parameters_are_read_past_and_the_last_of_two_counts() -> None:
+def test_unknown_parameters_are_ignored_and_the_last_value_counts() -> None:
     assert decoded("page=1&colour=red&page=2&evaluator-x_filter=y", ListProjectsQuery).page == 2
 
 
@@ -140,7 +140,7 @@ def test_unknown_parameters_are_read_past_and_the_last_of_two_counts() -> None:
         ("project_id=p&sort=model.asc&sort=colour", ListLogsQuery, (["query", "sort", 1], "type_error")),
     ],
 )
-def test_a_bad_query_names_its_place(query: str, kind: type[Any], issue: tuple[list[str | int], str]) -> None:
+def test_an_invalid_query_names_the_parameter(query: str, kind: type[Any], issue: tuple[list[str | int], str]) -> None:
     with pytest.raises(InvalidBody) as caught:
         decoded(query, kind)
     (found,) = caught.value.issues
@@ -164,8 +164,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
         },
     ),
 )
-def test_what_the_client_writes_the_server_reads(project: str, fields: Mapping[str, Any]) -> None:
-    sent = urlsplit(take_address(LIST_LOGS, {"project_id": project, **fields}))
+def test_the_server_decodes_the_queries_that_the_client_encodes(project: str, fields: Mapping[str, Any]) -> None:
+    sent = urlsplit(pop_url(LIST_LOGS, {"project_id": project, **fields}))
     assert sent.path == "/logs"
     pairs = [tuple(map(unquote, pair.split("="))) for pair in sent.query.split("&")]
     assert decode_query(pairs, ListLogsQuery) == ListLogsQuery(project_id=project, **fields)  # type: ignore[arg-type]
