@@ -44,8 +44,8 @@ if TYPE_CHECKING:
         TotalTimeout,
         UnprocessableEntityError,
     )
-    from .server.app import create_app
-    from .server.embedded import EmbeddedServer
+    from .server.http.app import create_app
+    from .server.running.embedded import EmbeddedServer
     from .sync.client import Humanloop
     from .sync.pages import SyncPages
     from .sync.stream import SyncChatStream, SyncCompletionStream, SyncSampleStream
@@ -217,8 +217,8 @@ _HOMES = {
     "SampleStream": "client.stream",
     "TextStream": "client.stream",
     "Timeout": "config",
-    "create_app": "server.app",
-    "EmbeddedServer": "server.embedded",
+    "create_app": "server.http.app",
+    "EmbeddedServer": "server.running.embedded",
     "Humanloop": "sync.client",
     "SyncPages": "sync.pages",
     "SyncChatStream": "sync.stream",

@@ -9,8 +9,6 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
-from record_calls import CALLS, LOG, Expected
-from scripted import Do, ScriptedServer, answer
 
 from humanloop_async import (
     ApiException,
@@ -29,6 +27,8 @@ from humanloop_async import (
 )
 from humanloop_async.types import CreateLogResponse, LogRequest
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
+from tests.record_calls import CALLS, LOG, Expected
+from tests.scripted import Do, ScriptedServer, answer
 
 
 def check(expected: Expected, given: Any, peer: ScriptedServer) -> None:

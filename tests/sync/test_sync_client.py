@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
-from sync_calls import complete, left
 
 from humanloop_async import (
     CompletionChunk,
@@ -30,6 +28,8 @@ from humanloop_async import (
     UnprocessableEntityError,
 )
 from humanloop_async.client.dispatcher import ChunkDispatcher
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+from tests.sync.sync_calls import complete, left
 
 CONFIG = {"model": "m"}
 

@@ -13,12 +13,12 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import END, STREAM, Do, ScriptedServer, chunk
 
 from humanloop_async import AiohttpTransport
 from humanloop_async.transport import aiohttp_fast_path
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk
 
 
 async def ask(transport: AiohttpTransport, peer: ScriptedServer) -> AiohttpResponse:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 import trio
 import trustme
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of, words
 
 from humanloop_async import (
     AiohttpTransport,
@@ -30,6 +29,19 @@ from humanloop_async import (
 )
 from humanloop_async.transport.base import Transport
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import (
+    END,
+    STREAM,
+    Do,
+    ScriptedServer,
+    chunk,
+    completion,
+    event,
+    in_thread,
+    interleaved,
+    text_of,
+    words,
+)
 
 
 async def ask(transport: Transport, url: str) -> bytes:

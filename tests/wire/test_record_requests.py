@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from examples import full, null_laden
 
 from humanloop_async import types as t
 from humanloop_async.errors import InvalidArgument
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from humanloop_async.wire.requests import InvalidBody, MalformedBody, decode_batch, decode_request, encode_body
+from tests.examples import full, null_laden
 
 STRICT = {t.ProjectModelConfigRequest}
 BODIES = sorted(
