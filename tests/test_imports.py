@@ -83,7 +83,7 @@ def modules() -> list[tuple[tuple[str, ...], Path]]:
     ("module", "path"), modules(), ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
 )
 def test_imports_point_one_way(module: tuple[str, ...], path: Path) -> None:
-    """errors, types <- wire <- transport <- client <- sync; the server's layers use the core, its providers transports."""
+    """Rooms import only the rooms that `MAY_IMPORT` allows: errors, types <- wire <- transport <- client <- sync."""
     here = room(module)
     if here in TOGETHER:
         return
