@@ -197,7 +197,7 @@ async def test_a_child_joins_its_parents_session(api: Api) -> None:
     call = {**CHAT, "parent_id": alone["data"][0]["id"], "session_id": parent["session_id"]}
     status, body = await api.post("/chat", call)
     assert status == 422
-    assert "is in no session" in body["detail"]["message"]
+    assert "has no session" in body["detail"]["message"]
 
 
 async def test_a_refused_call_makes_no_project(api: Api) -> None:

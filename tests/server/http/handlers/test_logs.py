@@ -257,18 +257,18 @@ async def test_a_parent_in_another_session_is_refused(api: Api) -> None:
 
 
 async def test_a_reference_is_of_one_log_only(api: Api) -> None:
-    await refused(api, [{**LOG, "reference_id": "r"}, {**LOG, "reference_id": "r"}], 422, "'r' is taken")
+    await refused(api, [{**LOG, "reference_id": "r"}, {**LOG, "reference_id": "r"}], 422, "'r' is already in use")
     await posted(api, {"reference_id": "r"})
     status, body = await api.post("/logs", [LOG, {**LOG, "reference_id": "r"}])
     assert status == 422
-    assert "'r' is taken" in body["detail"]["message"]
+    assert "'r' is already in use" in body["detail"]["message"]
     assert len(api.logs()) == 1
 
 
 async def test_of_racing_logs_with_one_reference_one_is_stored(api: Api) -> None:
     answers = await asyncio.gather(*(api.post("/logs", {**LOG, "reference_id": "r"}) for _ in range(8)))
     assert Counter(status for status, _ in answers) == {200: 1, 422: 7}
-    assert all("'r' is taken" in body["detail"]["message"] for status, body in answers if status == 422)
+    assert all("'r' is already in use" in body["detail"]["message"] for status, body in answers if status == 422)
     assert len(api.logs()) == 1
 
 
