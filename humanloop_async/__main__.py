@@ -1,4 +1,4 @@
-"""Entry point of ``humanloop-async`` and ``python -m humanloop_async``."""
+"""``humanloop-async`` and ``python -m humanloop_async``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command line with `sys.argv` and exit with its exit code."""
+    """Run the command line on `sys.argv`, and exit with its status."""
     try:
         from .cli.app import run
     except ModuleNotFoundError as exc:
         if exc.name != "cyclopts":
             raise
         sys.exit("humanloop-async: cyclopts is not installed; run: pip install 'humanloop_async[cli]'")
-    except KeyboardInterrupt:  # during the import
+    except KeyboardInterrupt:  # while importing
         sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 

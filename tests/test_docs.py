@@ -1,32 +1,106 @@
-"""The README's example runs as it stands there."""
+"""The documents agree with the program: examples run, tables hold the recorded figures, links lead somewhere."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+from humanloop_async import AsyncHumanloop
+from humanloop_async.wire.operations import OPERATIONS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_runs_without_a_warning(example: str) -> None:
+def test_an_example_of_the_readme_runs_without_a_warning(example: str) -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
 
-def test_there_is_an_example() -> None:
+def test_the_readme_has_an_example_and_stays_short() -> None:
     assert EXAMPLES
+    assert len(README.splitlines()) <= 100
 
 
-def test_the_tables_are_those_of_the_recorded_figures() -> None:
-    """`python -m benchmarks render benchmarks/results.json --summary` prints them."""
+@cache
+def recorded_figures() -> list[str]:
+    """Render the recorded figures as paragraphs of Markdown."""
     command = [sys.executable, "-m", "benchmarks", "render", "benchmarks/results.json", "--summary"]
-    done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, timeout=50, check=True)
-    for part in filter(None, done.stdout.split("\n\n")):
-        assert part.strip() in README.read_text(encoding="utf-8")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    return [part.strip() for part in done.stdout.split("\n\n") if part.strip()]
+
+
+def table(markdown: str) -> dict[tuple[str, str], str]:
+    """Read a Markdown table: the cell of each row's name and column's heading."""
+    heads, _, *rows = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in markdown.splitlines()]
+    return {(row[0], head): cell for row in rows for head, cell in zip(heads[1:], row[1:], strict=False)}
+
+
+def test_the_page_of_benchmarks_has_all_recorded_figures() -> None:
+    """After a new measurement, copy the output of `python -m benchmarks render benchmarks/results.json --summary`."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    for part in recorded_figures():
+        assert part in page
+
+
+def test_the_figures_of_the_readme_are_the_recorded_ones() -> None:
+    (selection,) = re.findall(r"(?:^\|.*\n)+", README, re.MULTILINE)
+    recorded = table(recorded_figures()[0])
+    chosen = table(selection)
+    assert chosen == {place: recorded.get(place, "not recorded") for place in chosen}
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
+    text = FENCED.sub("", document.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path) if path else document
+        assert file.exists(), target
+        if anchor:
+            content = file.read_text(encoding="utf-8")
+            for included in re.findall(r"^```{include} (\S+)$", content, re.MULTILINE):
+                content += (file.parent / included).read_text(encoding="utf-8")
+            assert anchor in anchors(content), target
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_document_names_exist(name: str) -> None:
+    text = FENCED.sub("", (ROOT / name).read_text(encoding="utf-8"))
+    for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", text):
+        places = [ROOT / path, ROOT / "humanloop_async" / path, ROOT / "humanloop_async" / "server" / path]
+        assert any(place.exists() for place in places), path
+
+
+def test_the_table_of_compatibility_is_that_of_the_operations() -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z]+) (/\S+)` \| (?:`([\w.]+)`|not served) \|$", page, re.MULTILINE)
+    served = {(method, path) for method, path, name in rows if name}
+    assert served == {(operation.method, operation.path) for operation in OPERATIONS}
+    client = AsyncHumanloop()
+    for _, _, name in rows:
+        target: object = client
+        for part in filter(None, name.split(".")):
+            target = getattr(target, part)
+        assert not name or callable(target)
+    count = f"{len(served)} of the {len(rows)} operations"
+    assert count in page
+    assert count.replace("the", "v4's") in README

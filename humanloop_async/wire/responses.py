@@ -1,4 +1,4 @@
-"""Decode response bodies into Structs, or into errors."""
+"""Bodies of answers -> Structs, or the error that they are."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ItemT = TypeVar("ItemT", bound=Response)
 
 
 def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
-    """Decode the body of a response; for the kind `NoneType`, ignore it and return None.
+    """The answer to a call; `NoneType` stands for one with nothing to read.
 
     Raises:
-        InvalidResponse: The body does not match the v4 schema; the error's `body` is its first 2,000 bytes, as text.
+        InvalidResponse: It is not what v4 documents; `body` holds its beginning.
     """
     if kind is NoneType:
         return cast("ResponseT", None)
@@ -32,12 +32,12 @@ def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
 
 
 def decode_list(kind: type[ItemT], raw: bytes) -> ResponseList[ItemT]:
-    """Decode a response body that is a list of `kind`.
+    """The answer to a call whose answer is a list of these.
 
     Raises:
-        InvalidResponse: The body does not match the v4 schema; the error's `body` is its first 2,000 bytes, as text.
+        InvalidResponse: It is not what v4 documents; `body` holds its beginning.
     """
-    return ResponseList(_decode(list[kind], raw))  # type: ignore[valid-type]  # a runtime value, not a type hint
+    return ResponseList(_decode(list[kind], raw))  # type: ignore[valid-type]  # it is a value, not a hint
 
 
 @cache
@@ -52,13 +52,13 @@ def _decode(kind: Any, raw: bytes) -> Any:
         try:
             return msgspec.convert(without_nulls(msgspec.json.decode(raw)), kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            error = InvalidResponse(f"the response does not match the v4 schema: {exc}")
+            error = InvalidResponse(f"the answer is not what v4 documents: {exc}")
             error.body = raw[:2000].decode(errors="replace")
             raise error from exc
 
 
 def without_nulls(body: Json) -> Json:
-    """Return a response or an event without null fields, at its top level and in the items of its ``data``."""
+    """A response or an event without its null fields, in itself and in its ``data``: null means absent."""
     if not isinstance(body, dict):
         return body
     fields = drop_nulls(body)
@@ -68,7 +68,7 @@ def without_nulls(body: Json) -> Json:
 
 
 def decode_error(status: int, reason: str, headers: Mapping[str, str], raw: bytes) -> StatusError:
-    """Return the error for a response outside 200-299, whose body may be JSON or anything else."""
+    """The error for an answer outside 200-299; its body may be JSON or anything else."""
     try:
         body: Json = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from tests.cli.command_line import Served, serving
+from command_line import Served, serving
 
 
 @pytest.fixture(scope="session")

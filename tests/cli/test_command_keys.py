@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from tests.cli.command_line import COMMAND, call, environment, run, serving
+from command_line import COMMAND, call, environment, run, serving
 
 FULL = Path("/dev/full")
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.cli.command_line import Served, environment, read_until, rest, run, running, serving
+from command_line import Served, environment, read_until, rest, run, running, serving
 
 
 def curl_line(served: Served) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import AsyncMock, create_autospec
 
 import pytest
+from scripted import ScriptedServer, answer, completion, words
 
 import humanloop_async
 from humanloop_async import (
@@ -17,7 +18,6 @@ from humanloop_async import (
     ModelConfigCompletionRequest,
     UnprocessableEntityError,
 )
-from tests.scripted import ScriptedServer, answer, completion, words
 
 CONFIG = {"model": "m", "prompt_template": "{{q}}"}
 CALLS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
+from scripted import Do, ScriptedServer, answer, completion
 
 from humanloop_async import (
     ApiException,
@@ -26,7 +27,6 @@ from humanloop_async import (
     TotalTimeout,
     UnprocessableEntityError,
 )
-from tests.scripted import Do, ScriptedServer, answer, completion
 
 STATUSES = {
     400: BadRequestError,

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
+from scripted import ScriptedServer, completion
 
 from humanloop_async import (
     AiohttpTransport,
@@ -16,7 +17,6 @@ from humanloop_async import (
     InvalidArgument,
     Timeout,
 )
-from tests.scripted import ScriptedServer, completion
 
 
 async def test_settings_come_from_the_environment(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,7 @@ import sys
 import textwrap
 
 import pytest
-
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
-from tests.interop.client_run import Run, Stored, config_id, pick
+from client_run import Run, Stored, config_id, pick
 
 pytestmark = pytest.mark.timeout(60)
 

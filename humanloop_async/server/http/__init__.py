@@ -1,1 +1,0 @@
-"""The HTTP side of the server: routes, key check, request bodies, error responses and handlers."""

@@ -1,1 +1,0 @@
-"""Records that calls refer to and create: projects, configs, sessions, logs and feedback."""

@@ -1,1 +1,0 @@
-"""Runs the server: on an address, in several processes, or inside another program."""

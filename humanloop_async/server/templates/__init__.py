@@ -1,1 +1,0 @@
-"""Templates: fill inputs into prompts, with v4's default language or with Jinja."""

@@ -1,0 +1,223 @@
+"""The files of docs/deployment.md: the proxies stream and close, the unit and the image start a server that exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from humanloop_async import EmbeddedServer, Humanloop
+from humanloop_async.server import ServerSettings
+from humanloop_async.server.providers.settings import ProviderSettings
+
+from .conftest import REQUIRED
+
+pytestmark = pytest.mark.timeout(240)  # starting a server takes most of it
+ROOT = Path(__file__).parents[2]
+FILES = ROOT / "docs" / "examples" / "deploy"
+CALL = {
+    "project": "proxied",
+    "model_config": {"provider": "mock", "model": "any"},
+    "messages": [{"role": "user", "content": "Hello"}],
+    "stream": True,
+}
+
+
+@pytest.fixture(scope="module")
+def settings() -> ServerSettings:
+    # 20 to 60 tokens take 0.7 to 2 seconds.
+    return ServerSettings(providers=ProviderSettings(mock_tokens_per_second=30))
+
+
+def program(name: str) -> str:
+    """Find a program; skip or fail where it is missing."""
+    path = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if path is None:
+        assert not REQUIRED, f"{name} is not installed"
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Generator[None]:
+    """Run a program until it listens and the block ends."""
+    with subprocess.Popen(command) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    assert process.poll() is None, "the program ended"
+                    assert time.monotonic() < deadline, "the program does not listen"
+                    time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path, ssl.SSLContext]:
+    """A server's certificate chain, its key, and a context that trusts them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain, key = tmp_path / "humanloop.crt", tmp_path / "humanloop.key"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return chain, key, context
+
+
+def replaced(text: str, replacements: dict[str, str]) -> str:
+    """Replace what differs on this machine; each text must be there."""
+    for old, new in replacements.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def proxy(
+    request: pytest.FixtureRequest,
+    server: EmbeddedServer,
+    certificate: tuple[Path, Path, ssl.SSLContext],
+    tmp_path: Path,
+) -> Iterator[str]:
+    """The address of a proxy, configured as the page says."""
+    chain, key, _ = certificate
+    binary, port = program(request.param), free_port()
+    upstream = server.base_url.removeprefix("http://").removesuffix("/v4")
+    if request.param == "nginx":
+        snippet = replaced(
+            (FILES / "nginx.conf").read_text(),
+            {
+                "127.0.0.1:8460": upstream,
+                "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+                "/etc/ssl/humanloop.crt": str(chain),
+                "/etc/ssl/humanloop.key": str(key),
+            },
+        )
+        paths = "".join(
+            f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        config = tmp_path / "nginx.conf"
+        config.write_text(
+            f"{user} daemon off; pid {tmp_path}/pid; error_log stderr warn;\n"
+            f"events {{}}\nhttp {{ access_log off; {paths}\n{snippet}\n}}\n"
+        )
+        check = [binary, "-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", str(config)]
+        command = [binary, "-e", "stderr", "-p", str(tmp_path), "-c", str(config)]
+    else:
+        both = tmp_path / "humanloop.pem"
+        both.write_bytes(chain.read_bytes() + key.read_bytes())
+        config = tmp_path / "haproxy.cfg"
+        config.write_text(
+            replaced(
+                (FILES / "haproxy.cfg").read_text(),
+                {
+                    "127.0.0.1:8460": upstream,
+                    "bind :443": f"bind 127.0.0.1:{port}",
+                    "/etc/haproxy/humanloop.pem": str(both),
+                },
+            )
+        )
+        check, command = [binary, "-c", "-q", "-f", str(config)], [binary, "-db", "-f", str(config)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), "the configuration has an error or a warning"
+    with running(command, port):
+        yield f"https://127.0.0.1:{port}"
+
+
+def test_a_proxy_passes_tokens_on_at_once_and_closes_when_its_client_leaves(
+    proxy: str, server: EmbeddedServer, certificate: tuple[Path, Path, ssl.SSLContext]
+) -> None:
+    headers = {"X-API-KEY": server.api_key}
+    with httpx.Client(base_url=proxy, verify=certificate[2], headers=headers, timeout=60) as browser:
+        with browser.stream("POST", "/v4/chat", json=CALL) as response:
+            assert response.status_code == 200
+            reads = list(response.iter_bytes())
+        assert len(reads) > 5
+        assert b"".join(reads).count(b'"finish_reason":"stop"') == 1
+
+        body = {**CALL, "project": "left"}
+        with browser.stream("POST", "/v4/chat", json=body) as response:
+            next(response.iter_bytes())
+    with Humanloop(server.api_key, base_url=server.base_url) as client:
+        (project,) = [project for project in client.projects.list() if project.name == "left"]
+        deadline = time.monotonic() + 30
+        while True:
+            (log,) = client.logs.list(project.id)
+            if log.observability_status != "running":
+                break
+            assert time.monotonic() < deadline, "the generation is still running"
+            time.sleep(0.1)
+        client.projects.delete(project.id)
+    assert log.error == "the client went away before the generation finished"
+
+
+def start(arguments: list[str], tmp_path: Path) -> None:
+    """Start `humanloop-async` as a unit or an image does, but on a free port and in a temporary folder."""
+    assert arguments[:1] == ["serve"]
+    port = free_port()
+    arguments = [re.sub(r"^/(var/lib/humanloop|data)(?=/)", str(tmp_path), argument) for argument in arguments]
+    command = [sys.executable, "-m", "humanloop_async", *arguments, "--port", str(port)]
+    environment = os.environ | {"HUMANLOOP_API_KEY": "a-key-for-this-test"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            while "address" not in (line := process.stdout.readline()):
+                assert line or process.poll() is None, "the server did not start"
+            assert httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200
+        finally:
+            process.terminate()
+            process.stdout.read()
+    assert process.returncode == 0
+    assert (tmp_path / "humanloop.db").exists()
+
+
+def test_the_unit_is_valid_and_starts_a_server(tmp_path: Path) -> None:
+    text = (FILES / "humanloop.service").read_text()
+    (line,) = re.findall(r"^ExecStart=(\S+) (.*)$", text, re.MULTILINE)
+    unit = tmp_path / "humanloop.service"
+    unit.write_text(text.replace(line[0], sys.executable))
+    done = subprocess.run([program("systemd-analyze"), "verify", str(unit)], capture_output=True, text=True)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "humanloop" in line]) == (0, [])
+    start(shlex.split(line[1]), tmp_path)
+
+
+def test_the_image_installs_what_exists_and_starts_a_server(tmp_path: Path) -> None:
+    """Docker itself is not needed: the files it copies, the extras it installs and the command it runs are checked."""
+    text = (FILES / "Dockerfile").read_text().replace("\\\n", "")
+    for sources in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (wanted,) = re.findall(r"/src\[([\w,]+)\]", text)
+    assert set(wanted.split(",")) <= set(extras)
+    commands = dict(re.findall(r"^(ENTRYPOINT|CMD) (\[.*\])$", text, re.MULTILINE))
+    assert commands["ENTRYPOINT"] == '["humanloop-async"]'
+    (arguments,) = re.findall(r'^CMD \["(.*)"\]$', text, re.MULTILINE)
+    start(arguments.split('", "'), tmp_path)
