@@ -20,15 +20,15 @@ from pathlib import Path
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from humanloop_async.server.feedback import record_feedback
 from humanloop_async.server.ids import new_id
-from humanloop_async.server.model_config import ModelConfig
+from humanloop_async.server.records.feedback import record_feedback
 from humanloop_async.server.storage.configs import add_config, config_id_by_identity
 from humanloop_async.server.storage.database import Database, shown
 from humanloop_async.server.storage.feedback import Origin
 from humanloop_async.server.storage.log_counts import count_logs
 from humanloop_async.server.storage.log_reading import page_of_logs
-from humanloop_async.server.storage.logs import MadeElsewhere, insert_logs_made_elsewhere
+from humanloop_async.server.storage.logs import SubmittedLog, insert_submitted_logs
+from humanloop_async.server.storage.model_config import ModelConfig
 from humanloop_async.server.storage.projects import add_project, project_by_name
 from humanloop_async.server.storage.schema import logs, sessions
 from humanloop_async.server.storage.sessions import page_of_sessions
@@ -44,7 +44,7 @@ SESSION = 10  # logs
 BATCH = 10_000
 
 
-def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Random) -> Iterator[MadeElsewhere]:
+def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Random) -> Iterator[SubmittedLog]:
     session_id = ""
     for number in range(count):
         if number % SESSION == 0:
@@ -52,7 +52,7 @@ def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Ran
         words = " ".join(chance.choices(WORDS, k=80))
         if number % 100_000 == 77:
             words += " needle"
-        yield MadeElsewhere(
+        yield SubmittedLog(
             id=new_id("data"),
             project_id=project_id,
             config_id=chance.choices(config_ids, weights=(60, 30, 9.9, 0.1))[0],
@@ -109,7 +109,7 @@ async def fill(database: Database, count: int) -> str:
             starts = {row.session_id: row.created_at for row in reversed(batch)}
             begun = [{"id": id, "created_at": at, "updated_at": at} for id, at in starts.items()]
             await connection.execute(insert(sessions), begun)
-            await insert_logs_made_elsewhere(connection, batch)
+            await insert_submitted_logs(connection, batch)
             values = chance.choices(("good", "bad"), k=len(rated))
             given = {
                 (id,): FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)

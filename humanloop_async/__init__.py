@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from .client.client import AsyncHumanloop
     from .client.core import OpeningStream
     from .client.pages import Pages
-    from .client.stream import ChatStream, CompletionStream
-    from .client.views import SampleStream, TextStream
+    from .client.stream import ChatStream, CompletionStream, SampleStream, TextStream
     from .config import Timeout
     from .errors import (
         ApiConnectionError,
@@ -45,8 +44,8 @@ if TYPE_CHECKING:
         TotalTimeout,
         UnprocessableEntityError,
     )
-    from .server.app import create_app
-    from .server.embedded import EmbeddedServer
+    from .server.http.app import create_app
+    from .server.running.embedded import EmbeddedServer
     from .sync.client import Humanloop
     from .sync.pages import SyncPages
     from .sync.stream import SyncChatStream, SyncCompletionStream, SyncSampleStream
@@ -215,11 +214,11 @@ _HOMES = {
     "Pages": "client.pages",
     "ChatStream": "client.stream",
     "CompletionStream": "client.stream",
-    "SampleStream": "client.views",
-    "TextStream": "client.views",
+    "SampleStream": "client.stream",
+    "TextStream": "client.stream",
     "Timeout": "config",
-    "create_app": "server.app",
-    "EmbeddedServer": "server.embedded",
+    "create_app": "server.http.app",
+    "EmbeddedServer": "server.running.embedded",
     "Humanloop": "sync.client",
     "SyncPages": "sync.pages",
     "SyncChatStream": "sync.stream",

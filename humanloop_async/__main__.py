@@ -1,4 +1,4 @@
-"""``humanloop-async`` and ``python -m humanloop_async``."""
+"""Entry point of ``humanloop-async`` and ``python -m humanloop_async``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command line on `sys.argv`, and exit with its status."""
+    """Run the command line with `sys.argv` and exit with its exit code."""
     try:
         from .cli.app import run
     except ModuleNotFoundError as exc:
         if exc.name != "cyclopts":
             raise
         sys.exit("humanloop-async: cyclopts is not installed; run: pip install 'humanloop_async[cli]'")
-    except KeyboardInterrupt:  # while importing
+    except KeyboardInterrupt:  # during the import
         sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 

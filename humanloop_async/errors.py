@@ -3,15 +3,15 @@
 ::
 
     ApiException
-    ├── InvalidArgument             an argument that cannot be used (also a ValueError)
+    ├── InvalidArgument             an invalid argument (also a ValueError)
     ├── ClientClosed                a call on a closed client
-    ├── ApiConnectionError          no connection, or it broke before an answer
-    ├── ApiTimeoutError             a clock ran out (also a TimeoutError)
+    ├── ApiConnectionError          no connection, or a connection that broke before the response
+    ├── ApiTimeoutError             a timeout expired (also a TimeoutError)
     │   ├── ConnectTimeout          no response headers within ``Timeout.connect``
     │   ├── FirstTokenTimeout       no first chunk within ``Timeout.first_token``
-    │   ├── IdleTimeout             silence between chunks beyond ``Timeout.idle``
+    │   ├── IdleTimeout             no further chunk within ``Timeout.idle``
     │   └── TotalTimeout            the whole call took longer than ``Timeout.total``
-    ├── StatusError                 an answer outside 200-299, or an error event inside a stream
+    ├── StatusError                 a response outside 200-299, or an error event inside a stream
     │   ├── BadRequestError         400
     │   ├── AuthenticationError     401
     │   ├── PermissionDeniedError   403
@@ -21,17 +21,17 @@
     │   ├── UnprocessableEntityError 422
     │   ├── RateLimitError          429
     │   └── ServerError             500-599
-    ├── InvalidResponse             an answer of 200-299 that is not what v4 documents
-    └── StreamError                 an opened stream went wrong
+    ├── InvalidResponse             a response of 200-299 that does not match the v4 schema
+    └── StreamError                 an open stream failed
         ├── StreamTruncated         the connection ended before every sample finished
-        ├── InvalidEvent            an event that breaks the stream's contract
-        ├── EventTooLarge           an event above ``max_event_bytes``
-        ├── BufferLimitExceeded     unread samples above ``max_buffered_bytes``
+        ├── InvalidEvent            an event that does not match the v4 schema
+        ├── EventTooLarge           an event larger than ``max_event_bytes``
+        ├── BufferLimitExceeded     more unread chunks than ``max_buffered_bytes``
         ├── StreamBusy              two readers on one iterator
         └── StreamClosed            reading a stream that was closed early
 
-Exceptions of the HTTP libraries and of the decoder never leave a public call; they are the
-``__cause__`` of one of these. Cancellation is the exception to that rule.
+Public calls never raise exceptions of the HTTP libraries or of the JSON decoder; those are the ``__cause__`` of one of
+the errors above. Cancellation passes through unchanged.
 """
 
 from __future__ import annotations
@@ -77,16 +77,16 @@ __all__ = [
 
 
 class ApiException(Exception):
-    """Root of every error of this package.
+    """Base class of every error of this package.
 
     Attributes:
-        status: HTTP status code; None when there was no answer, as when the connection failed.
-        reason: The status line's reason phrase, or None.
-        body: The answer's body: decoded when it was JSON, else text; None without an answer.
-        headers: The answer's headers; empty without an answer.
-        round_trip_time: Seconds from sending the request until the error; None when not sent.
-        partial: What a stream had delivered, assembled; None outside streams. Samples that
-            had not ended have a ``finish_reason`` of None.
+        status: HTTP status code; None without a response, for example after a failed connection.
+        reason: Reason phrase of the status line, or None.
+        body: Body of the response: decoded if it was JSON, else text; None without a response.
+        headers: Headers of the response; empty without a response.
+        round_trip_time: Seconds from sending the request to the error; None if no request was sent.
+        partial: The output that a stream delivered before the error, assembled into a response; None outside streams.
+            The ``finish_reason`` of unfinished samples is None.
         retryable: Whether the same call may succeed later.
     """
 
@@ -103,35 +103,35 @@ class ApiException(Exception):
 
 
 class InvalidArgument(ApiException, ValueError):
-    """An argument cannot be used as it is; nothing was sent."""
+    """An argument is invalid; no request was sent."""
 
 
 class ClientClosed(ApiException):
-    """The client was closed; make a new one."""
+    """The client is closed; create another one."""
 
 
 class ApiConnectionError(ApiException):
-    """The server could not be reached, or the connection broke before the answer was whole."""
+    """The server is unreachable, or the connection broke before the response was complete."""
 
     retryable = True
 
 
 class ApiTimeoutError(ApiException, TimeoutError):
-    """One of the clocks of `Timeout` ran out."""
+    """One of the limits of `Timeout` expired."""
 
     retryable = True
 
 
 class ConnectTimeout(ApiTimeoutError):
-    """The response's headers did not come within `Timeout.connect`."""
+    """The response headers did not arrive within `Timeout.connect`."""
 
 
 class FirstTokenTimeout(ApiTimeoutError):
-    """The first chunk did not come within `Timeout.first_token`. Comments do not count."""
+    """The first chunk did not arrive within `Timeout.first_token`. Keep-alive comments do not count."""
 
 
 class IdleTimeout(ApiTimeoutError):
-    """No further chunk came within `Timeout.idle`. Comments do not count."""
+    """No further chunk arrived within `Timeout.idle`. Keep-alive comments do not count."""
 
 
 class TotalTimeout(ApiTimeoutError):
@@ -139,12 +139,12 @@ class TotalTimeout(ApiTimeoutError):
 
 
 class StatusError(ApiException):
-    """The server refused: a status outside 200-299, or an error event inside a stream.
+    """The server reported an error: a status outside 200-299, or an error event inside a stream.
 
     Attributes:
-        type: The v4 error type, such as ``unprocessable_entity_error``; None when the body had none.
-        origin: Who refused: a provider's name, or ``Humanloop`` for the server itself.
-        retry_after: Seconds the server asked to wait; None when it did not say.
+        type: The v4 error type, such as ``unprocessable_entity_error``; or None.
+        origin: Name of the provider that reported the error, or ``Humanloop`` for the server; or None.
+        retry_after: Seconds from the ``Retry-After`` header; None without that header.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -155,47 +155,47 @@ class StatusError(ApiException):
 
 
 class BadRequestError(StatusError):
-    """400: the request could not be read."""
+    """400: the server could not parse the request."""
 
 
 class AuthenticationError(StatusError):
-    """401: the key is missing or wrong; `origin` tells whose key."""
+    """401: the API key is missing or invalid; `origin` names the provider, or Humanloop, that rejected it."""
 
 
 class PermissionDeniedError(StatusError):
-    """403: the key may not do this."""
+    """403: the API key lacks permission for this operation."""
 
 
 class NotFoundError(StatusError):
-    """404: no such project, config, or other object."""
+    """404: the project, config, or other object does not exist."""
 
 
 class ConflictError(StatusError):
-    """409: the request collides with another one."""
+    """409: the request conflicts with another one."""
 
 
 class PayloadTooLargeError(StatusError):
-    """413: the request's body is above the server's limit."""
+    """413: the request body exceeds the server's limit."""
 
 
 class UnprocessableEntityError(StatusError):
-    """422: the request was read, and is not valid. ``body["detail"]`` says where."""
+    """422: the request is invalid; ``body["detail"]`` names the fields."""
 
 
 class RateLimitError(StatusError):
-    """429: too many requests; `retry_after` may say when to come back."""
+    """429: too many requests; `retry_after` is the requested delay, if any."""
 
 
 class ServerError(StatusError):
-    """500-599: the server or the provider behind it failed."""
+    """500-599: the server, or the provider behind it, failed."""
 
 
 class InvalidResponse(ApiException):
-    """An answer of 200-299 whose body is not what v4 documents; `body` holds it as text."""
+    """A response of 200-299 whose body does not match the v4 schema; `body` is its text."""
 
 
 class StreamError(ApiException):
-    """An opened stream went wrong; `partial` holds what had arrived."""
+    """An open stream failed; `partial` is the output received before the failure."""
 
 
 class StreamTruncated(StreamError):
@@ -205,10 +205,10 @@ class StreamTruncated(StreamError):
 
 
 class InvalidEvent(StreamError):
-    """An event that is not what v4 documents.
+    """An event that does not match the v4 schema.
 
     Attributes:
-        data: The event's data as received, at most 1,000 bytes.
+        data: Data of the event as received, cut to 1,000 bytes.
     """
 
     def __init__(self, message: str = "", data: bytes = b"") -> None:
@@ -221,7 +221,7 @@ class EventTooLarge(StreamError):
 
     Attributes:
         limit: The limit, in bytes.
-        events: Data of the events that were complete before it in the same bytes.
+        events: Data of the complete events before it in the same read.
     """
 
     def __init__(self, message: str = "", limit: int = 0, events: list[bytes] | None = None) -> None:
@@ -231,15 +231,15 @@ class EventTooLarge(StreamError):
 
 
 class BufferLimitExceeded(StreamError):
-    """Samples that nobody reads hold more than ``max_buffered_bytes``."""
+    """The unread chunks of a stream exceed ``max_buffered_bytes``."""
 
 
 class StreamBusy(StreamError):
-    """A second reader on an iterator that is already being read."""
+    """A second task or thread reads from an iterator that is already in use."""
 
 
 class StreamClosed(StreamError):
-    """The stream was closed before its end, so there is nothing left to read."""
+    """The stream was closed before its end; no more chunks can be read."""
 
 
 _BY_STATUS: dict[int, type[StatusError]] = {
@@ -255,31 +255,31 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 
 def is_retryable(status: int) -> bool:
-    """Whether the same request may get another answer later: 408, 409, 429 and 500-599.
+    """Return whether a request that failed with this status may succeed later: 408, 409, 429 and 500-599.
 
-    Except 501 and 505: a server that does not know the operation will not learn it by being asked again.
+    501 and 505 are excluded: retrying cannot help if the server does not support the operation.
     """
     return status in {408, 409, 429} or (500 <= status <= 599 and status not in {501, 505})
 
 
 def status_error(status: int, body: Json, *, reason: str | None = None) -> StatusError:
-    """The `StatusError` for a status code and a decoded v4 error body.
+    """Create the `StatusError` for a status code and a decoded v4 error body.
 
     Args:
         status: HTTP status code, or the ``code`` of an error event.
-        body: ``{"detail": ...}`` with ``detail`` a list, an object or text; or any other body.
-        reason: The status line's reason phrase.
+        body: ``{"detail": ...}``, where ``detail`` is a list, an object or text; or any other body.
+        reason: Reason phrase of the status line.
     """
     detail = body.get("detail", body) if isinstance(body, dict) else body
     kind = origin = None
     if isinstance(detail, dict):
         kind, origin = detail.get("type"), detail.get("origin")
     try:
-        words = _words(detail) or reason or "no explanation"
-    except RecursionError:  # decoding goes a little deeper than str() does
-        words = "an explanation nested too deeply to show"
+        message = _message(detail) or reason or "no error message"
+    except RecursionError:  # the decoder accepts slightly deeper nesting than str()
+        message = "the error message is nested too deeply to show; see `body`"
     by_class = ServerError if 500 <= status <= 599 else StatusError
-    error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {words[:2000]}")
+    error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {message[:2000]}")
     error.status, error.reason, error.body = status, reason, body
     error.retryable = is_retryable(status)
     error.type = kind if isinstance(kind, str) else None
@@ -287,17 +287,17 @@ def status_error(status: int, body: Json, *, reason: str | None = None) -> Statu
     return error
 
 
-def _words(detail: Json) -> str:
+def _message(detail: Json) -> str:
     if isinstance(detail, list):
-        return "; ".join(_validation_words(item) for item in detail)
+        return "; ".join(_issue_message(item) for item in detail)
     if isinstance(detail, dict):
         return str(detail.get("message") or detail)
     return "" if detail is None else str(detail)
 
 
-def _validation_words(item: Json) -> str:
+def _issue_message(item: Json) -> str:
     if not isinstance(item, dict):
         return str(item)
     loc = item.get("loc")
-    where = ".".join(map(str, loc)) if isinstance(loc, list) else ""
-    return f"{where}: {item.get('msg')}" if where else str(item.get("msg", item))
+    path = ".".join(map(str, loc)) if isinstance(loc, list) else ""
+    return f"{path}: {item.get('msg')}" if path else str(item.get("msg", item))

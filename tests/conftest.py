@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
-from postgres import Cluster, programs, running_cluster
-from scripted import ScriptedServer, in_thread
+
+from tests.postgres import Cluster, programs, running_cluster
+from tests.scripted import ScriptedServer, in_thread
 
 if TYPE_CHECKING:
     from humanloop_async import EmbeddedServer

@@ -9,11 +9,10 @@ from datetime import UTC, date, datetime
 from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl, urlsplit
 
-from examples import full
-from scripted import ScriptedServer
-
 from humanloop_async import types as t
 from humanloop_async.wire.operations import OPERATIONS
+from tests.examples import full
+from tests.scripted import ScriptedServer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, picklable, and silent about keys."""
+"""The tree of errors matches its documentation; errors can be pickled and never show keys."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CLASSES = {
 KEY = "sk-very-secret"
 
 
-def drawn() -> dict[str, str]:
-    """Each class of the docstring's drawing and the one it hangs from."""
+def documented_tree() -> dict[str, str]:
+    """Return each class of the tree in the module docstring with its parent."""
     parents: dict[str, str] = {}
     path: list[str] = []
     for bars, name in re.findall(
@@ -36,29 +36,31 @@ def drawn() -> dict[str, str]:
 
 
 def test_the_tree_is_the_one_in_the_docstring() -> None:
-    assert drawn() == {name: cls.__bases__[0].__name__ for name, cls in CLASSES.items() if cls is not ApiException}
+    assert documented_tree() == {
+        name: cls.__bases__[0].__name__ for name, cls in CLASSES.items() if cls is not ApiException
+    }
 
 
 def test_the_public_names_are_complete_and_sorted() -> None:
     assert errors.__all__ == sorted({*CLASSES, "is_retryable", "status_error"})
 
 
-def test_what_the_drawing_says_of_other_bases() -> None:
-    """So that code written for the built-in errors goes on working."""
+def test_two_errors_have_a_built_in_base() -> None:
+    """Code that catches the built-in errors also catches these."""
     others = {name: cls.__bases__[1] for name, cls in CLASSES.items() if len(cls.__bases__) > 1}
     assert others == {"InvalidArgument": ValueError, "ApiTimeoutError": TimeoutError}
 
 
 @pytest.mark.parametrize("cls", CLASSES.values())
 def test_every_error_can_be_pickled(cls: type[ApiException]) -> None:
-    """For process pools and task queues; the partial response goes with it."""
-    error = cls("what happened")
+    """Process pools and task queues pickle errors; the partial response is included."""
+    error = cls("the message")
     error.status, error.reason, error.body = 422, "Unprocessable", {"detail": "x"}
     error.headers, error.round_trip_time = {"a": "b"}, 0.5
     error.partial = CompletionResponse(data=[DataResponse(id="data_1", index=0, output="x", raw_output="x")])
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is cls
-    assert str(copy) == "what happened"
+    assert str(copy) == "the message"
     assert vars(copy) == vars(error)
 
 
@@ -67,14 +69,14 @@ def test_attributes_of_one_class_survive_pickling() -> None:
     assert event.data == b"x" * 1000
     large = pickle.loads(pickle.dumps(EventTooLarge("large", limit=7, events=[b"a"])))
     assert (large.limit, large.events) == (7, [b"a"])
-    refused = status_error(429, {"detail": {"message": "slow", "type": "rate_limit_error", "origin": "OpenAI"}})
-    refused.retry_after = 3.0
-    copy = pickle.loads(pickle.dumps(refused))
+    error = status_error(429, {"detail": {"message": "slow", "type": "rate_limit_error", "origin": "OpenAI"}})
+    error.retry_after = 3.0
+    copy = pickle.loads(pickle.dumps(error))
     assert (copy.type, copy.origin, copy.retry_after) == ("rate_limit_error", "OpenAI", 3.0)
     assert str(copy) == "429 from OpenAI: slow"
 
 
-def test_the_errors_that_may_pass_say_so() -> None:
+def test_retryable_errors() -> None:
     assert {name for name, cls in CLASSES.items() if cls.retryable} == {
         "ApiConnectionError",
         "ApiTimeoutError",
@@ -84,7 +86,7 @@ def test_the_errors_that_may_pass_say_so() -> None:
         "StreamTruncated",
         "TotalTimeout",
     }
-    # Of refusals the status decides, as it does for the retries.
+    # For a `StatusError` the status decides.
     assert [status for status in range(300, 700) if status_error(status, None).retryable] == [
         *(408, 409, 429),
         *(status for status in range(500, 600) if status not in (501, 505)),
@@ -92,7 +94,7 @@ def test_the_errors_that_may_pass_say_so() -> None:
 
 
 @pytest.mark.parametrize("status", [*range(300, 600), 600, 999])
-def test_each_status_has_its_class(status: int) -> None:
+def test_the_class_of_each_status(status: int) -> None:
     error = status_error(status, None, reason="Reason")
     named = {int(number): name for name, number in re.findall(r"(\w+) +(\d{3})$", str(errors.__doc__), re.MULTILINE)}
     expected = named.get(status, "ServerError" if 500 <= status <= 599 else "StatusError")
@@ -101,7 +103,7 @@ def test_each_status_has_its_class(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("body", "message"),
     [
         ({"detail": {"message": "m", "type": "t", "code": 422, "origin": "o"}}, "422 from o: m"),
         ({"detail": {"type": "t"}}, "422: {'type': 't'}"),
@@ -109,24 +111,24 @@ def test_each_status_has_its_class(status: int) -> None:
         ({"detail": [{"loc": ["body", "messages", 1, "role"], "msg": "bad"}]}, "422: body.messages.1.role: bad"),
         ({"detail": [{"loc": ["a"], "msg": "x"}, {"msg": "y"}, "z", {"loc": "b"}]}, "422: a: x; y; z; {'loc': 'b'}"),
         ({"detail": "text"}, "422: text"),
-        ({"detail": None}, "422: no explanation"),
-        ({"detail": []}, "422: no explanation"),
+        ({"detail": None}, "422: no error message"),
+        ({"detail": []}, "422: no error message"),
         ({"message": "without detail"}, "422: without detail"),
         (["list"], "422: list"),
         ("<html>", "422: <html>"),
-        ("", "422: no explanation"),
-        (None, "422: no explanation"),
+        ("", "422: no error message"),
+        (None, "422: no error message"),
     ],
     ids=str,
 )
-def test_the_servers_words_are_the_errors_words(body: Json, words: str) -> None:
+def test_the_message_is_the_one_of_the_response(body: Json, message: str) -> None:
     error = status_error(422, body)
-    assert str(error) == words
+    assert str(error) == message
     assert error.body == body
 
 
-def test_long_words_are_cut() -> None:
-    """A page of HTML, or a list of a thousand problems, is in `body`, not in every log line."""
+def test_long_messages_are_truncated() -> None:
+    """A page of HTML, or a list of a thousand issues, is complete only in `body`, not in every log line."""
     for body in (
         "x" * 9000,
         {"detail": "x" * 9000},
@@ -139,7 +141,7 @@ def test_long_words_are_cut() -> None:
 
 
 def test_no_key_is_shown() -> None:
-    """What carries a key names it without showing it, in logs, tracebacks and rich's tracebacks."""
+    """Objects that contain a key hide it in logs, tracebacks and rich's tracebacks."""
     keys = ProviderApiKeys(openai=KEY, openai_azure_endpoint=KEY)
     request = HttpRequest("POST", "http://127.0.0.1/v4/chat", {"X-API-KEY": KEY}, KEY.encode())
     for shown in (
@@ -155,6 +157,6 @@ def test_no_key_is_shown() -> None:
 
 
 def test_an_error_shows_no_headers_and_no_body() -> None:
-    error = StatusError("refused")
+    error = StatusError("rejected")
     error.headers, error.body, error.partial = {"X-API-KEY": KEY}, {"key": KEY}, ChatResponse(data=[], user=KEY)
     assert KEY not in repr(error) + str(error)

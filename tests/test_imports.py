@@ -23,13 +23,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transport": CORE | {"config"},
     "client": CORE | {"config", "transport"},
     "sync": CORE | {"config", "transport", "client"},
-    "server": CORE,
-    "server.providers": CORE | {"server", "transport"},
 }
-"""What a room may import besides itself and the package's own name."""
+"""Rooms of the package, and the rooms that each may import besides itself."""
 
-TOGETHER = {"", "__main__", "cli"}
-"""Where everything meets: the package's lazy names and the command line."""
+SERVER_LAYERS = ("ids", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service")
+SERVER_LAYERS += ("http", "running")
+"""Rooms of the server, lowest first. A room may import the rooms below it, and the core."""
+
+for level, name in enumerate(SERVER_LAYERS):
+    MAY_IMPORT[f"server.{name}"] = CORE | {f"server.{lower}" for lower in SERVER_LAYERS[:level]}
+MAY_IMPORT["server.providers"] |= {"config", "transport"}
+
+TOGETHER = {"", "__main__", "cli", "server"}
+"""Modules that may import everything: the lazy names of the package and of the server, and the command line."""
 
 HARMLESS = {
     "__future__",
@@ -50,7 +56,7 @@ HARMLESS = {
 
 
 def room(module: tuple[str, ...]) -> str:
-    return ".".join(module[:2] if module[:2] == ("server", "providers") else module[:1])
+    return ".".join(module[:2] if module[:1] == ("server",) else module[:1])
 
 
 def imports(path: Path) -> Iterator[tuple[str, ...]]:
@@ -77,14 +83,12 @@ def modules() -> list[tuple[tuple[str, ...], Path]]:
     ("module", "path"), modules(), ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
 )
 def test_imports_point_one_way(module: tuple[str, ...], path: Path) -> None:
-    """errors, types <- wire <- transport <- client <- sync; the server uses the core, its providers the transports."""
+    """Rooms import only the rooms that `MAY_IMPORT` allows: errors, types <- wire <- transport <- client <- sync."""
     here = room(module)
     if here in TOGETHER:
         return
     ours = {room(name[1:]) for name in imports(path) if name[0] == ROOT.name}
     ours -= {here, "__version__"}
-    if here == "server":  # its app is where the providers are started
-        ours -= {"server.providers"}
     assert ours <= MAY_IMPORT[here]
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from humanloop_async import AsyncHumanloop, Humanloop, SyncChatStream, SyncCompletionStream, SyncSampleStream
 from humanloop_async.client import resources as async_resources
-from humanloop_async.client.stream import ChatStream, CompletionStream
-from humanloop_async.client.views import SampleStream
+from humanloop_async.client.stream import ChatStream, CompletionStream, SampleStream
 from humanloop_async.sync import resources as sync_resources
 
 

@@ -56,11 +56,11 @@ class _Growing:
         rows = ceil(len(self._samples) / _per_row(len(self._samples), options.max_width))
         room = console.height - 3  # two lines follow the boxes, and at the end a line break
         shown_rows = max(1, min(rows, room // MIN_HEIGHT))
-        shown = self._samples[: shown_rows * _per_row(len(self._samples), options.max_width)]
+        display_url = self._samples[: shown_rows * _per_row(len(self._samples), options.max_width)]
         lines = max(1, room // shown_rows - 2)
-        yield _boxes(shown, console, options.max_width, lines, f"waiting {time.monotonic() - self._since:.1f} s")
+        yield _boxes(display_url, console, options.max_width, lines, f"waiting {time.monotonic() - self._since:.1f} s")
         # A line of its own for the cursor: a terminal that echoes ^C there must not push the boxes out of place.
-        hidden = len(self._samples) - len(shown)
+        hidden = len(self._samples) - len(display_url)
         yield Text(f"and {hidden} more, with no room here\n" if hidden else "", style="dim", no_wrap=True)
 
 

@@ -59,11 +59,11 @@ def status(*, db: Address = "humanloop.db") -> None:
     Args:
         db: Path of a SQLite file, or a postgresql:// URL.
     """
-    from ..server.storage.database import shown
+    from ..server.storage.database import display_url
     from ..server.storage.migrations import is_known, latest_version
 
     latest, version = latest_version(), in_database(_version(db))
-    print(f"database   {shown(db)}")
+    print(f"database   {display_url(db)}")
     if version == latest:
         print(f"tables     {version}, up to date")
         return

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from ..client.client import AsyncHumanloop
 from ..errors import ApiException
-from ..server.embedded import EmbeddedServer
 from ..server.providers.local import unavailable
 from ..server.providers.settings import ProviderSettings
+from ..server.running.embedded import EmbeddedServer
 from ..types import ChatMessage, ModelConfigChatRequest, Usage
 from .failures import CommandError, explain
 from .options import model_name

@@ -19,7 +19,7 @@ Examples:
   humanloop-async keys list
   humanloop-async keys revoke key_V0fXqMv1bQ7dDgV4oPz8a
 
-A key is stored as a digest: it is shown when it is made, and never again.
+A key is stored as a digest: it is display_url when it is made, and never again.
 One database holds one organisation: all its keys see the same projects.
 For two organisations run two servers, each with a database of its own."""
 
@@ -35,7 +35,7 @@ def create(*, name: Annotated[str, Parameter(show_default=False)] = "", db: Addr
         db: Path of a SQLite file, made when it is missing, or a postgresql:// URL.
     """
     key_id = in_database(_create(db, name))
-    note(f"{key_id}; keep the key, it is not shown again")
+    note(f"{key_id}; keep the key, it is not display_url again")
 
 
 async def _create(db: str, name: str) -> str:
@@ -48,7 +48,7 @@ async def _create(db: str, name: str) -> str:
         async with database.write() as connection:
             await add_key(connection, key, name)
             key_id = await valid_key_id(connection, key)
-            print(key, flush=True)  # before it is stored for good: nobody could use one that could not be shown
+            print(key, flush=True)  # before it is stored for good: nobody could use one that could not be display_url
     finally:
         await database.aclose()
     assert key_id is not None

@@ -125,7 +125,7 @@ async def follow(
 ) -> AnyResponse:
     """Read a stream to its end while showing it.
 
-    What has come is shown whatever happens: an error, or Ctrl-C.
+    What has come is display_url whatever happens: an error, or Ctrl-C.
 
     Args:
         document: Makes the JSON document to write instead, once, of the response as far as it has come.

@@ -9,11 +9,11 @@ import sys
 import msgspec
 
 from .. import __version__
-from ..server.access_log import access_logger
-from ..server.serve import ServerInfo, raise_file_limit, run, serve
+from ..server.http.access_log import access_logger
+from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
+from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
-from ..server.storage.database import DatabaseError, shown
-from ..server.workers import serve_workers
+from ..server.storage.database import DatabaseError, display_url
 from .failures import CommandError
 
 _EXAMPLE = {
@@ -53,7 +53,7 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
 def banner(settings: ServerSettings, info: ServerInfo) -> str:
     """Address, database, key, and a line to try; the key itself only when it was made just now."""
     if info.new_key is not None:
-        key = f"{info.new_key}\n             (made just now; keep it, it is not shown again)"
+        key = f"{info.new_key}\n             (made just now; keep it, it is not display_url again)"
     elif settings.api_key is not None:
         key = "the one in HUMANLOOP_API_KEY"
     else:
@@ -62,7 +62,7 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
 humanloop-async {__version__} serves the Humanloop v4 API.
 
   address    {info.base_url}
-  database   {shown(settings.database)}
+  database   {display_url(settings.database)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   API key    {key}
   stop       Ctrl-C (running generations get {settings.shutdown_timeout:g} s; again: at once)

@@ -1,4 +1,4 @@
-"""One call: its attempts, its clocks, and the error it ends in."""
+"""Send the request of one call: attempts, timeouts, redirects and errors."""
 
 from __future__ import annotations
 
@@ -23,20 +23,28 @@ from ..wire.responses import decode_error
 from ..wire.retry import retry_delay
 
 _MAX_ERROR_BODY = 64 * 1024
-_ERROR_BODY_WAIT = 5.0
+"""Bytes of an error response that are read."""
+
+_ERROR_BODY_TIMEOUT = 5.0
+"""How long to read the body of an error response, in seconds."""
+
 _MAX_REDIRECTS = 5
-_SENT = HttpRequest("", "", {}, None)
+_RELEASED = HttpRequest("", "", {}, None)
 _TIMER_SLACK = 0.005
-"""Seconds by which a timer may fire early: those of uvloop count whole milliseconds."""
+"""Seconds by which a timer may fire early: uvloop's timers have a resolution of one millisecond."""
 
 
 class Call:
-    """A request and every attempt at it. The clock `total` runs from here.
+    """A request and every attempt to send it.
 
     Args:
-        connect: Longest wait for the headers of one attempt, in seconds; None for no limit.
-        total: Longest time for everything, in seconds; None for no limit.
-        max_retries: Attempts after the first one.
+        connect: Longest wait for the response headers of one attempt, in seconds; None for no limit.
+        total: Longest time for the whole call, from now on, in seconds; None for no limit.
+        max_retries: Most attempts after the first one.
+
+    Attributes:
+        attempts: Attempts so far.
+        started_at: When the call was created, by `time.monotonic`.
     """
 
     __slots__ = ("_connect", "_deadline", "_max_retries", "_request", "_total", "_transport", "attempts", "started_at")
@@ -59,30 +67,30 @@ class Call:
         self.started_at: float = time.monotonic()
         self._deadline = None if total is None else self.started_at + total
 
-    def let_go(self) -> None:
-        """There will be no further attempt: keep nothing of the request, which may be large, and a stream long."""
-        self._request = _SENT
+    def release_request(self) -> None:
+        """Release the request: no more attempts follow, the body may be large and the stream long-lived."""
+        self._request = _RELEASED
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the call began."""
+        """Seconds since the call was created."""
         return time.monotonic() - self.started_at
 
     def remaining(self, limit: float | None = None) -> float | None:
-        """Seconds that may still pass, at most `limit`; None for no limit."""
+        """Return the seconds that are left of `total`, at most `limit`; None for no limit."""
         if self._deadline is None:
             return limit
         left = max(0.0, self._deadline - time.monotonic())
         return left if limit is None else min(left, limit)
 
-    def out_of_time(self) -> TotalTimeout | None:
-        """The error to raise once `total` is used up, else None."""
+    def total_timeout_error(self) -> TotalTimeout | None:
+        """Return the error to raise if `total` is used up, else None."""
         if self._deadline is None or time.monotonic() < self._deadline - _TIMER_SLACK:
             return None
         return TotalTimeout(f"the call took longer than total={self._total} s")
 
     async def open(self) -> ResponseStream:
-        """An answer of 200-299, after as many attempts as it takes and is allowed."""
+        """Send the request, with retries, and return the response, whose status is 200 to 299."""
         while True:
             self.attempts += 1
             try:
@@ -91,19 +99,22 @@ class Call:
                 await self.wait_to_retry(exc)
 
     async def read(self, max_bytes: int) -> tuple[ResponseStream, bytes]:
-        """An answer of 200-299 with its whole body; a connection that breaks in the middle counts as an attempt."""
+        """Send the request, with retries, and return the response with its whole body.
+
+        A connection that breaks while the body is read is retried too.
+        """
         while True:
             response = await self.open()
             try:
                 return response, await self._read_body(response, max_bytes)
             except ApiException as exc:
-                self.describe(exc, response)
+                self.attach_response_info(exc, response)
                 await self.wait_to_retry(exc)
             finally:
                 response.close()
 
     async def wait_to_retry(self, exc: ApiException) -> None:
-        """Wait for as long as the policy says, or raise `exc` when there is to be no further attempt."""
+        """Wait until the next attempt is due; raise `exc` if no attempt may follow."""
         delay: float | None = None
         if self.attempts <= self._max_retries and _may_retry(exc):
             retry_after = exc.retry_after if isinstance(exc, StatusError) else None
@@ -121,7 +132,7 @@ class Call:
             try:
                 response = await self._transport.send(request, self.remaining(self._connect))
             except TimeoutError as exc:
-                raise self.out_of_time() or ConnectTimeout(
+                raise self.total_timeout_error() or ConnectTimeout(
                     f"no response headers from {request.url} within connect={self._connect} s"
                 ) from exc
             if response.status not in {307, 308} or redirects == _MAX_REDIRECTS or not response.headers.get("Location"):
@@ -138,21 +149,24 @@ class Call:
         raise decode_error(response.status, response.reason, response.headers, raw)
 
     def _redirected(self, request: HttpRequest, response: ResponseStream) -> HttpRequest:
-        """The same request to where a 307 or 308 points, if that is the same origin: it carries keys."""
-        there = response.headers["Location"]
+        """Return the request to follow a 307 or 308 with.
+
+        The location must have the same origin, because the request carries keys.
+        """
+        location = response.headers["Location"]
         try:
-            there = urljoin(request.url, there)
-            allowed = _origin(there) == _origin(request.url)
+            location = urljoin(request.url, location)
+            allowed = _origin(location) == _origin(request.url)
         except ValueError:  # not a URL
             allowed = False
         if not allowed:
             response.close()
             error = InvalidResponse(
-                f"the server redirects to {there!a}, where no key is sent; set base_url to it if it is yours"
+                f"the server redirects to another origin, {location!a}; if you trust it, set base_url to it"
             )
-            self.describe(error, response)
+            self.attach_response_info(error, response)
             raise error
-        return HttpRequest(request.method, there, request.headers, request.body)
+        return HttpRequest(request.method, location, request.headers, request.body)
 
     async def _read_body(self, response: ResponseStream, max_bytes: int) -> bytes:
         pieces: list[bytes] = []
@@ -167,15 +181,15 @@ class Call:
             pieces.append(data)
             size += len(data)
             if size > max_bytes:
-                raise InvalidResponse(f"the answer is larger than max_event_bytes={max_bytes:,}")
+                raise InvalidResponse(f"the response body is larger than max_event_bytes={max_bytes:,}")
 
     async def _read_error_body(self, response: ResponseStream) -> bytes:
-        """As much of the body as comes soon; a refusal stays a refusal when its words get lost."""
+        """Read the error body for at most 5 s; the status error is raised even if the body is incomplete."""
         raw = b""
-        give_up = time.monotonic() + _ERROR_BODY_WAIT
+        deadline = time.monotonic() + _ERROR_BODY_TIMEOUT
         try:
             while len(raw) < _MAX_ERROR_BODY:
-                data = await response.read(self.remaining(max(0.0, give_up - time.monotonic())))
+                data = await response.read(self.remaining(max(0.0, deadline - time.monotonic())))
                 if not data:
                     break
                 raw += data
@@ -183,8 +197,8 @@ class Call:
             pass
         return raw[:_MAX_ERROR_BODY]
 
-    def describe(self, exc: ApiException, response: ResponseStream) -> None:
-        """Tell an error which answer it belongs to."""
+    def attach_response_info(self, exc: ApiException, response: ResponseStream) -> None:
+        """Add the response's status, headers and time to an error."""
         if exc.status is None:
             exc.status, exc.reason = response.status, response.reason
         exc.headers = response.headers

@@ -14,11 +14,11 @@ from ..config import ClientConfig, Timeout, as_timeout, check_count, plain_limit
 from ..errors import ApiException, ClientClosed, InvalidArgument
 from ..transport.base import Transport
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Response, ResponseList
-from ..wire.addresses import take_address
 from ..wire.demux import Demultiplexer
 from ..wire.operations import Operation
 from ..wire.requests import HttpRequest, encode_body
 from ..wire.responses import decode_list, decode_response
+from ..wire.urls import pop_url
 from .call import Call
 from .reader import ChunkReader
 from .stream import ChatStream, CompletionStream
@@ -108,7 +108,7 @@ class Core:
         try:
             answer = decode(raw)
         except ApiException as exc:
-            call.describe(exc, response)
+            call.attach_response_info(exc, response)
             raise
         if answer is not None:
             answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
@@ -163,7 +163,7 @@ class Core:
             headers.update(checked_headers({"Idempotency-Key": key}))
         if extra := _option(fields, "extra_headers", None):
             headers.update(checked_headers(extra))
-        address = take_address(operation, fields)
+        address = pop_url(operation, fields)
         body = self._body(operation, fields, items, stream=stream)
         if body is None:
             headers.pop("content-type", None)

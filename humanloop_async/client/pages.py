@@ -1,4 +1,4 @@
-"""Paged lists: one page when awaited, every record when iterated."""
+"""Paged lists: await one for a page, iterate over one for every record."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ RecordT = TypeVar("RecordT")
 
 
 class Pages(Generic[RecordT]):
-    """A list that the server gives out in pages. Nothing is sent before it is used.
+    """A list that the server returns page by page. No request is sent before the first use.
 
-    ``await`` it for one page. ``async for`` gives the records of that page and of all after it, each page fetched when
-    its first record is due; leaving the loop early needs no clean-up. A record that is added or deleted meanwhile
-    can move others across the border of a page, so that they come twice or not at all.
+    ``await`` it for one page. ``async for`` yields the records of that page and of all later ones, and fetches each
+    page when its first record is needed; leaving the loop early needs no clean-up. If records are added or deleted
+    during the loop, others can move to another page and be yielded twice or not at all.
 
     Both raise what every call raises, see `Projects`.
 
     Attributes:
-        first: The number of the page to begin with.
+        first: Number of the first page to fetch.
     """
 
     def __init__(
@@ -41,33 +41,38 @@ class Pages(Generic[RecordT]):
         return _Records(self)
 
     async def fetch(self, page: int) -> PaginatedData[RecordT]:
-        """One page by its number."""
+        """Fetch a page by its number."""
         return await self._core.call(self._operation, {**self._params, "page": page})
 
-    def after(self, page: int, answer: PaginatedData[RecordT]) -> int | None:
-        """The number of the page after `page`, None when there is none."""
-        so_far = (page - self._operation.first_page + 1) * answer.size
-        return page + 1 if answer.records and so_far < answer.total else None
+    def after(self, page: int, response: PaginatedData[RecordT]) -> int | None:
+        """Return the number of the page after `page`, None if that is the last one.
+
+        Args:
+            page: Number of a page.
+            response: That page.
+        """
+        so_far = (page - self._operation.first_page + 1) * response.size
+        return page + 1 if response.records and so_far < response.total else None
 
 
 class _Records(Generic[RecordT]):
-    # Not a generator: one that is left early waits for the event loop to close it.
+    # Not a generator: if a loop is left early, a generator waits for the event loop to close it.
     def __init__(self, pages: Pages[RecordT]) -> None:
         self._pages = pages
         self._next: int | None = pages.first
         self._page: list[RecordT] = []
-        self._place = 0
+        self._position = 0
 
     def __aiter__(self) -> _Records[RecordT]:
         return self
 
     async def __anext__(self) -> RecordT:
-        while self._place == len(self._page):
+        while self._position == len(self._page):
             if self._next is None:
                 raise StopAsyncIteration
-            answer = await self._pages.fetch(self._next)
-            self._next = self._pages.after(self._next, answer)
-            self._page, self._place = answer.records, 0
-        record = self._page[self._place]
-        self._place += 1
+            response = await self._pages.fetch(self._next)
+            self._next = self._pages.after(self._next, response)
+            self._page, self._position = response.records, 0
+        record = self._page[self._position]
+        self._position += 1
         return record

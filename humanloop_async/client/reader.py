@@ -1,4 +1,4 @@
-"""The body of a streamed call -> chunks: clocks, attempts, and what ends it."""
+"""Turn the body of a streamed response into chunks; enforce timeouts, retry, and find out how the body ended."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..errors import (
     InvalidResponse,
     StreamClosed,
 )
-from ..transport.arrival import running_loop
 from ..transport.base import ResponseStream
+from ..transport.wakeup import running_loop
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..wire.demux import Demultiplexer
 from ..wire.sse import EventStreamDecoder
@@ -29,29 +29,33 @@ ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 _DRAIN = 0.5
-"""Seconds to wait, after every sample has finished, for the end of the body: with it the connection can be reused."""
+"""How long to wait for the end of the body after every sample has finished, in seconds.
+
+A connection can be reused only after the end of the body."""
 
 _HEAD_BYTES = 2000
-"""How much is kept of a body that may turn out not to be an event stream."""
+"""How much of a body is kept for the error message if the body is not an event stream."""
 
 
 class ChunkReader(Generic[ChunkT, ResponseT]):
-    """What comes of one streamed answer, and when to stop waiting for more of it. Its user does the reading.
+    """The state of one streamed response. The caller reads `response` and passes the bytes to `feed`.
 
     Attributes:
-        response: The answer; another one after a retry, which happens only before the first event.
-        demux: What has been read, by sample.
-        ended: The body was read to its end, or given up after every sample had finished.
-        failure: What ended the stream early. Chunks that `feed` returned arrived before it.
-        counts_bytes: Whether `bytes_read` is wanted: the size of the events of the last read.
-        retrying: The latest further attempt. Until it is done, `response` is the one before: wait, do not read.
+        response: The response; a retry, which happens only before the first event, replaces it.
+        demux: The events so far, by sample.
+        ended: Whether the body was read to its end, or abandoned after every sample had finished.
+        closed: Whether `close` was called before the end.
+        failure: The error that ended the stream early. Chunks that `feed` returned arrived before it.
+        counts_bytes: Whether `feed` sets `bytes_read`.
+        bytes_read: Size of the events of the last `feed`, in bytes.
+        retrying: The task of the latest retry. While it runs, `response` is still the old one: wait, do not read.
     """
 
     __slots__ = (
         "_call",
-        "_chunks_came",
         "_decoder",
-        "_give_up",
+        "_drain_deadline",
+        "_has_chunks",
         "_head",
         "_max_event_bytes",
         "_timeout",
@@ -83,16 +87,16 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._timeout = timeout
         self._max_event_bytes = max_event_bytes
         self._decoder = EventStreamDecoder(max_event_bytes)
-        self._waiting_since: float | None = None  # when somebody began to wait for the next chunk
-        self._chunks_came = False
+        self._waiting_since: float | None = None  # when a reader began to wait for the next chunk
+        self._has_chunks = False
         self.counts_bytes: bool = False
         self.bytes_read: int = 0
-        self._give_up = 0.0  # when to stop waiting for the end of the body
+        self._drain_deadline = 0.0
         self._head = b""
         self.retrying: asyncio.Task[None] | None = None
 
     def feed(self, data: bytes) -> list[ChunkT]:
-        """The chunks that these bytes complete, possibly none; `failure` is set when there will be no more."""
+        """Return the chunks that these bytes complete, possibly none. Sets `failure` if no more chunks can follow."""
         demux = self.demux
         too_large: EventTooLarge | None = None
         try:
@@ -104,9 +108,9 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             self.bytes_read = sum(map(len, events))
         if chunks:
             self._waiting_since = None
-            if not self._chunks_came:
-                self._chunks_came = True
-                self._call.let_go()
+            if not self._has_chunks:
+                self._has_chunks = True
+                self._call.release_request()
         elif not demux.started:
             self._head += data[: _HEAD_BYTES - len(self._head)]
         if demux.done:
@@ -116,7 +120,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         return chunks
 
     def close(self) -> None:
-        """Close the connection, unless the body was read to its end."""
+        """Close the connection, unless the body was read to its end. End a retry in progress."""
         if not self.ended and not self.closed:
             self.closed = True
             self.response.close()
@@ -124,7 +128,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
                 self.retrying.cancel()
 
     def partial(self) -> ResponseT:
-        """The response as far as it has come."""
+        """Return the response as far as it has arrived."""
         response = self.demux.assemble()
         response.attach(
             raw=None,
@@ -134,50 +138,55 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         )
         return response
 
-    def describe(self, exc: ApiException) -> ApiException:
-        """Tell an error which answer it belongs to, and give it what had arrived."""
-        self._call.describe(exc, self.response)
+    def attach_response_info(self, exc: ApiException) -> ApiException:
+        """Add the response's status and headers to an error, and the chunks that had arrived."""
+        self._call.attach_response_info(exc, self.response)
         exc.partial = self.partial()
         return exc
 
-    def patience(self) -> float | None:
-        """Seconds that the next read may take: what is left of a clock, however many reads were made meanwhile.
+    def read_timeout(self) -> float | None:
+        """Return the seconds that the next read may take; None for no limit.
+
+        Reads that bring no chunk do not extend the time.
 
         Raises:
-            TimeoutError: `total` is used up; a read without time would still take what has arrived, again and again.
+            TimeoutError: `total` is used up. A read with a timeout of 0 would not notice while data keeps arriving.
         """
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
-        limit = self._timeout.idle if self._chunks_came else self._timeout.first_token
+        limit = self._timeout.idle if self._has_chunks else self._timeout.first_token
         if limit is not None:
             limit = max(0.0, self._waiting_since + limit - now)
         if self._timeout.total is None:
             return limit
-        if self._call.out_of_time() is not None:
+        if self._call.total_timeout_error() is not None:
             raise TimeoutError
         return self._call.remaining(limit)
 
-    def _timed_out(self) -> ApiTimeoutError:
-        if (total := self._call.out_of_time()) is not None:
+    def _timeout_error(self) -> ApiTimeoutError:
+        if (total := self._call.total_timeout_error()) is not None:
             return total
-        if self._chunks_came:
+        if self._has_chunks:
             return IdleTimeout(f"no further chunk within idle={self._timeout.idle} s; comments do not count")
         return FirstTokenTimeout(f"no chunk within first_token={self._timeout.first_token} s; comments do not count")
 
     def _fail(self, exc: ApiException, cause: BaseException | None = None) -> None:
         if cause is not None:
             exc.__cause__ = cause
-        self.failure = self.describe(exc)
+        self.failure = self.attach_response_info(exc)
         self.response.close()
 
-    async def stopped(self, cause: TimeoutError | ApiConnectionError | ClientClosed | StreamClosed | None) -> None:
-        """A read brought no bytes: the body ended (None), or why not; `ended` or `failure` is set.
+    async def on_read_end(self, cause: TimeoutError | ApiConnectionError | ClientClosed | StreamClosed | None) -> None:
+        """Handle a read without data. Sets `ended` or `failure`, or retries.
 
-        Before the first event, a connection that ended is worth another attempt, and never after.
+        A connection that ended is retried only before the first event.
+
+        Args:
+            cause: The exception that the read raised; None at the end of the body.
         """
         if isinstance(cause, TimeoutError):
-            self._fail(self._timed_out(), cause)
+            self._fail(self._timeout_error(), cause)
             return
         if isinstance(cause, (ClientClosed, StreamClosed)):
             self._fail(cause)
@@ -194,58 +203,61 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if demux.started:
             self._fail(failure)
         elif (loop := running_loop()) is None:
-            await self._try_again(failure)
+            await self._retry(failure)
         else:
-            # A task of its own, because a reader that is cancelled in the middle must not cost an attempt.
-            self.retrying = loop.create_task(self._try_again(failure))
-            await self.retried(self.retrying)
+            # A separate task, so that cancelling the reader does not waste an attempt.
+            self.retrying = loop.create_task(self._retry(failure))
+            await self.wait_for_retry(self.retrying)
 
-    async def retried(self, task: asyncio.Task[None]) -> None:
-        """Wait for another attempt; raises what a transport of one's own should not have raised."""
+    async def wait_for_retry(self, task: asyncio.Task[None]) -> None:
+        """Wait for a retry to end. Raises unexpected exceptions of a custom transport."""
         await asyncio.wait({task})
         if not task.cancelled():
             task.result()
 
-    async def _try_again(self, failure: ApiException) -> None:
+    async def _retry(self, failure: ApiException) -> None:
         try:
-            await self._call.wait_to_retry(self._not_a_stream() or failure)
+            await self._call.wait_to_retry(self._not_a_stream_error() or failure)
         except ApiException as exc:
             self._fail(exc, exc.__cause__)
             return
         self.response.close()
         try:
             self.response = await self._call.open()
-        except ApiException as exc:  # of another answer, or of none
+        except ApiException as exc:  # about another response, or about none
             exc.partial = self.partial()
             self.failure = exc
             return
-        if self.closed:  # meanwhile
+        if self.closed:  # while the request was being sent
             self.response.close()
         self.demux.failure = None
         self._decoder = EventStreamDecoder(self._max_event_bytes)
         self._waiting_since = None
         self._head = b""
 
-    def _not_a_stream(self) -> InvalidResponse | None:
-        """The error for a body that is something else than an event stream."""
+    def _not_a_stream_error(self) -> InvalidResponse | None:
+        """Return an error if the body is not an event stream."""
         kind = self.response.headers.get("Content-Type", "")
         if self.response.status == 204:
-            return InvalidResponse("asked for a stream, and got 204, an answer without a body")
+            return InvalidResponse("expected an event stream, got status 204 without a body")
         if not self._head or kind.startswith("text/event-stream"):
             return None
-        error = InvalidResponse(f"asked for a stream, and got {kind or 'a body of unknown type'} without any event")
+        error = InvalidResponse(f"expected an event stream, got {kind or 'a body of unknown type'} without any event")
         error.body = self._head.decode(errors="replace")
         return error
 
     async def drain(self) -> None:
-        """Every sample has finished; see whether the body ends too, so that the connection can be reused.
+        """Read the rest of the body after every sample has finished, so that the connection can be reused.
 
-        The response is whole whatever happens here, except for an event that breaks the contract or is an error.
+        A broken connection or a timeout changes nothing about the result; an invalid event or an error event fails the
+        stream.
         """
-        self._give_up = self._give_up or time.monotonic() + _DRAIN  # one wait, also when its reader is cancelled
+        self._drain_deadline = (
+            self._drain_deadline or time.monotonic() + _DRAIN
+        )  # set once, so that cancelled readers do not extend it
         demux = self.demux
         try:
-            while data := await self.response.read(max(0.0, self._give_up - time.monotonic())):
+            while data := await self.response.read(max(0.0, self._drain_deadline - time.monotonic())):
                 demux.feed(self._decoder.feed(data))
                 if demux.failure is not None:
                     self._fail(demux.failure)

@@ -1,6 +1,6 @@
 """The v4 API, self-hosted: `EmbeddedServer` inside a program, `create_app` for a runner of one's own.
 
-`humanloop_async.server.serve` runs it on an address until it is told to stop, as the command line does.
+`humanloop_async.server.running.serve` runs it on an address until it is told to stop, as the command line does.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .app import create_app
-    from .embedded import EmbeddedServer
+    from .http.app import create_app
+    from .running.embedded import EmbeddedServer
     from .settings import ServerSettings
 
 __all__ = ["EmbeddedServer", "ServerSettings", "create_app"]
 
-_HOMES = {"EmbeddedServer": "embedded", "ServerSettings": "settings", "create_app": "app"}
+_HOMES = {"EmbeddedServer": "running.embedded", "ServerSettings": "settings", "create_app": "http.app"}
 
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these

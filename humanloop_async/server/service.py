@@ -8,18 +8,18 @@ from contextlib import AsyncExitStack, contextmanager
 
 from sqlalchemy import select
 
-from .environments import Environments
-from .idempotency import Idempotency
-from .jinja import JinjaRenderer
-from .log_writer import LogWriter
-from .preparation import Preparation
+from .errors import ApiError
+from .generation.builder import GenerationBuilder
+from .generation.config_resolver import ConfigResolver
+from .generation.idempotency import Idempotency
+from .generation.log_writer import LogWriter
 from .providers.registry import Providers
-from .refusals import Refusal
-from .sampling import Sampler
-from .selection import Selector
+from .records.environments import Environments
+from .records.sampling import Sampler
 from .settings import ServeError, ServerSettings
 from .storage.database import Database, is_unreachable
 from .storage.keys import add_key, any_key, generate_key, valid_key_id
+from .templates.jinja import JinjaRenderer
 
 MAX_SEARCHES = 2
 """Lists that read all of a project's logs run so many at once; more of them wait for each other."""
@@ -40,7 +40,7 @@ class Service:
     environments: Environments
     log_writer: LogWriter
     idempotency: Idempotency
-    preparation: Preparation
+    preparation: GenerationBuilder
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -56,7 +56,7 @@ class Service:
         async with AsyncExitStack() as stack:
             self.database = await Database.open(self.settings.database)
             stack.push_async_callback(self.database.aclose)
-            self.new_key = await let_key_in(self.database, self.settings)
+            self.new_key = await ensure_api_key(self.database, self.settings)
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
             keys = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
@@ -65,8 +65,8 @@ class Service:
             stack.push_async_callback(providers.aclose)
             jinja = JinjaRenderer()
             stack.push_async_callback(jinja.aclose)
-            selector = Selector(self.database, self.environments, self.sampler)
-            self.preparation = Preparation(self.settings, self.database, selector, providers, jinja)
+            selector = ConfigResolver(self.database, self.environments, self.sampler)
+            self.preparation = GenerationBuilder(self.settings, self.database, selector, providers, jinja)
             yield
 
     @contextmanager
@@ -74,13 +74,13 @@ class Service:
         """Count the current task as a generation.
 
         Raises:
-            Refusal: Too many run at once (429), or the server is stopping (503).
+            ApiError: Too many run at once (429), or the server is stopping (503).
         """
         if self.stopping:
-            raise Refusal(503, "the server is stopping", retry_after=1)
+            raise ApiError(503, "the server is stopping", retry_after=1)
         if len(self._running) >= self.settings.max_generations:
             limit = self.settings.max_generations
-            raise Refusal(429, f"{limit} generations run already, which is this server's limit", retry_after=1)
+            raise ApiError(429, f"{limit} generations run already, which is this server's limit", retry_after=1)
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -109,20 +109,20 @@ class Service:
         """Whether calls can be served.
 
         Raises:
-            Refusal: The server is stopping, or its database does not answer (503).
+            ApiError: The server is stopping, or its database does not answer (503).
         """
         if self.stopping:
-            raise Refusal(503, "the server is stopping", retry_after=1)
+            raise ApiError(503, "the server is stopping", retry_after=1)
         try:
             async with asyncio.timeout(READY_TIMEOUT), self.database.read() as connection:
                 await connection.execute(select(1))
         except Exception as exc:
             if not is_unreachable(exc):
                 raise
-            raise Refusal(503, "the database does not answer", retry_after=1) from exc
+            raise ApiError(503, "the database does not answer", retry_after=1) from exc
 
 
-async def let_key_in(database: Database, settings: ServerSettings) -> str | None:
+async def ensure_api_key(database: Database, settings: ServerSettings) -> str | None:
     """Let the configured key in; without one, see to it that there is any. Several servers may start at once.
 
     Returns:
@@ -131,7 +131,7 @@ async def let_key_in(database: Database, settings: ServerSettings) -> str | None
     Raises:
         ServeError: The key was revoked, or the server would be open to other machines without one.
     """
-    async with database.alone() as connection:
+    async with database.exclusive() as connection:
         if settings.api_key is not None:
             await add_key(connection, settings.api_key, "given at start")
             if await valid_key_id(connection, settings.api_key) is None:

@@ -21,18 +21,19 @@ ArgsT = TypeVarTuple("ArgsT")
 
 
 _GRACE = 0.5
-"""Seconds to wait for the loop's thread to close its connections, in a finalizer, or to cancel a call; it takes
-milliseconds."""
+"""How long to wait until an interrupted call has ended or, in a finalizer, until the loop has stopped, in seconds.
+
+Both usually take milliseconds."""
 
 
 class LoopThread:
     """An event loop in a daemon thread, started on first use.
 
-    It works beside any other event loop, so also in a notebook; a forked child starts a thread of its own. One that is
-    dropped, or still runs when the program ends, is stopped like one that `stop` was called on.
+    Other event loops do not affect it, so it also works in a notebook. A forked child starts a new thread. Dropping the
+    last reference, or the end of the program, has the same effect as `stop`.
 
     Args:
-        on_stop: Called on the loop before it stops.
+        on_stop: Coroutine function to await on the loop before it stops.
     """
 
     def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
@@ -44,17 +45,18 @@ class LoopThread:
     def call(self, func: Callable[[Unpack[ArgsT]], Awaitable[ResultT]], *args: *ArgsT) -> ResultT:
         """Run a coroutine function on the loop and wait for its result.
 
-        An interrupt of the waiting thread (Ctrl-C) cancels the coroutine, and is raised once that has ended. A result
-        that came at the same moment is lost; one that must not be is handed over by the coroutine itself.
+        An interrupt of the waiting thread (Ctrl-C) cancels the coroutine, and is raised after the coroutine has ended.
+        If the coroutine returns at the same moment, its result is lost, so a coroutine has to store a result that must
+        not be lost.
 
         Raises:
-            ClientClosed: The loop was stopped; what belongs to it, such as a stream, has nothing left to wait for.
-            InvalidArgument: Called from the loop's own thread, where waiting would never end.
+            ClientClosed: The loop was stopped.
+            InvalidArgument: Called from the loop's thread, which would wait for itself.
         """
-        with self._lock:  # what is handed over before the loop is told to stop is still ended by it
+        with self._lock:  # a call that is submitted before `stop` is ended by the loop
             portal = self._running()
             if threading.current_thread() is self._state.thread:
-                raise InvalidArgument("the sync client was called from its own event loop; use AsyncHumanloop there")
+                raise InvalidArgument("the sync client was called from its event loop thread; use AsyncHumanloop there")
             ended = threading.Event()
             future = portal.start_task_soon(_run_to_end, ended, func, *args)
         try:
@@ -67,14 +69,14 @@ class LoopThread:
             raise
 
     def call_soon(self, func: Callable[[], object]) -> None:
-        """Run a plain function on the loop some time soon; does nothing when the loop has stopped. For finalizers."""
+        """Run a plain function on the loop soon; do nothing if the loop has stopped. For finalizers."""
         portal = self._state.portal
-        if portal is not None and self.is_running and not sys.is_finalizing():  # then nobody would answer
-            with contextlib.suppress(RuntimeError):  # stopped meanwhile, and its connections with it
+        if portal is not None and self.is_running and not sys.is_finalizing():  # at exit its thread is gone
+            with contextlib.suppress(RuntimeError):  # the loop has just stopped and closed its connections
                 portal.start_task_soon(_call, func)
 
     def stop(self) -> None:
-        """Stop the loop and its thread for good, and end the calls that still run; twice does no harm."""
+        """End the running calls, and stop the loop and its thread permanently. Stopping again has no effect."""
         with self._lock:
             portal, thread = self._state.take()
         if portal is not None and thread is not None:
@@ -84,15 +86,16 @@ class LoopThread:
 
     @property
     def is_running(self) -> bool:
+        """Whether the loop runs in this process."""
         return self._state.portal is not None and self._state.pid == os.getpid()
 
     def _running(self) -> BlockingPortal:
         state = self._state
         if state.stopped:
-            raise ClientClosed("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; create a new one")
         if state.portal is None or state.pid != os.getpid():
             started: Future[BlockingPortal] = Future()
-            # A daemon: a program that forgets close() must still be able to end.
+            # A daemon thread, so that a program that forgets close() can end.
             state.thread = threading.Thread(target=_run, args=(started,), name="humanloop_async", daemon=True)
             state.thread.start()
             state.portal, state.pid = started.result(), os.getpid()
@@ -103,17 +106,17 @@ _all: weakref.WeakSet[LoopThread] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a forked child, whoever held a lock of the parent is not there to release it."""
+    """Replace the locks in a forked child: a thread of the parent that held one does not exist there."""
     for loop_thread in _all:
         loop_thread._lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # not where nothing forks
+if hasattr(os, "register_at_fork"):  # missing on Windows
     os.register_at_fork(after_in_child=_renew_locks)
 
 
 class _State:
-    """What a finalizer of `LoopThread` needs, without the object that it finalizes."""
+    """The state that the finalizer of a `LoopThread` needs, which must not refer to the `LoopThread`."""
 
     def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
         self.on_stop = on_stop
@@ -123,7 +126,7 @@ class _State:
         self.stopped = False
 
     def take(self) -> tuple[BlockingPortal | None, threading.Thread | None]:
-        """The loop and the thread to stop, once; none when they are another process's."""
+        """Return the loop and the thread to stop: once, and only in the process that started them."""
         self.stopped = True
         portal, thread, self.portal = self.portal, self.thread, None
         return (portal, thread) if self.pid == os.getpid() else (None, None)

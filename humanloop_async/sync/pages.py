@@ -1,4 +1,4 @@
-"""Paged lists as plain objects."""
+"""Paged lists for synchronous code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RecordT = TypeVar("RecordT")
 
 
 class SyncPages(Generic[RecordT]):
-    """A list that the server gives out in pages.
+    """A list that the server returns page by page.
 
-    It has what a page has, of the page that was asked for. ``for`` gives the records of that page and of all after
-    it. Each page is fetched on first use, which then raises what every call raises.
+    The attributes are those of the requested page. ``for`` yields the records of that page and of all later ones. Each
+    page is fetched on first use, which then raises what every call raises.
     """
 
     def __init__(self, loop: LoopThread, pages: Pages[RecordT]) -> None:
@@ -50,12 +50,12 @@ class SyncPages(Generic[RecordT]):
 
     @property
     def size(self) -> int:
-        """How many records a page holds."""
+        """Most records on a page."""
         return self._page.size
 
     @property
     def total(self) -> int:
-        """How many records all pages hold."""
+        """The number of records on all pages."""
         return self._page.total
 
     @property
@@ -75,5 +75,5 @@ class SyncPages(Generic[RecordT]):
 
     @property
     def round_trip_time(self) -> float:
-        """Seconds from sending the request to the end of its answer, retries included."""
+        """Seconds from sending the request to the end of the response, retries included."""
         return self._page.round_trip_time

@@ -1,4 +1,4 @@
-"""A streamed call for plain iteration. What has arrived comes over from the loop's thread in one hop."""
+"""Streamed calls for synchronous code. Each cross-thread call brings every chunk that has arrived."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from ..client.dispatcher import SampleBuffer
 from ..client.stream import Stream
-from ..client.views import SampleBuffer
 from ..errors import InvalidArgument
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from .loop_thread import LoopThread
@@ -18,33 +18,34 @@ ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 
 class SyncStream(Generic[ChunkT, ResponseT]):
-    """`Stream` for plain iteration: the same views, the same errors, the same contract.
+    """`Stream` for synchronous code, with the same views, errors and guarantees.
 
-    Samples may be read from several threads, each from one at a time.
+    Several threads may read different samples at the same time, one thread per sample.
     """
 
     def __init__(self, loop: LoopThread, stream: Stream[ChunkT, ResponseT]) -> None:
         self._loop = loop
         self._stream = stream
-        self._ready: deque[ChunkT] = deque()
+        self._dispatcher = stream._dispatcher
+        self._queue: deque[ChunkT] = deque()
         self._samples: tuple[SyncSampleStream[ChunkT], ...] = ()
 
     @property
     def samples(self) -> tuple[SyncSampleStream[ChunkT], ...]:
-        """One iterator per sample, by index. From the first use on, chunks wait in their sample's buffer."""
-        self._loop.call(self._share)
+        """One iterator per sample, by index. From the first use on, unread chunks are buffered for each sample."""
+        self._loop.call(self._use_buffers)
         return self._samples
 
-    async def _share(self) -> None:
-        self._stream._give_back(self._ready)
-        self._ready.clear()
-        self._stream._use_buffers()
+    async def _use_buffers(self) -> None:
+        self._dispatcher.push_back(self._queue)
+        self._queue.clear()
+        buffers = self._dispatcher.use_buffers()
         if not self._samples:
-            self._samples = tuple(SyncSampleStream(self, buffer) for buffer in self._stream._buffers)
+            self._samples = tuple(SyncSampleStream(self, buffer) for buffer in buffers)
 
     @property
     def partial(self) -> ResponseT:
-        """The response as far as it has come; samples that have not ended have a ``finish_reason`` of None."""
+        """The response as far as it has arrived; samples that have not ended have a ``finish_reason`` of None."""
         return self._stream.partial
 
     @property
@@ -59,7 +60,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 
     @property
     def text_stream(self) -> Iterator[str]:
-        """The text of a call with one sample, piece by piece.
+        """The text of a call with one sample, piece by piece; empty pieces are left out.
 
         Raises:
             InvalidArgument: The call has several samples, whose texts would mix.
@@ -72,24 +73,24 @@ class SyncStream(Generic[ChunkT, ResponseT]):
         return SyncChunkIterator(self)
 
     def __next__(self) -> ChunkT:
-        if not self._ready:
-            for sample in self._samples:  # taken over from the loop, and not read there either
-                self._ready.extend(sample._ready)
-                sample._ready.clear()
-        if not self._ready:
-            self._loop.call(self._fill)
-            if not self._ready:
+        if not self._queue:
+            for sample in self._samples:  # fetched from the loop for a sample, and not read there
+                self._queue.extend(sample._queue)
+                sample._queue.clear()
+        if not self._queue:
+            self._loop.call(self._fill_queue)
+            if not self._queue:
                 raise StopIteration
-        return self._ready.popleft()
+        return self._queue.popleft()
 
-    async def _fill(self) -> None:
-        # On the loop: what is taken from the stream there is here, even when the reader is interrupted meanwhile.
-        self._ready.extend(await self._stream._next_batch())
+    async def _fill_queue(self) -> None:
+        # This runs on the loop, so that an interrupt of the reading thread loses no chunk.
+        self._queue.extend(await self._dispatcher.next_batch())
 
     def final(self) -> ResponseT:
-        """Read what is left and give the whole response; see `Stream.final`."""
-        if not self._stream._split:
-            self._ready.clear()
+        """Read the rest of the stream and return the whole response; see `Stream.final`."""
+        if not self._dispatcher.per_sample:
+            self._queue.clear()
         return self._loop.call(self._stream.final)
 
     def __enter__(self) -> Self:
@@ -101,7 +102,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
         self.close()
 
     def close(self) -> None:
-        """Close the connection, unless the stream was read to its end; twice does no harm."""
+        """Close the connection, unless the stream was read to its end. Closing again has no effect."""
         if self._loop.is_running:
             self._loop.call(self._stream.aclose)
 
@@ -109,45 +110,45 @@ class SyncStream(Generic[ChunkT, ResponseT]):
         self._loop.call_soon(self._stream.close)
 
     def __del__(self) -> None:
-        # The connection belongs to the loop's thread; the closure keeps the stream alive until it is closed there.
+        # The connection belongs to the loop's thread. The bound method keeps the stream alive until it is closed there.
         if not self._stream._reader.ended:
             self._close_soon()
 
 
 class SyncChunkIterator(Iterator[ChunkT]):
-    """One loop over a stream. Dropping it before the stream's end, as ``break`` does, closes the stream."""
+    """A loop over a stream. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_begun", "_ready", "_stream")
+    __slots__ = ("_queue", "_started", "_stream")
 
     def __init__(self, stream: SyncStream[ChunkT, Any]) -> None:
         self._stream = stream
-        self._ready = stream._ready
-        self._begun = False
+        self._queue = stream._queue
+        self._started = False
 
     def __next__(self) -> ChunkT:
-        self._begun = True
-        if self._ready:
-            return self._ready.popleft()
+        self._started = True
+        if self._queue:
+            return self._queue.popleft()
         return next(self._stream)
 
     def __del__(self) -> None:
-        if self._begun and not self._stream._stream._reader.ended:
+        if self._started and not self._stream._stream._reader.ended:
             self._stream._close_soon()
 
 
 class SyncSampleStream(Iterator[ChunkT]):
     """The chunks of one sample, in order; see `SampleStream`."""
 
-    __slots__ = ("_buffer", "_parent", "_ready")
+    __slots__ = ("_buffer", "_parent", "_queue")
 
     def __init__(self, parent: SyncStream[ChunkT, Any], buffer: SampleBuffer[ChunkT]) -> None:
         self._parent = parent
         self._buffer = buffer
-        self._ready: deque[ChunkT] = deque()
+        self._queue: deque[ChunkT] = deque()
 
     @property
     def index(self) -> int:
-        """Which sample this is."""
+        """The sample's index in the call, from 0."""
         return self._buffer.state.index
 
     @property
@@ -157,7 +158,7 @@ class SyncSampleStream(Iterator[ChunkT]):
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the sample ended; None until it has. Known on arrival, also before its chunks are read."""
+        """Why the sample ended; None until then. Set on arrival, before the chunks are read."""
         return self._buffer.state.finish_reason
 
     @property
@@ -171,23 +172,26 @@ class SyncSampleStream(Iterator[ChunkT]):
         return _texts(self)
 
     def __next__(self) -> ChunkT:
-        if not self._ready:
-            self._parent._loop.call(self._fill)
-            if not self._ready:
+        if not self._queue:
+            self._parent._loop.call(self._fill_queue)
+            if not self._queue:
                 raise StopIteration
-        return self._ready.popleft()
+        return self._queue.popleft()
 
-    async def _fill(self) -> None:
-        self._ready.extend(await self._parent._stream._next_batch(self._buffer))
+    async def _fill_queue(self) -> None:
+        self._queue.extend(await self._parent._dispatcher.next_batch(self._buffer))
 
     def close(self) -> None:
-        """Drop what is unread, now and from now on. The other samples go on."""
-        self._ready.clear()
-        batch = self._parent._ready  # taken over for a loop over all of them
-        others = [chunk for chunk in batch if chunk.index != self.index]
-        batch.clear()
-        batch.extend(others)
-        self._parent._loop.call(self._parent._stream._close_buffer, self._buffer)
+        """Drop the sample's chunks, those that have arrived and those to come. Other samples are not affected."""
+        self._queue.clear()
+        queue = self._parent._queue  # chunks fetched from the loop for a loop over all samples
+        others = [chunk for chunk in queue if chunk.index != self.index]
+        queue.clear()
+        queue.extend(others)
+        self._parent._loop.call(self._close)
+
+    async def _close(self) -> None:
+        self._parent._dispatcher.close_sample(self._buffer)
 
 
 def _texts(chunks: Iterator[Any]) -> Iterator[str]:
@@ -195,8 +199,8 @@ def _texts(chunks: Iterator[Any]) -> Iterator[str]:
 
 
 class SyncCompletionStream(SyncStream[CompletionChunk, CompletionResponse]):
-    """A streamed completion for plain iteration. See `SyncStream`."""
+    """A streamed completion for synchronous code. See `SyncStream`."""
 
 
 class SyncChatStream(SyncStream[ChatChunk, ChatResponse]):
-    """A streamed chat for plain iteration. See `SyncStream`."""
+    """A streamed chat for synchronous code. See `SyncStream`."""

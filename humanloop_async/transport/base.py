@@ -1,7 +1,7 @@
-"""What a transport must do: move bytes, and translate its library's exceptions.
+"""The interface of a transport: it moves bytes and translates its library's exceptions.
 
-The client and the server's providers know HTTP through these two protocols only. A transport of
-your own goes into ``AsyncHumanloop(transport=...)``.
+The client and the server's providers use HTTP only through these two protocols. Pass a transport that you have written
+as ``AsyncHumanloop(transport=...)``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ..wire.requests import HttpRequest
 
 
 class ResponseStream(Protocol):
-    """An answer whose status and headers have come, and whose body is still to be read.
+    """A response whose status and headers have arrived, and whose body is still to be read.
 
     Attributes:
         status: HTTP status code.
-        reason: The status line's reason phrase, "" when there is none.
-        headers: The headers; looking one up must not depend on its case.
+        reason: The reason phrase of the status line, "" if there is none.
+        headers: The headers; looking one up must ignore case.
     """
 
     @property
@@ -29,51 +29,52 @@ class ResponseStream(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     async def read(self, timeout: float | None) -> bytes:
-        """The bytes that have arrived, at least one; ``b""`` at the end of the body, and after it.
-
-        Args:
-            timeout: Longest wait, in seconds; None waits for as long as it takes.
-
-        Raises:
-            TimeoutError: Nothing came in time; the response is of no further use.
-            ApiConnectionError: The connection broke, or was closed. What came before is read first.
+        """Return the bytes that have arrived, at least one; ``b""`` at the end of the body and after it.
 
         A cancelled read loses no bytes.
+
+        Args:
+            timeout: Longest wait, in seconds; None for no limit.
+
+        Raises:
+            TimeoutError: No bytes arrived in time. The response cannot be read further.
+            ApiConnectionError: The connection broke or was closed. Bytes that arrived before are returned first.
         """
         ...
 
     def close(self) -> None:
-        """Close the connection at once, without waiting and from any state; twice does no harm.
+        """Close the connection without waiting. Callable in any state; closing again has no effect.
 
-        A body that was read to its end has given its connection back to the pool, and keeps it.
+        A body that was read to its end has returned its connection to the pool, where it stays open.
         """
         ...
 
     async def aclose(self) -> None:
-        """`close`, and wait until everything it held is released. Not cancelled half-way."""
+        """Close the connection and wait until its resources are released. Cancellation does not interrupt this."""
         ...
 
 
 class Transport(Protocol):
-    """Sends requests. Redirects are never followed, statuses never judged, nothing retried."""
+    """Sends requests. It follows no redirects, raises no errors for statuses, and does not retry."""
 
     async def send(self, request: HttpRequest, timeout: float | None) -> ResponseStream:
-        """Send a request and wait for the answer's headers.
+        """Send a request and wait for the headers of the response.
 
         Args:
-            timeout: Longest wait for the headers, in seconds; None waits for as long as it takes.
+            request: The request, whose URL is absolute.
+            timeout: Longest wait for the headers, in seconds; None for no limit.
 
         Raises:
-            TimeoutError: The headers did not come in time.
-            ApiConnectionError: No connection, or it broke.
+            TimeoutError: The headers did not arrive in time.
+            ApiConnectionError: Connecting failed, or the connection broke.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close every connection; twice does no harm."""
+        """Close every connection. Closing again has no effect."""
         ...
 
 
-def words_of(exc: BaseException) -> str:
-    """What an exception says, or what it is."""
+def describe_exception(exc: BaseException) -> str:
+    """Return an exception's message, or the name of its type if it has none."""
     return str(exc) or type(exc).__name__

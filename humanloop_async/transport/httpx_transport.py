@@ -1,4 +1,4 @@
-"""The alternative transport: httpx. For an `httpx.AsyncClient` of your own, and for trio."""
+"""The alternative transport: httpx, for trio and for use with an existing `httpx.AsyncClient`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import contextlib
 import os
 import socket
 import sys
-import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from weakref import WeakSet
 
 import anyio
 import h11
@@ -21,36 +19,36 @@ import httpx
 from ..config import check_count
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument, StreamClosed, is_retryable
 from ..wire.requests import HttpRequest
-from . import allocator
-from .arrival import running_loop
-from .base import words_of
+from .allocator import raise_mmap_threshold
+from .base import describe_exception
+from .per_loop import Loop, PerLoop, keep_inherited
 from .proxy import split_proxy
+from .wakeup import running_loop
 
-_NO_CLOCKS = httpx.Timeout(None)
+_NO_TIMEOUTS = httpx.Timeout(None)
 
-_NEXT_STEP = 0.5
-"""Seconds that a request which was given up has to reach a step in which it can be cancelled."""
+_CANCEL_GRACE = 0.5
+"""How long an abandoned request may take to reach a cancellable step, in seconds."""
 
-_PROXIES = ("http", "https", "socks5", "socks5h")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
 class HttpxTransport:
     """Sends requests with httpx.
 
-    A client is made for each event loop that uses the transport, on first use, with the settings below; a client of
-    your own is used as it is and never closed.
+    Without `client`, the transport creates one client for each event loop that uses it, on first use.
 
-    Under asyncio a cancelled read loses nothing. Under trio it closes the stream, because httpx closes a
+    Under asyncio a cancelled read loses no bytes. Under trio it closes the stream, because httpx closes a
     connection whose read is cancelled; the next read then raises `StreamClosed`.
 
     Args:
-        client: A client of your own.
-        max_connections: Connections open at once, 0 or None for no limit.
+        client: A client to use instead; it is never closed, and the settings below do not apply to it.
+        max_connections: Most connections open at once, 0 or None for no limit.
         proxy: Proxy URL.
         trust_env: Take the proxy and the CA from the environment.
 
     Raises:
-        InvalidArgument: A setting cannot be used.
+        InvalidArgument: A setting is invalid.
     """
 
     def __init__(
@@ -61,146 +59,116 @@ class HttpxTransport:
         proxy: str | None = None,
         trust_env: bool = False,
     ) -> None:
-        allocator.settle()
+        raise_mmap_threshold()
         check_count("max_connections", max_connections or 0)
-        self._own_client = client
-        self._clients: dict[asyncio.AbstractEventLoop | None, httpx.AsyncClient] = {}  # None: trio's
-        self._responses: WeakSet[HttpxResponse] = WeakSet()  # open ones, or not collected yet
-        self._pid = os.getpid()
-        self._closed = False
+        self._user_client = client
+        self._clients: PerLoop[httpx.AsyncClient, HttpxResponse] = PerLoop(self._create_client, _close_client)
         if client is not None:
             return
-        self._make_client = partial(
+        self._new_client = partial(
             httpx.AsyncClient,
             limits=httpx.Limits(max_connections=max_connections or None, max_keepalive_connections=100),
-            timeout=_NO_CLOCKS,
+            timeout=_NO_TIMEOUTS,
             proxy=_proxy(proxy) if proxy is not None else None,
             trust_env=trust_env,
-            verify=httpx.create_ssl_context(trust_env=trust_env),  # reads files: not on the loop
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
+            verify=httpx.create_ssl_context(trust_env=trust_env),  # created here, because it reads files
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # stores no cookies
             event_hooks={"response": [_hide_location]},
         )
         try:
-            self._make_client()
-        except (ValueError, ImportError) as exc:  # a proxy that needs another package, or a bad one in the environment
+            self._new_client()
+        except (
+            ValueError,
+            ImportError,
+        ) as exc:  # a proxy that needs another package, or an invalid one in the environment
             raise InvalidArgument(f"proxy: {exc}") from exc
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._own_client is not None:
-            return self._own_client
-        if self._closed:
-            raise ClientClosed("the transport is closed; make a new client")
-        self._leave_to_other_process()
-        loop = running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            for other in list(self._clients):
-                if other is not None and other.is_closed():  # it took its connections along
-                    self._forget(other)
-            client = self._clients[loop] = self._make_client()
-        return client
-
-    def _leave_to_other_process(self) -> None:
-        """After a fork, the parent's connections are the parent's: a request here would be written on its socket."""
-        if self._pid != os.getpid():
-            _of_other_processes.append(self._clients)
-            self._clients, self._responses, self._pid = {}, WeakSet(), os.getpid()
-
-    def _forget(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Drop the client of a loop on which nothing can wait any more."""
-        with warnings.catch_warnings(module=warnings):  # at exit it cannot be imported any more
-            # Its sockets are closed by their finalizers, which warn about it.
-            warnings.simplefilter("ignore", ResourceWarning)
-            self._clients.pop(loop, None)
+    def _create_client(self) -> httpx.AsyncClient:
+        return self._new_client()
 
     async def send(self, request: HttpRequest, timeout: float | None) -> HttpxResponse:
-        """See `Transport.send`."""
-        client = self._client()
+        """Send a request; see `Transport.send`."""
+        client = self._clients.client() if self._user_client is None else self._user_client
         try:
             built = client.build_request(
                 request.method,
                 request.url,
                 content=request.body,
                 headers=dict(request.headers),
-                timeout=_NO_CLOCKS,
+                timeout=_NO_TIMEOUTS,
             )
             progress = _Progress()
             if running_loop() is not None:
                 built.extensions["trace"] = progress.trace
-                response = await _send_apart(client, built, timeout, progress)
+                response = await _send_in_task(client, built, timeout, progress)
             else:
                 with anyio.fail_after(timeout):
                     response = await client.send(built, stream=True, follow_redirects=False)
         except (httpx.HTTPError, OSError) as exc:
             if isinstance(exc, TimeoutError):
                 raise
-            failed = ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}")
-            failed.retryable = _may_pass(exc)
+            failed = ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
+            failed.retryable = _may_retry(exc)
             raise failed from exc
         except (httpx.InvalidURL, ValueError, TypeError) as exc:
-            raise InvalidArgument(f"the request cannot be sent: {exc}") from exc
-        except RuntimeError as exc:  # the client was closed by its owner
-            raise ApiConnectionError(f"{request.method} {request.url}: {words_of(exc)}") from exc
-        made = HttpxResponse(response, progress)
-        self._responses.add(made)
-        return made
+            raise InvalidArgument(f"invalid request to {request.url}: {exc}") from exc
+        except RuntimeError as exc:  # the caller closed the client
+            raise ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}") from exc
+        opened = HttpxResponse(response, progress)
+        self._clients.responses.add(opened)
+        return opened
 
     async def aclose(self) -> None:
-        """Close the clients that this transport made, and the responses that are still being read."""
-        if self._own_client is not None:
+        """Close the clients that this transport created, and the responses that are still being read."""
+        if self._user_client is not None:
             return
-        self._leave_to_other_process()
-        for response in list(self._responses):
-            await response.aclose(ClientClosed("the client was closed while the answer was being read"))
-        client = self._clients.pop(running_loop(), None)
+        self._clients.check_process()
+        for response in list(self._clients.responses):
+            await response.aclose(ClientClosed("the client was closed while the response was being read"))
+        client = self._clients.pop_current()
         self.close()
         if client is not None:
             await client.aclose()
 
     def close(self) -> bool:
-        """`aclose` as far as that goes without waiting. False when there was nothing to close."""
-        self._closed = True
-        self._leave_to_other_process()
-        used = bool(self._clients)
-        for loop, client in list(self._clients.items()):
-            if loop is not None and loop is running_loop():
-                _go_on_alone(client.aclose())
-            elif loop is not None and loop.is_running():
-                asyncio.run_coroutine_threadsafe(client.aclose(), loop)
-            del client
-            self._forget(loop)
-        return used
+        """Do the same as `aclose` as far as possible without waiting. Return whether there was a client to close."""
+        return self._clients.close()
 
 
-_of_other_processes: list[object] = []
-"""Clients of the process that this one was forked from. Kept, because even their finalizers would close them."""
+def _close_client(loop: Loop, client: httpx.AsyncClient) -> None:
+    if loop is not None and loop is running_loop():
+        _run_in_background(client.aclose())
+    elif loop is not None and loop.is_running():
+        asyncio.run_coroutine_threadsafe(client.aclose(), loop)
 
 
 async def _hide_location(response: httpx.Response) -> None:
-    """Keep httpx from making the request to which a redirect leads, and from failing where that cannot be made."""
-    if (there := response.headers.pop("Location", None)) is not None:
-        response.extensions["location"] = there
+    """Hide ``Location``, so that httpx neither builds nor rejects the redirected request."""
+    if (location := response.headers.pop("Location", None)) is not None:
+        response.extensions["location"] = location
 
 
-async def _send_apart(
+async def _send_in_task(
     client: httpx.AsyncClient, request: httpx.Request, timeout: float | None, progress: _Progress
 ) -> httpx.Response:
-    """Send from a task of its own, which is cancelled once, and only where httpx can clean up after that. Else
-    a connection would count as in use for ever."""
+    """Send in a separate task, cancelled once and only where httpx can clean up.
+
+    With other cancellations, httpcore's pool would count the connection as in use forever.
+    """
     task = asyncio.ensure_future(client.send(request, stream=True, follow_redirects=False))
     try:
         await asyncio.wait({task}, timeout=timeout)
     except BaseException:
-        _go_on_alone(_give_up(task, progress))
+        _run_in_background(_abandon(task, progress))
         raise
     if not task.done():
-        _go_on_alone(_give_up(task, progress))
+        _run_in_background(_abandon(task, progress))
         raise TimeoutError
     return task.result()
 
 
 class HttpxResponse:
-    """See `ResponseStream`."""
+    """An httpx response; see `ResponseStream`."""
 
     __slots__ = (
         "__weakref__",
@@ -215,14 +183,14 @@ class HttpxResponse:
     )
 
     def __init__(self, response: httpx.Response, progress: _Progress) -> None:
-        if (there := response.extensions.get("location")) is not None:
-            response.headers["Location"] = there
+        if (location := response.extensions.get("location")) is not None:
+            response.headers["Location"] = location
         self._response = response
         self._loop = running_loop()
         self._pid = os.getpid()
         self._progress = progress
-        progress.can_be_cancelled = True  # also where no trace says so: transports of other makers have none
-        # What is compressed twice, which nobody does with good intent, is not unpacked: 2 KB can be 1 GB.
+        progress.can_be_cancelled = True  # also if a third-party transport traces nothing
+        # Doubly compressed bodies are not decompressed: 2 KB can become 1 GB (a decompression bomb).
         twice = "," in response.headers.get("Content-Encoding", "")
         self._chunks: AsyncIterator[bytes] = response.aiter_raw() if twice else response.aiter_bytes()
         self._pending: asyncio.Task[bytes] | None = None
@@ -242,17 +210,21 @@ class HttpxResponse:
         return self._response.headers
 
     async def read(self, timeout: float | None) -> bytes:
-        """See `ResponseStream.read`."""
+        """Return the bytes that have arrived; see `ResponseStream.read`."""
         if self._failure is not None:
             raise self._failure
         if (loop := running_loop()) is not self._loop:
-            raise ApiConnectionError("the answer came in another event loop, and its connection ended there")
+            raise ApiConnectionError(
+                "the response belongs to another event loop; read it in the loop that sent the request"
+            )
         if loop is None:
-            return await self._read_here(timeout)
-        # httpx closes a connection whose read is cancelled. So the read is a task of its own, which outlives
-        # a cancelled caller and serves the next one.
+            return await self._read_in_caller(timeout)
+        # httpx closes a connection whose read is cancelled. So a separate task reads; if the caller is cancelled, the
+        # task continues, and the next call takes its result.
         task = self._pending = self._pending or asyncio.ensure_future(self._next())
-        if not task.done():  # what is there comes without a round through the loop, where a cancellation may wait
+        if (
+            not task.done()
+        ):  # a result that is available must not wait for the loop, where a cancellation may be pending
             await asyncio.wait({task}, timeout=timeout)
             if not task.done():
                 raise TimeoutError
@@ -261,7 +233,7 @@ class HttpxResponse:
             raise self._failure or ApiConnectionError("the response was closed")
         return task.result()
 
-    async def _read_here(self, timeout: float | None) -> bytes:
+    async def _read_in_caller(self, timeout: float | None) -> bytes:
         finished = False
         try:
             with anyio.fail_after(timeout):
@@ -270,7 +242,7 @@ class HttpxResponse:
             return data
         finally:
             if not finished and self._failure is None:
-                self._failure = StreamClosed("a cancelled read closed the connection, as httpx does under trio")
+                self._failure = StreamClosed("a cancelled read closed the connection; under trio, httpx does this")
 
     async def _next(self) -> bytes:
         try:
@@ -278,22 +250,22 @@ class HttpxResponse:
                 pass
             return data or b""
         except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
-            self._failure = self._failure or ApiConnectionError(f"the connection broke: {words_of(exc)}")
+            self._failure = self._failure or ApiConnectionError(f"the connection broke: {describe_exception(exc)}")
             raise self._failure from exc
 
     def close(self) -> None:
-        """See `ResponseStream.close`."""
+        """Close the connection; see `ResponseStream.close`."""
         if self._response.is_closed:
             return
         if self._failure is None:
             self._failure = ApiConnectionError("the response was closed")
         if self._pid != os.getpid():
-            _of_other_processes.append(self._response)
+            keep_inherited(self._response)
             return
         stream = self._response.extensions.get("network_stream")
         if stream is not None and self._response.http_version.startswith("HTTP/1"):  # HTTP/2 shares its socket
-            # httpx cannot close without waiting; shutting the socket down tells the server at once. The one that
-            # uvloop shows cannot do that, a duplicate of it can.
+            # httpx cannot close without waiting; shutting down the socket tells the server at once. uvloop's socket
+            # object has no working `shutdown`, so this duplicates the socket.
             with (
                 contextlib.suppress(OSError),
                 socket.fromfd(
@@ -303,28 +275,32 @@ class HttpxResponse:
                 duplicate.shutdown(socket.SHUT_RDWR)
         if self._loop is not None:
             if self._loop is running_loop():
-                self._close_apart()
+                self._close_in_background()
             elif self._loop.is_running():
-                self._loop.call_soon_threadsafe(self._close_apart)
+                self._loop.call_soon_threadsafe(self._close_in_background)
         elif (trio := sys.modules.get("trio")) is not None:
-            with contextlib.suppress(RuntimeError):  # not under trio either: a finalizer, nothing runs any more
+            with contextlib.suppress(RuntimeError):  # called by a finalizer after trio has ended
                 trio.lowlevel.spawn_system_task(self.aclose)
 
     async def aclose(self, reason: ApiException | None = None) -> None:
-        """See `ResponseStream.aclose`. Readers get `reason`."""
+        """Close the connection; see `ResponseStream.aclose`.
+
+        Args:
+            reason: The exception for a `read` that is waiting, and for later ones.
+        """
         if self._failure is None:
             self._failure = reason or ApiConnectionError("the response was closed")
         if self._pid != os.getpid() or self._loop is not running_loop():
             self.close()
         elif self._loop is not None:
-            await asyncio.shield(self._close_apart())
+            await asyncio.shield(self._close_in_background())
         else:
             with anyio.CancelScope(shield=True):
                 await self._response.aclose()
 
-    def _close_apart(self) -> asyncio.Task[None]:
+    def _close_in_background(self) -> asyncio.Task[None]:
         if self._closing is None:
-            self._closing = _go_on_alone(self._close_all())
+            self._closing = _run_in_background(self._close_all())
         return self._closing
 
     async def _close_all(self) -> None:
@@ -332,67 +308,67 @@ class HttpxResponse:
             self._pending = None
             await self._progress.cancel(pending)
             if not pending.cancelled():
-                pending.exception()  # a failure that nobody waits for any more
+                pending.exception()  # marks it as retrieved; no reader is left to raise it to
         await self._response.aclose()
 
 
-_alone: set[asyncio.Task[None]] = set()
-"""Tasks that nobody waits for; a loop alone would not keep them alive."""
+_background: set[asyncio.Task[None]] = set()
+"""Tasks without a waiter. The event loop holds only weak references to tasks, so this keeps them alive."""
 
 
-def _go_on_alone(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+def _run_in_background(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
     task = asyncio.ensure_future(work)
-    _alone.add(task)
-    task.add_done_callback(_alone.discard)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
     return task
 
 
 class _Progress:
-    """How far httpcore is with a request, as its trace extension tells.
+    """How far httpcore is with a request, as its trace extension reports.
 
-    A request that is cancelled between two steps, when the pool has chosen its connection and that is not yet
-    connecting, or has connected and is not yet sending, leaves one in the pool that is neither idle nor closed. So
-    does one that is cancelled while it cleans up.
+    httpcore's pool leaks a connection, neither idle nor closed, if a request is cancelled between two steps: after the
+    pool has chosen the connection and before it connects, or after it has connected and before it sends. The same
+    happens if a request is cancelled while it cleans up.
     """
 
     def __init__(self) -> None:
         self.can_be_cancelled: bool = False
-        self.given_up: bool = False
+        self._cancel_at_next_step = False
 
     async def trace(self, event: str, info: object) -> None:
         step, _, state = event.rpartition(".")
         connecting = step.startswith("connection.")
-        # A proxy's tunnel does not know of a cancellation until it stands.
-        careful = step.startswith(("proxy.", "socks.")) or step.endswith("response_closed")
-        self.can_be_cancelled = not careful and (state == "started" or (state == "complete" and not connecting))
-        if self.given_up and self.can_be_cancelled:
-            self.given_up = False  # what cleans up is traced too
+        # A proxy tunnel does not handle cancellation until it is established.
+        fragile = step.startswith(("proxy.", "socks.")) or step.endswith("response_closed")
+        self.can_be_cancelled = not fragile and (state == "started" or (state == "complete" and not connecting))
+        if self._cancel_at_next_step and self.can_be_cancelled:
+            self._cancel_at_next_step = False  # the clean-up is traced too
             raise asyncio.CancelledError
 
     async def cancel(self, task: asyncio.Task[Any]) -> None:
-        """Cancel what makes this progress, within a step that takes it well, and wait for its end."""
+        """Cancel the task whose progress this is, in a step that handles it, and wait until it has ended."""
         if not self.can_be_cancelled:
-            self.given_up = True
-            await asyncio.wait({task}, timeout=_NEXT_STEP)
-            self.given_up = False
+            self._cancel_at_next_step = True
+            await asyncio.wait({task}, timeout=_CANCEL_GRACE)
+            self._cancel_at_next_step = False
         task.cancel()
         await asyncio.wait({task})
 
 
-async def _give_up(sending: asyncio.Task[httpx.Response], progress: _Progress) -> None:
-    """End a request whose caller is gone; an answer that came all the same is closed."""
+async def _abandon(sending: asyncio.Task[httpx.Response], progress: _Progress) -> None:
+    """End a request that has no caller any more, and close its response if there is one."""
     await progress.cancel(sending)
     if not sending.cancelled() and sending.exception() is None:
         await sending.result().aclose()
 
 
 def _proxy(url: str) -> httpx.Proxy:
-    clean, user = split_proxy(url, _PROXIES)
-    return httpx.Proxy(clean, auth=user)
+    clean, credentials = split_proxy(url, _PROXY_SCHEMES)
+    return httpx.Proxy(clean, auth=credentials)
 
 
-def _may_pass(exc: Exception) -> bool:
-    """Whether the same request may fare better later: not where a proxy refused it, or the answer was not HTTP."""
+def _may_retry(exc: Exception) -> bool:
+    """Return whether a retry can help: not after a proxy's rejection, nor after a response that is not HTTP."""
     if isinstance(exc, httpx.ProxyError) and (status := str(exc)[:3]).isdigit():
         return is_retryable(int(status))
     return exc.__cause__ is None or not any(isinstance(arg, h11.RemoteProtocolError) for arg in exc.__cause__.args)

@@ -1,4 +1,4 @@
-"""A proxy's URL, as the transports may show it."""
+"""Proxy URLs, with the credentials kept out of error messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..errors import InvalidArgument
 
 
 def split_proxy(proxy: str, schemes: Sequence[str]) -> tuple[str, tuple[str, str] | None]:
-    """The URL without a name and a password, which error texts would show, and these two.
+    """Split a proxy URL into the URL without credentials, and the user name and password if it has them.
 
     Raises:
-        InvalidArgument: Not the URL of a proxy. The text does not repeat it.
+        InvalidArgument: The URL is invalid, or has none of the `schemes`. The message does not contain it.
     """
     try:
         parts = urlsplit(proxy)
@@ -22,7 +22,9 @@ def split_proxy(proxy: str, schemes: Sequence[str]) -> tuple[str, tuple[str, str
     except (ValueError, AttributeError):
         parts, usable = urlsplit(""), False
     if not usable:
-        raise InvalidArgument(f"proxy is not a URL such as 'http://127.0.0.1:3128'; schemes: {', '.join(schemes)}")
+        raise InvalidArgument(
+            f"invalid proxy URL; use one like 'http://127.0.0.1:3128', with scheme {' or '.join(schemes)}"
+        )
     clean = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if parts.username is None:
         return clean, None

@@ -1,1 +1,1 @@
-"""The protocol without I/O: bytes in, objects out. Nothing here waits, opens or reads a clock."""
+"""The v4 protocol without I/O: bytes in, objects out. Nothing here opens a socket, waits, or reads a clock."""

@@ -1,4 +1,4 @@
-"""The chunks of a stream -> the response that the same call gives without streaming."""
+"""Assemble the chunks of a stream into the response that the same call returns without streaming."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .requests import drop_nulls
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 _BLOCK = 448
-"""Most bytes of a block of text. Python's own allocator hands out up to 512, without the holes that larger blocks, let
-alone a growing one, leave in the heap."""
+"""Largest block of text, in bytes. Python's small-object allocator serves blocks of up to 512 bytes, object header
+included; larger or growing blocks come from malloc and fragment the heap."""
 
 _LARGE = 64 * 1024
-"""Bytes from which an event is not kept as it is: every sample has a first one, which may be of `max_event_bytes`."""
+"""Largest first event that is stored unchanged, in bytes. Each sample stores one, of up to `max_event_bytes`."""
 
 
 class Sample:
-    """What has arrived of one sample.
+    """The chunks of one sample received so far.
 
-    Text is kept in pieces and joined when asked for. A piece of a few letters takes ten times their room, so whoever
-    adds to `pieces` calls `pack` whenever there are `PIECES` of them. Blocks are UTF-8: in a string, one emoji makes
-    four bytes of every letter. (Half a character, which UTF-8 cannot hold, is refused where JSON is decoded.)
+    Text is stored in pieces and joined on access. A short string needs about ten times the memory of its text, so the
+    code that appends to `pieces` calls `pack` whenever the list holds `PIECES` of them. Blocks are UTF-8, because one
+    emoji in a string makes every character four bytes wide. (UTF-8 has no form for a lone surrogate; the JSON decoder
+    rejects those.)
     """
 
     PIECES = 6
@@ -36,18 +37,18 @@ class Sample:
         self.index: int = index
         self.id: str | None = None
         self.finish_reason: str | None = None
-        self.first: bytes | None = None  # its first event: holds what no later event repeats
+        self.first: bytes | None = None  # its first event, with fields that no later event repeats
         self.pieces: list[str] = []
         self._blocks: list[bytes] = []
         self._tool_calls: dict[str, tuple[ToolCall, list[str]]] | None = None  # few samples have any
 
     @property
     def text(self) -> str:
-        """All text so far."""
+        """All text received so far."""
         return b"".join(self._blocks).decode() + "".join(self.pieces)
 
     def pack(self) -> None:
-        """Add the pieces to the last block, or make another of them."""
+        """Append the pieces to the last block, or start another block with them."""
         block, blocks = "".join(self.pieces).encode(), self._blocks
         self.pieces.clear()
         if blocks and len(blocks[-1]) + len(block) <= _BLOCK:
@@ -56,15 +57,15 @@ class Sample:
             blocks.append(block)
 
     def add_tool_calls(self, calls: list[ToolCall]) -> None:
-        """Add calls; a further piece with the same id extends the arguments of that call."""
-        known = self._tool_calls = self._tool_calls or {}
+        """Add tool calls; one whose id is known extends the arguments of that call."""
+        by_id = self._tool_calls = self._tool_calls or {}
         for call in calls:
-            _, pieces = known.setdefault(call.id, (call, []))
+            _, pieces = by_id.setdefault(call.id, (call, []))
             pieces.append(call.function.arguments or "")
 
     @property
     def tool_calls(self) -> list[Json]:
-        """The calls as plain JSON, arguments joined."""
+        """The tool calls as plain JSON, arguments joined."""
         return [
             {
                 "id": call.id,
@@ -76,51 +77,51 @@ class Sample:
 
 
 def first_event(kind: type[ResponseT], event: bytes, index: int) -> bytes:
-    """What to keep of a sample's first event: all of it, or of a large one the fields that `assemble` reads."""
+    """Return the part of a sample's first event to store: all of it, or from a large one the fields of `assemble`."""
     if len(event) <= _LARGE:
         return event
     body = _decode(event)
-    item = _by_index(body).get(index, {})
+    item = _items_by_index(body).get(index, {})
     item_kind = ChatDataResponse if kind is ChatResponse else DataResponse
-    echoes = {name: body[name] for name in kind.__struct_fields__ if name in body}
+    echoed = {name: body[name] for name in kind.__struct_fields__ if name in body}
     item = {name: item[name] for name in item_kind.__struct_fields__ if name in item}
-    return msgspec.json.encode({**echoes, "data": [{**item, "index": index}]})
+    return msgspec.json.encode({**echoed, "data": [{**item, "index": index}]})
 
 
 def assemble(kind: type[ResponseT], samples: list[Sample], usage: Usage | None, last: bytes) -> ResponseT:
-    """The response that these samples make, whole or in part.
+    """Assemble the samples received so far into a response.
 
-    What the events of a call repeat (project, metadata, ...) is read from the samples' first events and the
-    call's last, here and not when they come, for few callers look at it.
+    Fields that every event repeats (project, metadata, ...) are read from the samples' first events and from the
+    last event of the call, here rather than per event, because few callers use them.
 
     Args:
         kind: `CompletionResponse` or `ChatResponse`.
-        samples: Every sample of the call; those without any chunk are left out.
-        usage: Token counts, None when none came.
+        samples: Every sample of the call; those without a chunk are left out.
+        usage: Token counts; None if no event had any.
         last: Data of the last event.
     """
-    begun = [sample for sample in samples if sample.first is not None]
+    started = [sample for sample in samples if sample.first is not None]
     # Samples may share their first event, which is then decoded once.
-    firsts = {event: _decode(event) for event in dict.fromkeys(sample.first for sample in begun)}
-    said = {event: _by_index(body) for event, body in firsts.items()}
+    first_events = {event: _decode(event) for event in dict.fromkeys(sample.first for sample in started)}
+    items = {event: _items_by_index(body) for event, body in first_events.items()}
     chat = kind is ChatResponse
-    made: dict[str, Json] = {
-        "data": [_sample_data(sample, said[sample.first].get(sample.index, {}), chat) for sample in begun],
+    assembled: dict[str, Json] = {
+        "data": [_sample_data(sample, items[sample.first].get(sample.index, {}), chat) for sample in started],
         "usage": msgspec.to_builtins(usage),
-        "provider_responses": [],  # v4 promises one per provider call, and no event holds that
+        "provider_responses": [],  # v4 documents one per provider call, but no event contains it
     }
-    echoes: dict[str, Json] = {"num_samples": len(samples)}
-    for event in (*firsts.values(), _decode(last)):
-        echoes |= drop_nulls(event)
+    echoed: dict[str, Json] = {"num_samples": len(samples)}
+    for event in (*first_events.values(), _decode(last)):
+        echoed |= drop_nulls(event)
     try:
-        return msgspec.convert({**echoes, **made}, kind)
-    except msgspec.ValidationError:  # an echo of a shape v4 does not know must not cost the samples
-        made["data"] = [_sample_data(sample, {"inputs": {}}, chat) for sample in begun]
-        return msgspec.convert({"num_samples": len(samples), **made}, kind)
+        return msgspec.convert({**echoed, **assembled}, kind)
+    except msgspec.ValidationError:  # an invalid echoed field must not lose the samples
+        assembled["data"] = [_sample_data(sample, {"inputs": {}}, chat) for sample in started]
+        return msgspec.convert({"num_samples": len(samples), **assembled}, kind)
 
 
-def _by_index(event: dict[str, Json]) -> dict[int, dict[str, Json]]:
-    """What an event says of its samples; of a first event, `inputs` and `messages` are nowhere else."""
+def _items_by_index(event: dict[str, Json]) -> dict[int, dict[str, Json]]:
+    """Return an event's items by sample index; only first events contain `inputs` and `messages`."""
     items = event.get("data")
     return {
         index: drop_nulls(item)
@@ -150,6 +151,6 @@ def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str
 def _decode(event: bytes | None) -> dict[str, Json]:
     try:
         body = decode_json(event) if event else {}
-    except (ValueError, RecursionError):  # nested too deeply for echoes, not for its chunks
+    except (ValueError, RecursionError):  # echoed fields can be nested too deeply where the chunks are not
         return {}
     return body if isinstance(body, dict) else {}

@@ -1,4 +1,4 @@
-"""The events of one streamed call -> chunks, each checked and added to its sample."""
+"""Decode the events of one streamed call into chunks, check each and add it to its sample."""
 
 from __future__ import annotations
 
@@ -26,33 +26,32 @@ ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 
 DONE = b"[DONE]"
-"""What some servers send as their last event. v4 does not, and it is tolerated."""
+"""The last event of some servers. v4 does not send it; the client accepts it."""
 
 _ERROR_KEYS = {"detail", "error"}
 
-# Building a decoder costs as much as several decodes; these are reused by every stream.
+# Building a decoder costs as much as several decodes, so all streams share these.
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind) for kind in (CompletionEvent, ChatEvent)
 }
 
 
 class Demultiplexer(Generic[ChunkT, ResponseT]):
-    """Checks the events of one stream and tells its samples apart; does no I/O.
+    """Checks the events of one stream and assigns their chunks to samples; does no I/O.
 
-    A chunk belongs to the sample its ``index`` names, never to the one at its position. A sample ends with the
-    chunk that has a ``finish_reason``.
+    The ``index`` of a chunk, not its position in the event, names its sample. The chunk that has a
+    ``finish_reason`` ends its sample.
 
     Args:
-        event: How an event is decoded: `CompletionEvent` or `ChatEvent`.
-        response: What `assemble` makes: `CompletionResponse` or `ChatResponse`.
-        num_samples: How many samples the call asked for.
+        event: Type to decode events with: `CompletionEvent` or `ChatEvent`.
+        response: Type that `assemble` returns: `CompletionResponse` or `ChatResponse`.
+        num_samples: Number of samples that the call requested.
 
     Attributes:
-        failure: What ended the stream early, None while it is in order. Chunks that `feed` returned
-            arrived before it.
-        finished: Every sample has its ``finish_reason``.
-        done: The server said that nothing follows.
-        started: Any event has come.
+        failure: The error that ended the stream early, else None. All chunks that `feed` returned arrived before it.
+        finished: Whether every sample has its ``finish_reason``.
+        done: Whether the server announced the end of the stream.
+        started: Whether any event has arrived.
     """
 
     __slots__ = (
@@ -81,12 +80,12 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         self.started: bool = False
 
     def feed(self, events: list[bytes]) -> list[ChunkT]:
-        """The chunks of these events, in order, up to the first event that is not in order."""
+        """Decode events into chunks, in order, up to the first invalid event, which sets `failure`."""
         chunks: list[ChunkT] = []
         decode, samples = self._decode, self.samples
         last, pack_at = self._last, Sample.PIECES
         if self.done or self.failure is not None:
-            return chunks  # nothing that follows counts
+            return chunks  # ignore everything after the end
         if events:
             self.started = True
         for data in events:
@@ -126,35 +125,35 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         return chunks
 
     def end(self) -> None:
-        """The connection ended: that is a failure unless every sample had finished.
+        """Handle the end of the connection: set `failure` unless every sample has finished.
 
-        A finish reason that did not come is never made up.
+        Finish reasons that did not arrive are never made up.
         """
         if self._unfinished and self.failure is None:
             missing = ", ".join(str(sample.index) for sample in self.samples if sample.finish_reason is None)
-            how = f"the server said {DONE.decode()}" if self.done else "the connection ended"
+            how = f"the server sent {DONE.decode()}" if self.done else "the connection ended"
             self.failure = StreamTruncated(
                 f"{how} before sample {missing} of {len(self.samples)} had a finish_reason; "
-                "`partial` holds what had arrived"
+                "the output received so far is in `partial`"
             )
 
     def assemble(self) -> ResponseT:
-        """The response as far as it has come; the samples that have not ended have no ``finish_reason``."""
+        """Assemble the chunks received so far; unfinished samples have no ``finish_reason``."""
         return assemble(self._response, self.samples, self._usage, self._last)
 
     def _decode_unusual(self, data: bytes, exc: Exception) -> Any:
-        """An event that is no plain v4 event: one with nulls or broken UTF-8, an error, or nonsense.
+        """Decode an event that the fast decoder rejected: one with nulls or invalid UTF-8, an error, or garbage.
 
-        None ends the stream: `done` or `failure` says why.
+        Returns None if the event ends the stream, after setting `done` or `failure`.
         """
         if data.strip() == DONE:
             self.done = True
             return None
         try:
-            # The standard decodes UTF-8 with replacement characters; JSON is then decoded as usual.
+            # The SSE standard decodes UTF-8 with replacement characters; only then is the text parsed as JSON.
             body = decode_json(data)
         except (ValueError, RecursionError):
-            self.failure = InvalidEvent(f"an event is not JSON: {exc}", data)
+            self.failure = InvalidEvent(f"received an event that is not JSON: {exc}", data)
             self.failure.__cause__ = exc
             return None
         present = without_nulls(body)
@@ -162,14 +161,14 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             self.failure = _error_event(present)
             return None
         try:
-            return self._decode(msgspec.json.encode(present))  # not `convert`, which cannot make a `Raw`
+            return self._decode(msgspec.json.encode(present))  # not `convert`, which cannot produce a `Raw`
         except (msgspec.ValidationError, RecursionError) as invalid:
-            self.failure = InvalidEvent(f"an event is not what v4 documents: {invalid}", data)
+            self.failure = InvalidEvent(f"received an event that does not match the v4 schema: {invalid}", data)
             self.failure.__cause__ = invalid
             return None
 
     def _is_error(self, data: bytes) -> bool:
-        """Whether an event without chunks tells of an error; it is kept as `failure` then."""
+        """Check whether an event without chunks reports an error, and store that error as `failure`."""
         try:
             body = decode_json(data)
         except (ValueError, RecursionError):
@@ -181,13 +180,15 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
 
     def _misplaced(self, index: int, data: bytes) -> InvalidEvent:
         if 0 <= index < len(self.samples):
-            return InvalidEvent(f"an event adds to sample {index}, which had its finish_reason before", data)
-        return InvalidEvent(f"an event has index {index}, and the call asked for {len(self.samples)} samples", data)
+            return InvalidEvent(f"received a chunk of sample {index} after its finish_reason", data)
+        return InvalidEvent(
+            f"received a chunk with index {index}, but the call requested {len(self.samples)} sample(s)", data
+        )
 
 
 def _error_event(body: dict[str, Json]) -> StatusError:
     detail = body.get("detail", body.get("error"))
     code = detail.get("code") if isinstance(detail, dict) else None
-    unnamed = 422 if isinstance(detail, list) else 500  # v4 lists what is wrong with a request, and nothing else
-    status = code if isinstance(code, int) and 400 <= code <= 599 else unnamed
+    default = 422 if isinstance(detail, list) else 500  # in v4 a list always contains validation issues
+    status = code if isinstance(code, int) and 400 <= code <= 599 else default
     return status_error(status, body if "detail" in body else {"detail": detail, **body})

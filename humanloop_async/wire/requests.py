@@ -1,4 +1,4 @@
-"""Call -> HTTP request for the client, request body -> Struct for the server."""
+"""Request bodies: the client encodes them from parameters, the server decodes them into Structs."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request, complete: `url` is absolute, `body` is JSON."""
+    """A complete HTTP request: `url` is absolute, `body` is JSON."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
 
-    def __repr__(self) -> str:  # headers and body carry keys
+    def __repr__(self) -> str:  # headers and body contain keys
         return f"HttpRequest({self.method} {self.url})"
 
 
 def encode_body(params: Mapping[str, object] | Sequence[object]) -> bytes:
-    """The JSON body of a call: an object, or a list of them, also of Structs.
+    """Encode a request body: an object, or a list of objects or Structs.
 
-    Fields that are None are left out, as null means absent.
+    Fields that are None are left out, because v4 reads null as absent.
 
     Raises:
-        InvalidArgument: A value has no JSON form.
+        InvalidArgument: A value cannot be encoded as JSON.
     """
     try:
         present = _present(params) if isinstance(params, Mapping) else [*map(_present, params)]
         body = msgspec.json.encode(present)
-        if b"null" in body and _has_nan(msgspec.to_builtins(present)):  # which msgspec makes of it
-            raise ValueError("nan and inf are no numbers there")
+        if b"null" in body and _has_nan(msgspec.to_builtins(present)):  # msgspec encodes nan as null
+            raise ValueError("nan and inf are not JSON numbers")
         return body
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        raise InvalidArgument(f"an argument has no JSON form: {exc}") from exc
+        raise InvalidArgument(f"an argument cannot be encoded as JSON: {exc}") from exc
 
 
 def _present(item: object) -> object:
@@ -62,14 +62,14 @@ def _has_nan(value: Json) -> bool:
 
 
 class MalformedBody(ValueError):
-    """A request body that is not JSON, or not of the kind that the operation takes (400)."""
+    """A request body that is not JSON, or not the kind of JSON value that the operation takes (400)."""
 
 
 class InvalidBody(ValueError):
-    """A request body, or a query, that does not fit its operation's schema (422).
+    """A request body or query that does not match the schema of its operation (422).
 
     Attributes:
-        issues: Where it does not fit, and why.
+        issues: Each mismatch, with its location and reason.
     """
 
     def __init__(self, issues: list[ValidationIssue]) -> None:
@@ -78,11 +78,11 @@ class InvalidBody(ValueError):
 
 
 def decode_request(body: bytes, kind: type[StructT]) -> StructT:
-    """Decode and validate a request body; a null field means an absent one.
+    """Decode and validate a request body that is a JSON object; a null field counts as absent.
 
     Raises:
-        MalformedBody: Not JSON, or not an object.
-        InvalidBody: A missing, unknown or mistyped field.
+        MalformedBody: The body is not a JSON object.
+        InvalidBody: A field is missing, unknown or of the wrong type.
     """
     fields = _decode(body)
     if not isinstance(fields, dict):
@@ -91,17 +91,17 @@ def decode_request(body: bytes, kind: type[StructT]) -> StructT:
 
 
 def decode_batch(body: bytes, kind: type[StructT]) -> StructT | list[StructT]:
-    """Decode and validate a body that is an object or a list of objects; a null field means an absent one.
+    """Decode and validate a body that is an object or a list of objects; a null field counts as absent.
 
     Raises:
-        MalformedBody: Not JSON, or neither an object nor a list.
-        InvalidBody: A missing, unknown or mistyped field.
+        MalformedBody: The body is neither a JSON object nor a list.
+        InvalidBody: A field is missing, unknown or of the wrong type.
     """
     decoded = _decode(body)
     if isinstance(decoded, dict):
         return _convert(decoded, kind, "body")
     if not isinstance(decoded, list):
-        raise MalformedBody("the body must be a JSON object or a list of them")
+        raise MalformedBody("the body must be a JSON object or a list of JSON objects")
     return [_convert(fields, kind, "body", index) for index, fields in enumerate(decoded)]
 
 
@@ -113,16 +113,16 @@ def _decode(body: bytes) -> Json:
     try:
         decoded: Json = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        if half := _LONE_SURROGATE.search(body):  # JSON's grammar has it, but it is no character
-            what = half[0].decode()
+        if lone := _LONE_SURROGATE.search(body):  # valid JSON grammar, but not a character
             raise MalformedBody(
-                f"the body has {what}, half of a surrogate pair: was a text cut inside an emoji?"
+                f"the body contains {lone[0].decode()}, half of a surrogate pair; "
+                "check whether a text was cut inside an emoji"
             ) from exc
         raise MalformedBody(f"the body is not JSON: {exc}") from exc
     return decoded
 
 
-def _convert(fields: Json, kind: type[StructT], *place: str | int) -> StructT:
+def _convert(fields: Json, kind: type[StructT], *loc: str | int) -> StructT:
     present = drop_nulls(fields) if isinstance(fields, dict) else fields
     if isinstance(present, dict):
         if isinstance(config := present.get("model_config"), dict):
@@ -132,13 +132,13 @@ def _convert(fields: Json, kind: type[StructT], *place: str | int) -> StructT:
     try:
         return msgspec.convert(present, kind)
     except msgspec.ValidationError as exc:
-        raise InvalidBody([validation_issue(str(exc), *place)]) from exc
+        raise InvalidBody([validation_issue(str(exc), *loc)]) from exc
 
 
 def _logged_config(config: dict[str, Json]) -> dict[str, Json]:
-    """A log's configuration with its ``type``: documented examples leave it out, or call it ``model_config``."""
+    """Complete the ``type`` of a log's configuration: v4's examples omit it, or set it to ``model_config``."""
     present = drop_nulls(config)
-    if isinstance(inner := present.get("model_config"), dict):  # an agent's
+    if isinstance(inner := present.get("model_config"), dict):  # the model configuration of an agent
         present["model_config"] = drop_nulls(inner)
     if present.get("type", "model_config") == "model_config":
         present["type"] = "model"
@@ -146,27 +146,32 @@ def _logged_config(config: dict[str, Json]) -> dict[str, Json]:
 
 
 def drop_nulls(fields: Mapping[str, Json]) -> dict[str, Json]:
-    """The fields that are not null: v4 reads a null as an absent field."""
+    """Return the fields that are not null; v4 reads null as absent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_PATH = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"^Object (missing required|contains unknown) field `(.*)`$", re.DOTALL)
 
 
-def validation_issue(text: str, *place: str | int) -> ValidationIssue:
-    """A msgspec message, such as "Expected `int` - at `$.num_samples`", as a v4 issue of something at `place`."""
+def validation_issue(text: str, *loc: str | int) -> ValidationIssue:
+    """Convert a msgspec message to a v4 issue.
+
+    Args:
+        text: The message, such as "Expected `int` - at `$.num_samples`".
+        loc: Path of the validated value in the request, such as ``"body"``.
+    """
     match = cast("re.Match[str]", _PATH.match(text))
     steps: list[Any] = [
         int(index) if index.isdigit() else (name or index) for name, index in _STEP.findall(match["path"] or "")
     ]
-    what, kind = match["what"], "type_error"
-    if found := _FIELD.match(what):
-        steps.append(found[2])
-        kind, what = (
+    reason, kind = match["reason"], "type_error"
+    if field := _FIELD.match(reason):
+        steps.append(field[2])
+        kind, reason = (
             ("value_error.missing", "field required")
-            if found[1] == "missing required"
+            if field[1] == "missing required"
             else ("value_error.extra", "extra fields not permitted")
         )
-    return ValidationIssue(loc=[*place, *steps], msg=what, type=kind)
+    return ValidationIssue(loc=[*loc, *steps], msg=reason, type=kind)

@@ -1,4 +1,4 @@
-"""Bodies of answers -> Structs, or the error that they are."""
+"""Decode response bodies into Structs, or into errors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ItemT = TypeVar("ItemT", bound=Response)
 
 
 def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
-    """The answer to a call; `NoneType` stands for one with nothing to read.
+    """Decode the body of a response; for the kind `NoneType`, ignore it and return None.
 
     Raises:
-        InvalidResponse: It is not what v4 documents; `body` holds its beginning.
+        InvalidResponse: The body does not match the v4 schema; the error's `body` is its first 2,000 bytes, as text.
     """
     if kind is NoneType:
         return cast("ResponseT", None)
@@ -32,12 +32,12 @@ def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
 
 
 def decode_list(kind: type[ItemT], raw: bytes) -> ResponseList[ItemT]:
-    """The answer to a call whose answer is a list of these.
+    """Decode a response body that is a list of `kind`.
 
     Raises:
-        InvalidResponse: It is not what v4 documents; `body` holds its beginning.
+        InvalidResponse: The body does not match the v4 schema; the error's `body` is its first 2,000 bytes, as text.
     """
-    return ResponseList(_decode(list[kind], raw))  # type: ignore[valid-type]  # it is a value, not a hint
+    return ResponseList(_decode(list[kind], raw))  # type: ignore[valid-type]  # a runtime value, not a type hint
 
 
 @cache
@@ -52,13 +52,13 @@ def _decode(kind: Any, raw: bytes) -> Any:
         try:
             return msgspec.convert(without_nulls(msgspec.json.decode(raw)), kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            error = InvalidResponse(f"the answer is not what v4 documents: {exc}")
+            error = InvalidResponse(f"the response does not match the v4 schema: {exc}")
             error.body = raw[:2000].decode(errors="replace")
             raise error from exc
 
 
 def without_nulls(body: Json) -> Json:
-    """A response or an event without its null fields, in itself and in its ``data``: null means absent."""
+    """Return a response or an event without null fields, at its top level and in the items of its ``data``."""
     if not isinstance(body, dict):
         return body
     fields = drop_nulls(body)
@@ -68,7 +68,7 @@ def without_nulls(body: Json) -> Json:
 
 
 def decode_error(status: int, reason: str, headers: Mapping[str, str], raw: bytes) -> StatusError:
-    """The error for an answer outside 200-299; its body may be JSON or anything else."""
+    """Return the error for a response outside 200-299, whose body may be JSON or anything else."""
     try:
         body: Json = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from command_line import Served, serving
+
+from tests.cli.command_line import Served, serving
 
 
 @pytest.fixture(scope="session")

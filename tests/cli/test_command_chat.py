@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from command_line import Served, Terminal, interrupted, run, running
 
 from humanloop_async import AsyncHumanloop, ChatMessage
+from tests.cli.command_line import Served, Terminal, interrupted, run, running
 
 MOCK = ("chat", "--provider", "mock")
 WAITING = re.compile("[⠀-⣿] waiting for the first token\\s*")  # drawn once more for each turn of its spinner

@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import COMMAND, Served, Terminal, environment, interrupted, read_until, rest, run, running, serving
 
 from humanloop_async.cli.samples import Sample, TextDisplay
 from humanloop_async.cli.terminal import printable
+from tests.cli.command_line import (
+    COMMAND,
+    Served,
+    Terminal,
+    environment,
+    interrupted,
+    read_until,
+    rest,
+    run,
+    running,
+    serving,
+)
 
 MOCK = ("complete", "--provider", "mock")
 

@@ -11,8 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
-from postgres import Cluster, fetch
+
+from tests.cli.command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
+from tests.postgres import Cluster, fetch
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from command_line import COMMAND, Terminal, environment, interrupted, read_until, run, running
 
 from humanloop_async.server.providers.local import unavailable
+from tests.cli.command_line import COMMAND, Terminal, environment, interrupted, read_until, run, running
 
 FAST = {"HUMANLOOP_MOCK_TOKENS_PER_SECOND": "100"}
 needs_local_model = pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "")

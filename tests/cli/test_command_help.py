@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, environment, run
 from cyclopts import App
 
 from humanloop_async import __version__
 from humanloop_async.cli.app import app
+from tests.cli.command_line import COMMAND, environment, run
 
 
 def names(of: App) -> list[str]:

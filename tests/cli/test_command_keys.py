@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, call, environment, run, serving
+
+from tests.cli.command_line import COMMAND, call, environment, run, serving
 
 FULL = Path("/dev/full")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Served, environment, read_until, rest, run, running, serving
+
+from tests.cli.command_line import Served, environment, read_until, rest, run, running, serving
 
 
 def curl_line(served: Served) -> str:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from loops import available_loops
-from scripted import ScriptedServer
 
 import humanloop_async.transport.aiohttp_transport
 import humanloop_async.transport.httpx_transport  # noqa: F401 - loaded here, for a loop under test must not block
 from humanloop_async import AsyncHumanloop
+from tests.loops import available_loops
+from tests.scripted import ScriptedServer
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

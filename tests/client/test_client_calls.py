@@ -6,7 +6,6 @@ from typing import Any
 from unittest.mock import AsyncMock, create_autospec
 
 import pytest
-from scripted import ScriptedServer, answer, completion, words
 
 import humanloop_async
 from humanloop_async import (
@@ -18,6 +17,7 @@ from humanloop_async import (
     ModelConfigCompletionRequest,
     UnprocessableEntityError,
 )
+from tests.scripted import ScriptedServer, answer, completion, words
 
 CONFIG = {"model": "m", "prompt_template": "{{q}}"}
 CALLS = {

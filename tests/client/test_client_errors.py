@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
-from scripted import Do, ScriptedServer, answer, completion
 
 from humanloop_async import (
     ApiException,
@@ -27,6 +26,7 @@ from humanloop_async import (
     TotalTimeout,
     UnprocessableEntityError,
 )
+from tests.scripted import Do, ScriptedServer, answer, completion
 
 STATUSES = {
     400: BadRequestError,

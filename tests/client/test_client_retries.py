@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 from humanloop_async import (
     AiohttpTransport,
@@ -23,6 +22,7 @@ from humanloop_async import (
 )
 from humanloop_async.transport.base import ResponseStream
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 
 @pytest.fixture

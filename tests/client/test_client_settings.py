@@ -7,7 +7,6 @@ from typing import Any
 import aiohttp
 import httpx
 import pytest
-from scripted import ScriptedServer, completion
 
 from humanloop_async import (
     AiohttpTransport,
@@ -17,6 +16,7 @@ from humanloop_async import (
     InvalidArgument,
     Timeout,
 )
+from tests.scripted import ScriptedServer, completion
 
 
 async def test_settings_come_from_the_environment(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:

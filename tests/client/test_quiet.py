@@ -7,7 +7,8 @@ import sys
 import textwrap
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time

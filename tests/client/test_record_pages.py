@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from examples import null_laden
-from scripted import ScriptedServer
 
 from humanloop_async import AsyncHumanloop, Humanloop, NotFoundError, Pages
 from humanloop_async.types import SessionResponse
+from tests.examples import null_laden
+from tests.scripted import ScriptedServer
 
 LISTS = {"projects": 0, "sessions": 1}
 

@@ -9,21 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted import (
-    COMMENT,
-    DONE,
-    END,
-    STREAM,
-    UNTIL_CLOSE,
-    Do,
-    ScriptedServer,
-    Step,
-    chunk,
-    completion,
-    event,
-    sse,
-    words,
-)
 
 from humanloop_async import (
     ApiConnectionError,
@@ -45,6 +30,21 @@ from humanloop_async import (
 )
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
+from tests.scripted import (
+    COMMENT,
+    DONE,
+    END,
+    STREAM,
+    UNTIL_CLOSE,
+    Do,
+    ScriptedServer,
+    Step,
+    chunk,
+    completion,
+    event,
+    sse,
+    words,
+)
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 
 import anyio
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, words
 
 from humanloop_async import ApiException, AsyncHumanloop, ClientClosed, StreamClosed
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, words
 
 
 def complete(client: AsyncHumanloop, num_samples: int = 1) -> OpeningStream[CompletionStream]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, event, interleaved, text_of, words
 
 from humanloop_async import (
     AsyncHumanloop,
@@ -20,6 +19,7 @@ from humanloop_async import (
     StreamBusy,
 )
 from humanloop_async.client.core import OpeningStream
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, event, interleaved, text_of, words
 
 DATA = Path(__file__).parent.parent / "data"
 

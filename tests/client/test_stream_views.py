@@ -8,7 +8,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from scripted import COMMENT, DONE, END, STREAM, Do, ScriptedServer, chunk, event, interleaved, sse, text_of, words
 
 from humanloop_async import (
     AsyncHumanloop,
@@ -22,6 +21,20 @@ from humanloop_async import (
     ToolCall,
 )
 from humanloop_async.client.core import OpeningStream
+from tests.scripted import (
+    COMMENT,
+    DONE,
+    END,
+    STREAM,
+    Do,
+    ScriptedServer,
+    chunk,
+    event,
+    interleaved,
+    sse,
+    text_of,
+    words,
+)
 
 DATA = Path(__file__).parent.parent / "data"
 

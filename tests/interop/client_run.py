@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from environments import command
-from scripted import Request, ScriptedServer
-
 from humanloop_async import AsyncHumanloop, EmbeddedServer, types
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.providers.settings import ProviderSettings
+from tests.interop.environments import command
+from tests.scripted import Request, ScriptedServer
 
 PROVIDER_KEY = "sk-of-the-caller"
 OPENAI_ANSWER = {

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from client_run import Run, Stored, run_client
-from environments import CLIENTS, MissingEnvironment
+
+from tests.interop.client_run import Run, Stored, run_client
+from tests.interop.environments import CLIENTS, MissingEnvironment
 
 # The Python clients tell the story a second time by their async methods.
 TELLINGS = [

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from client_run import LACKED, PROVIDER_KEY, Call, Run
 
 from humanloop_async import types
 from humanloop_async.wire.operations import OPERATIONS, AnyOperation
+from tests.interop.client_run import LACKED, PROVIDER_KEY, Call, Run
 
 # Uneven in v4, and so said here once more; all others answer 200.
 STATUS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from client_run import LACKED, Run, Stored, config_id, pick
 
 from humanloop_async.wire.operations import GENERATION_OPERATIONS
+from tests.interop.client_run import LACKED, Run, Stored, config_id, pick
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from client_run import Run, Stored, config_id, pick
+
+from tests.interop.client_run import Run, Stored, config_id, pick
 
 pytestmark = pytest.mark.timeout(60)
 

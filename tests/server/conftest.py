@@ -11,12 +11,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from postgres import Cluster
-from served import Api
 
-from humanloop_async.server.embedded import EmbeddedServer
+from humanloop_async.server.running.embedded import EmbeddedServer
 from humanloop_async.server.settings import ServerSettings
 from humanloop_async.server.storage.database import Database
+from tests.postgres import Cluster
+from tests.server.served import Api
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from postgres import fetch
 
-from humanloop_async.server.embedded import EmbeddedServer
+from humanloop_async.server.running.embedded import EmbeddedServer
+from tests.postgres import fetch
 
 on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
 """For a test, or a module's ``pytestmark``: all its fixtures' databases are of either kind."""

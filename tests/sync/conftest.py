@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scripted import ScriptedServer
 
 from humanloop_async import Humanloop
+from tests.scripted import ScriptedServer
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])

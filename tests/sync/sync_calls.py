@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from scripted import ScriptedServer
-
 from humanloop_async import Humanloop, SyncCompletionStream
+from tests.scripted import ScriptedServer
 
 
 def complete(client: Humanloop, num_samples: int = 1) -> SyncCompletionStream:

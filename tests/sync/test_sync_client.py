@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
-from sync_calls import complete, left
 
 from humanloop_async import (
     CompletionChunk,
@@ -29,6 +27,9 @@ from humanloop_async import (
     Timeout,
     UnprocessableEntityError,
 )
+from humanloop_async.client.dispatcher import ChunkDispatcher
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+from tests.sync.sync_calls import complete, left
 
 CONFIG = {"model": "m"}
 
@@ -256,13 +257,13 @@ def test_two_readers(client: Humanloop, far_peer: ScriptedServer) -> None:
 @pytest.mark.parametrize("of_sample", [False, True])
 @pytest.mark.parametrize("waiting", [False, True])
 def test_an_interrupt_loses_nothing(
-    client: Humanloop, far_peer: ScriptedServer, of_sample: bool, waiting: bool
+    client: Humanloop, far_peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch, of_sample: bool, waiting: bool
 ) -> None:
     """Ctrl-C while a reader waits, or at the moment when chunks are handed over to it."""
     far_peer.plays(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
     with complete(client) as stream:
         source = stream.samples[0] if of_sample else stream
-        original, me = stream._stream._next_batch, threading.get_ident()
+        original, me = ChunkDispatcher.next_batch, threading.get_ident()
 
         async def interrupted(*args: Any) -> list[CompletionChunk]:
             batch = [] if waiting else await original(*args)
@@ -271,10 +272,9 @@ def test_an_interrupt_loses_nothing(
             time.sleep(0.1)  # noqa: ASYNC251 - until it has been interrupted
             return batch or await original(*args)
 
-        stream._stream._next_batch = interrupted  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(ChunkDispatcher, "next_batch", interrupted)
             next(source)
-        stream._stream._next_batch = original  # type: ignore[method-assign]
         assert [chunk.output for chunk in source] == ["a", "b"]
 
 

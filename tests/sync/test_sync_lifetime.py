@@ -9,10 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
-from sync_calls import complete, eventually, left, outcome_of
 
 from humanloop_async import ClientClosed, Humanloop, InvalidArgument, StreamClosed, StreamTruncated
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+from tests.sync.sync_calls import complete, eventually, left, outcome_of
 
 
 def test_a_closed_client(client: Humanloop, far_peer: ScriptedServer) -> None:

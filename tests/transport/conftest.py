@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from loops import available_loops
 
 from humanloop_async import AiohttpTransport, HttpxTransport
+from tests.loops import available_loops
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -13,12 +13,12 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import END, STREAM, Do, ScriptedServer, chunk
 
 from humanloop_async import AiohttpTransport
-from humanloop_async.transport import aiohttp_body
+from humanloop_async.transport import aiohttp_fast_path
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import END, STREAM, Do, ScriptedServer, chunk
 
 
 async def ask(transport: AiohttpTransport, peer: ScriptedServer) -> AiohttpResponse:
@@ -36,15 +36,15 @@ async def test_the_installed_aiohttp_has_the_inside_that_is_known(peer: Scripted
     """Should this fail with a new aiohttp: everything works, for a few more bytes and microseconds."""
     peer.plays(STREAM, chunk(b"a"), Do.WAIT)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
-        assert isinstance(response._response.content, aiohttp_body.Body)
+        assert isinstance(response._response.content, aiohttp_fast_path.FastPathReader)
 
 
 async def test_an_unknown_inside_is_left_as_it_is(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp_body, "_KNOWN", False)
+    monkeypatch.setattr(aiohttp_fast_path, "_SUPPORTED", False)
     pieces = [b"%d " % number for number in range(50)]
     peer.plays(STREAM, *map(chunk, pieces), END)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
-        assert not isinstance(response._response.content, aiohttp_body.Body)
+        assert not isinstance(response._response.content, aiohttp_fast_path.FastPathReader)
         assert await whole(response) == b"".join(pieces)
 
 
@@ -58,18 +58,18 @@ async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(peer: Scripte
         async with asyncio.timeout(10):
             while content._size < 200_000:
                 await asyncio.sleep(0.01)
-                assert len(content._buffer) <= aiohttp_body._MAX_PIECES
+                assert len(content._buffer) <= aiohttp_fast_path.MAX_UNREAD_CHUNKS
         assert await whole(response) == b"x" * 200_000
 
 
-@pytest.mark.parametrize("number", [aiohttp_body._MAX_PIECES, 2**15, 2**17])
+@pytest.mark.parametrize("number", [aiohttp_fast_path.MAX_UNREAD_CHUNKS, 2**15, 2**17])
 async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(peer: ScriptedServer, number: int) -> None:
     """aiohttp's parser, paused between two chunks, goes on in the middle of the next and keeps the rest to itself."""
     again = asyncio.Event()
     peer.plays(STREAM, again, chunk(b"last") + END, Do.WAIT)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
-        assert response._handler is not None
-        response._handler.data_received(chunk(b"x") * number)
+        assert response._protocol is not None
+        response._protocol.data_received(chunk(b"x") * number)
         assert await response.read(5) == b"x" * number
         again.set()
         assert await whole(response) == b"last"
@@ -123,7 +123,7 @@ async def test_a_connection_that_is_gone_holds_no_body(peer: ScriptedServer) -> 
     peer.plays(STREAM, chunk(b"a" * 20), Do.WAIT)
     async with aclosing(AiohttpTransport()) as transport:
         async with aclosing(await ask(transport, peer)) as response:
-            handler = response._handler
+            handler = response._protocol
             assert handler is not None
             assert handler.body is not None
         async with asyncio.timeout(5):
@@ -149,15 +149,15 @@ def received(reads: Sequence[bytes | bytearray], *, direct: bool) -> tuple[objec
     """What a body is after these reads: its bytes, whether it ended, and what went wrong."""
     loop = asyncio.new_event_loop()
     try:
-        handler = aiohttp_body.Handler(loop)
+        handler = aiohttp_fast_path.FastPathProtocol(loop)
         handler.transport = NoTransport()
         handler.set_response_params()
         handler.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         ((_, content), _) = handler._buffer.popleft()
-        aiohttp_body.slim(content, handler, encoded=not direct)
+        aiohttp_fast_path.install_fast_path(content, handler, encoded=not direct)
         for data in reads:
             handler.data_received(data)
-            assert len(content._buffer) <= aiohttp_body._MAX_PIECES
+            assert len(content._buffer) <= aiohttp_fast_path.MAX_UNREAD_CHUNKS
         data = b"".join(content._buffer)
         assert {type(piece) for piece in content._buffer} <= {bytes}
         assert content._size == len(data)

@@ -8,11 +8,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from scripted import END, STREAM, UNTIL_CLOSE, Do, ScriptedServer, answer, chunk
 
 from humanloop_async.errors import ApiConnectionError
 from humanloop_async.transport.base import ResponseStream, Transport
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import END, STREAM, UNTIL_CLOSE, Do, ScriptedServer, answer, chunk
 
 
 def post(url: str, **headers: str) -> HttpRequest:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 import trio
 import trustme
-from scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of, words
 
 from humanloop_async import (
     AiohttpTransport,
@@ -30,6 +29,19 @@ from humanloop_async import (
 )
 from humanloop_async.transport.base import Transport
 from humanloop_async.wire.requests import HttpRequest
+from tests.scripted import (
+    END,
+    STREAM,
+    Do,
+    ScriptedServer,
+    chunk,
+    completion,
+    event,
+    in_thread,
+    interleaved,
+    text_of,
+    words,
+)
 
 
 async def ask(transport: Transport, url: str) -> bytes:
@@ -125,16 +137,14 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
     tls_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    made = (
-        AiohttpTransport(ssl=trusting) if transport == "aiohttp" else HttpxTransport(httpx.AsyncClient(verify=trusting))
-    )
-    async with AsyncHumanloop(base_url=tls_peer.url, transport=made) as client:
-        async with client.complete_stream(model_config={"model": "m"}) as stream:
-            await anext(stream)
-        await asyncio.wait_for(tls_peer.client_left.wait(), 10)
-    await made.aclose()
-    if isinstance(made, HttpxTransport):
-        await made._client().aclose()
+    async with httpx.AsyncClient(verify=trusting) as httpx_client:
+        by_name = {"aiohttp": AiohttpTransport(ssl=trusting), "httpx": HttpxTransport(httpx_client)}
+        async with AsyncHumanloop(base_url=tls_peer.url, transport=by_name[transport]) as client:
+            async with client.complete_stream(model_config={"model": "m"}) as stream:
+                await anext(stream)
+            await asyncio.wait_for(tls_peer.client_left.wait(), 10)
+        for made in by_name.values():
+            await made.aclose()
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])

@@ -8,11 +8,11 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
-from examples import full, null_laden
 
 from humanloop_async import types as t
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from humanloop_async.wire.responses import decode_response
+from tests.examples import full, null_laden
 
 ANSWERS = sorted(
     {op.response for op in OPERATIONS if op not in GENERATION_OPERATIONS and op.response is not type(None)}, key=str

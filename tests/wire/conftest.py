@@ -1,4 +1,4 @@
-"""Hypothesis judges what the code does here, never how fast this machine happens to be."""
+"""Hypothesis settings: no deadline, because the speed of the machine must not fail a test."""
 
 from hypothesis import settings
 

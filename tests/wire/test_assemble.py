@@ -1,4 +1,4 @@
-"""The response of a stream is the response that the same call gives without streaming."""
+"""A stream is assembled into the response that the same call returns without streaming."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def encoded(*events: dict[str, Any]) -> list[bytes]:
     return [json.dumps(event).encode() for event in events]
 
 
-def one(index: int, output: str = "", finish_reason: str | None = None, /, **more: Any) -> dict[str, Any]:
+def chunk(index: int, output: str = "", finish_reason: str | None = None, /, **more: Any) -> dict[str, Any]:
     return {"data": [{"index": index, "id": f"data_{index}", "output": output, "finish_reason": finish_reason, **more}]}
 
 
-def streamed(answer: dict[str, Any], sizes: list[int]) -> list[bytes]:
-    """The events a server sends for this answer: increments, one sample per event, in turns."""
+def streamed(response_body: dict[str, Any], sizes: list[int]) -> list[bytes]:
+    """Split a response into the events of a stream: pieces of text, one sample per event, in turns."""
     parts: list[list[dict[str, Any]]] = []
-    for sample in answer["data"]:
+    for sample in response_body["data"]:
         text, pieces = sample["raw_output"], list[str]()
         for size in sizes:
             pieces.append(text[:size])
@@ -66,12 +66,12 @@ def streamed(answer: dict[str, Any], sizes: list[int]) -> list[bytes]:
         chunks[-1]["finish_reason"] = sample["finish_reason"]
         parts.append(chunks)
     items = [chunk for turn in zip(*parts, strict=True) for chunk in turn]
-    events = [{**answer, "data": [chunk], "usage": None} for chunk in items]
-    events[-1]["usage"] = answer["usage"]
+    events = [{**response_body, "data": [chunk], "usage": None} for chunk in items]
+    events[-1]["usage"] = response_body["usage"]
     return encoded(*events)
 
 
-def completion_answer(texts: list[str]) -> dict[str, Any]:
+def completion_response_body(texts: list[str]) -> dict[str, Any]:
     return {
         **ECHOES,
         "num_samples": len(texts),
@@ -93,60 +93,60 @@ def completion_answer(texts: list[str]) -> dict[str, Any]:
     }
 
 
-def chat_answer(texts: list[str]) -> dict[str, Any]:
-    answer = completion_answer(texts)
-    answer["tool_choice"] = {"type": "function", "function": {"name": "weather"}}
-    answer["tool_call"] = {"name": "weather"}
-    for sample, text in zip(answer["data"], texts, strict=True):
+def chat_response_body(texts: list[str]) -> dict[str, Any]:
+    response_body = completion_response_body(texts)
+    response_body["tool_choice"] = {"type": "function", "function": {"name": "weather"}}
+    response_body["tool_call"] = {"name": "weather"}
+    for sample, text in zip(response_body["data"], texts, strict=True):
         calls = CALLS if sample["index"] == 0 else None
         sample["messages"] = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
         sample["tool_calls"] = calls
         sample["tool_call"] = calls and calls[0]["function"]
         sample["output_message"] = {"role": "assistant", "content": text or None, "tool_calls": calls}
-    return answer
+    return response_body
 
 
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4)
 
 
 @given(texts, st.lists(st.integers(0, 5), max_size=6))
-def test_streaming_or_not_a_completion_is_the_same(texts: list[str], sizes: list[int]) -> None:
-    answer = completion_answer(texts)
+def test_a_completion_is_the_same_streamed_or_not(texts: list[str], sizes: list[int]) -> None:
+    response_body = completion_response_body(texts)
     demux = completions(len(texts))
-    demux.feed(streamed(answer, sizes))
+    demux.feed(streamed(response_body, sizes))
     assert demux.finished
-    assert demux.assemble() == msgspec.convert(answer, CompletionResponse)
+    assert demux.assemble() == msgspec.convert(response_body, CompletionResponse)
 
 
 @given(texts, st.lists(st.integers(0, 5), max_size=6))
-def test_streaming_or_not_a_chat_is_the_same(texts: list[str], sizes: list[int]) -> None:
-    answer = chat_answer(texts)
+def test_a_chat_is_the_same_streamed_or_not(texts: list[str], sizes: list[int]) -> None:
+    response_body = chat_response_body(texts)
     demux = chats(len(texts))
-    demux.feed(streamed(answer, sizes))
+    demux.feed(streamed(response_body, sizes))
     assert demux.finished
-    assert demux.assemble() == msgspec.convert(answer, ChatResponse)
+    assert demux.assemble() == msgspec.convert(response_body, ChatResponse)
 
 
 def test_output_is_stripped_and_raw_output_is_not() -> None:
     demux = completions()
-    demux.feed(encoded(one(0, "\n  a"), one(0, " b "), one(0, "\t", "stop")))
+    demux.feed(encoded(chunk(0, "\n  a"), chunk(0, " b "), chunk(0, "\t", "stop")))
     (sample,) = demux.assemble().data
     assert sample.output == "a b"
     assert sample.raw_output == "\n  a b \t"
 
 
 @given(st.lists(st.sampled_from(["", "a", " word", "Grüße", "\N{GRINNING FACE}", "x" * 300, "語" * 500]), max_size=100))
-def test_text_of_any_length_is_whole_at_any_moment(pieces: list[str]) -> None:
+def test_text_is_complete_after_every_piece(pieces: list[str]) -> None:
     stream = completions(2)
     for number, piece in enumerate(pieces):
-        stream.feed(encoded(one(number % 2, piece)))
+        stream.feed(encoded(chunk(number % 2, piece)))
         assert [sample.text for sample in stream.samples] == [
             "".join(pieces[: number + 1][index::2]) for index in range(2)
         ]
 
 
 def test_pieces_of_one_tool_call_are_joined_by_its_id() -> None:
-    """Calls whole or in pieces, interleaved; the first one is also the deprecated ``tool_call``."""
+    """Complete and split calls, interleaved; the first call is also the deprecated ``tool_call``."""
 
     def call(ident: str, name: str, arguments: str | None) -> dict[str, Any]:
         return {"id": ident, "type": "function", "function": {"name": name, "arguments": arguments}}
@@ -154,9 +154,9 @@ def test_pieces_of_one_tool_call_are_joined_by_its_id() -> None:
     demux = chats()
     demux.feed(
         encoded(
-            one(0, "", tool_calls=[call("a", "f", '{"x"'), call("b", "g", None)]),
-            one(0, "", tool_calls=[call("b", "g", "{}")]),
-            one(0, "", "tool_call", tool_calls=[call("a", "f", ":1}")]),
+            chunk(0, "", tool_calls=[call("a", "f", '{"x"'), call("b", "g", None)]),
+            chunk(0, "", tool_calls=[call("b", "g", "{}")]),
+            chunk(0, "", "tool_call", tool_calls=[call("a", "f", ":1}")]),
         )
     )
     (sample,) = demux.assemble().data
@@ -191,45 +191,45 @@ def test_a_recorded_chat_becomes_its_response() -> None:
     assert response.usage.generation_tokens == 8
 
 
-def test_a_part_has_the_samples_that_have_begun_and_no_finish_reason_for_the_others() -> None:
+def test_a_partial_response_has_only_the_samples_that_started() -> None:
     demux = completions(3)
     empty = demux.assemble()
     assert (empty.data, empty.usage, empty.num_samples) == ([], None, 3)
-    demux.feed(encoded(one(2, "c")))
+    demux.feed(encoded(chunk(2, "c")))
     assert [(data.index, data.output, data.finish_reason) for data in demux.assemble().data] == [(2, "c", None)]
-    demux.feed(encoded(one(0, "a", "stop"), one(2, "C")))
+    demux.feed(encoded(chunk(0, "a", "stop"), chunk(2, "C")))
     assert [(data.index, data.output, data.finish_reason) for data in demux.assemble().data] == [
         (0, "a", "stop"),
         (2, "cC", None),
     ]
 
 
-def test_samples_that_begin_in_one_event_keep_their_own_inputs() -> None:
+def test_samples_that_share_a_first_event_keep_separate_inputs() -> None:
     demux = completions(2)
-    items = [one(index, "x", "stop", inputs={"n": index})["data"][0] for index in (1, 0)]
+    items = [chunk(index, "x", "stop", inputs={"n": index})["data"][0] for index in (1, 0)]
     demux.feed(encoded({"data": items}))
     assert [(data.index, data.inputs) for data in demux.assemble().data] == [(0, {"n": 0}), (1, {"n": 1})]
 
 
 @pytest.mark.parametrize("make", [completions, chats])
-def test_of_a_large_first_event_the_echoes_are_kept_and_no_more(make: Any) -> None:
+def test_only_the_echoed_fields_of_a_large_first_event_are_stored(make: Any) -> None:
     padding = {"pad": "x" * 100_000}
-    items = [one(index, "x", inputs={"n": index}, model_config_id="c", **padding)["data"][0] for index in (1, 0)]
+    items = [chunk(index, "x", inputs={"n": index}, model_config_id="c", **padding)["data"][0] for index in (1, 0)]
     small, large = make(2), make(2)
     for demux, more in ((small, {}), (large, padding)):
-        demux.feed(encoded({**ECHOES, **more, "data": items}, one(0, "", "stop"), one(1, "", "stop")))
+        demux.feed(encoded({**ECHOES, **more, "data": items}, chunk(0, "", "stop"), chunk(1, "", "stop")))
     assert large.assemble() == small.assemble()
     assert all(len(sample.first) < 1000 for sample in large.samples)
     assert large.assemble().data[1].inputs == {"n": 1}
     assert large.assemble().user == "ada"
 
 
-def test_assembling_changes_nothing() -> None:
-    """A partial response may be asked for at any time, and is a snapshot."""
+def test_assembling_does_not_change_the_state() -> None:
+    """A partial response is a snapshot and can be assembled at any time."""
     demux = completions()
-    demux.feed(encoded(one(0, "a")))
+    demux.feed(encoded(chunk(0, "a")))
     before = demux.assemble()
-    demux.feed(encoded(one(0, "b", "stop")))
+    demux.feed(encoded(chunk(0, "b", "stop")))
     assert before.data[0].output == "a"
     assert demux.assemble() == demux.assemble()
     assert demux.assemble().data[0].output == "ab"
@@ -239,12 +239,12 @@ def test_assembling_changes_nothing() -> None:
     "closing", [[], [b"[DONE]"], [b'{"detail": "x"}'], [b"nonsense"], [b'{"data": [{"index": 9}]}']]
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_echoes_come_from_the_samples_first_events_and_the_last(closing: list[bytes], together: bool) -> None:
-    """Whichever sample came first, and whatever ended the stream after the last good event."""
+def test_echoed_fields_come_from_the_first_events_and_the_last(closing: list[bytes], together: bool) -> None:
+    """Holds for any order of samples and any end of the stream after the last valid event."""
     events = encoded(
-        {**one(1, "b", inputs={"n": 1}), "project_id": "pr_1", "session_id": None},
-        {**one(0, "a", inputs={"n": 0}), "user": "ada"},
-        {**one(0, "", inputs={"n": 2}), "session_id": "sesh_1", "user": None},
+        {**chunk(1, "b", inputs={"n": 1}), "project_id": "pr_1", "session_id": None},
+        {**chunk(0, "a", inputs={"n": 0}), "user": "ada"},
+        {**chunk(0, "", inputs={"n": 2}), "session_id": "sesh_1", "user": None},
     )
     demux = completions(2)
     for batch in [events + closing] if together else [[event] for event in events + closing]:
@@ -267,9 +267,9 @@ def test_echoes_come_from_the_samples_first_events_and_the_last(closing: list[by
     ids=str,
 )
 @pytest.mark.parametrize("make", [completions, chats])
-def test_echoes_of_a_wrong_shape_do_not_cost_the_samples(make: Any, bad: dict[str, Any]) -> None:
+def test_echoed_fields_of_a_wrong_type_do_not_lose_the_samples(make: Any, bad: dict[str, Any]) -> None:
     demux = make()
-    demux.feed(encoded({**one(0, "a"), **bad}, {**one(0, "b", "stop"), "usage": USAGE}))
+    demux.feed(encoded({**chunk(0, "a"), **bad}, {**chunk(0, "b", "stop"), "usage": USAGE}))
     assert demux.failure is None
     response = demux.assemble()
     assert (response.data[0].output, response.data[0].finish_reason) == ("ab", "stop")
@@ -277,14 +277,14 @@ def test_echoes_of_a_wrong_shape_do_not_cost_the_samples(make: Any, bad: dict[st
     assert response.usage.total_tokens == 7
 
 
-def test_echoes_survive_broken_utf8_beside_them() -> None:
+def test_echoed_fields_survive_invalid_utf8_in_the_same_event() -> None:
     demux = completions()
     demux.feed([b'{"data":[{"index":0,"output":"a\xff","finish_reason":"stop"}],"user":"\xc3","project_id":"pr_1"}'])
     response = demux.assemble()
     assert (response.data[0].output, response.user, response.project_id) == ("a\ufffd", "\ufffd", "pr_1")
 
 
-def test_a_sample_without_an_id_has_an_empty_one() -> None:
+def test_a_sample_without_an_id_has_an_empty_chunk() -> None:
     demux = completions()
     demux.feed([b'{"data":[{"index":0,"output":"a","finish_reason":"stop"}]}'])
     assert demux.assemble().data[0].id == ""

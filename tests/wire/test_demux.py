@@ -1,4 +1,4 @@
-"""The demultiplexer: every sample its own chunks, every disorder a typed error, nothing made up."""
+"""The demultiplexer: it assigns chunks to samples, and reports every invalid event as a typed error."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def one(index: Any, output: Any = "", finish_reason: str | None = None, **more: 
 USAGE = {"prompt_tokens": 1, "generation_tokens": 2, "total_tokens": 3}
 
 
-# In order
+# Valid streams
 
 
 def test_a_chunk_belongs_to_the_sample_its_index_names() -> None:
-    """Samples arrive in any order, several in one event, and not at the position of their index."""
+    """Samples arrive in any order, several in one event, and at positions other than their index."""
     demux = completions(3)
     chunks = demux.feed(
         [event(item(2, "c"), item(0, "a")), one(1, "b"), event(item(0, "A"), item(0, "!"), item(2, "C"))]
@@ -95,7 +95,7 @@ def test_a_sample_ends_with_its_finish_reason_and_the_stream_with_its_last_sampl
 
 @pytest.mark.parametrize("make", [completions, chats])
 def test_a_null_is_an_absent_field(make: Any) -> None:
-    """Also next to an ``output_message``, which stays undecoded until it is asked for."""
+    """Applies also to an ``output_message``, which is decoded only on access."""
     demux = make()
     whole = item(0, None, None, id=None, model_config_id=None, tool_results=None, tool_calls=None)
     whole["output_message"] = {"role": "assistant", "content": None}
@@ -104,7 +104,7 @@ def test_a_null_is_an_absent_field(make: Any) -> None:
     assert (chunk.index, chunk.output, chunk.id, chunk.finish_reason) == (0, "", None, None)
 
 
-def test_a_message_is_decoded_when_it_is_asked_for() -> None:
+def test_a_message_is_decoded_on_access() -> None:
     (good,) = chats().feed([one(0, "x", output_message={"role": "assistant", "content": "x"})])
     assert good.output_message is not None
     assert good.output_message.content == "x"
@@ -115,13 +115,13 @@ def test_a_message_is_decoded_when_it_is_asked_for() -> None:
         _ = bad.output_message
 
 
-def test_unknown_fields_are_read_past() -> None:
+def test_unknown_fields_are_ignored() -> None:
     demux = completions()
     (chunk,) = demux.feed([one(0, "x", surprise=[1, {"data": []}])[:-1] + b', "more": {"index": 9}}'])
     assert chunk.output == "x"
 
 
-def test_usage_may_come_alone_and_after_the_last_sample() -> None:
+def test_usage_may_arrive_alone_after_the_last_sample() -> None:
     demux = completions()
     assert len(demux.feed([one(0, "a", "stop"), event(usage=USAGE), event()])) == 1
     assert demux.failure is None
@@ -130,8 +130,8 @@ def test_usage_may_come_alone_and_after_the_last_sample() -> None:
     assert usage.total_tokens == 3
 
 
-def test_broken_utf8_becomes_the_replacement_character() -> None:
-    """As the standard decodes an event stream; the sample goes on."""
+def test_invalid_utf8_becomes_the_replacement_character() -> None:
+    """The SSE standard decodes streams this way; the sample continues."""
     demux = completions()
     chunks = demux.feed(
         [b'{"data":[{"index":0,"output":"a\xffb"}]}', b'{"data":[{"index":0,"output":"\xc3"}]}', one(0, "c", "stop")]
@@ -142,8 +142,8 @@ def test_broken_utf8_becomes_the_replacement_character() -> None:
 
 
 @pytest.mark.parametrize("value", [b'"\xff"', b"1e999", b"9" * 6000], ids=len)
-def test_what_nobody_reads_may_be_unreadable(value: bytes) -> None:
-    """In an event with chunks, with none, with a null; and it hides no error."""
+def test_a_value_that_is_not_decoded_may_be_invalid(value: bytes) -> None:
+    """Holds in an event with chunks, without chunks, and with a null; an error next to it is still found."""
     demux = completions()
     demux.feed([e % value for e in (b'{"data":[],"x":%b}', b'{"data":[{"index":0,"output":null}],"x":%b}')])
     assert (demux.failure, len(demux.assemble().data)) == (None, 1)
@@ -156,7 +156,7 @@ pieces = st.lists(st.text(max_size=5), min_size=1, max_size=5)
 
 @given(st.lists(pieces, min_size=1, max_size=5), st.data())
 def test_any_interleaving_gives_each_sample_its_text(texts: list[list[str]], data: st.DataObject) -> None:
-    """Whatever the order, the number of samples in an event and of events in a read."""
+    """Neither the order, nor the samples per event, nor the events per read matter."""
     order = data.draw(st.permutations([index for index, parts in enumerate(texts) for _ in parts]))
     queues = [list(parts) for parts in texts]
     items = []
@@ -180,17 +180,17 @@ def grouped(things: list[Any], data: st.DataObject) -> Iterable[list[Any]]:
         things = things[size:]
 
 
-# Out of order
+# Invalid streams
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"),
+    ("bad", "message"),
     [
-        (one(3), "index 3, and the call asked for 3 samples"),
+        (one(3), "index 3, but the call requested 3 sample"),
         (one(-1), "index -1"),
-        (one(10**30), "asked for 3"),
-        (one(1), "sample 1, which had its finish_reason"),
-        (one(1, "", "stop"), "sample 1, which had its finish_reason"),
+        (one(10**30), "requested 3 sample"),
+        (one(1), "sample 1 after its finish_reason"),
+        (one(1, "", "stop"), "sample 1 after its finish_reason"),
         (event({"output": "x"}), "missing required field `index`"),
         (one(None), "missing required field `index`"),
         (one("0"), "Expected `int`, got `str`"),
@@ -220,23 +220,23 @@ def grouped(things: list[Any], data: st.DataObject) -> Iterable[list[Any]]:
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
 )
-def test_an_event_that_breaks_the_contract_is_a_typed_error(bad: bytes, words: str) -> None:
-    """What was complete before it comes out first, what follows it does not; the error holds the event."""
+def test_an_invalid_event_is_a_typed_error(bad: bytes, message: str) -> None:
+    """Earlier chunks are returned, later events are ignored, and the error contains the event."""
     demux = completions(3)
     chunks = demux.feed([one(0, "a"), one(1, "b", "stop"), bad, one(2, "too late")])
     assert [(chunk.index, chunk.output) for chunk in chunks] == [(0, "a"), (1, "b")]
     failure = demux.failure
     assert isinstance(failure, InvalidEvent)
-    assert words in str(failure)
+    assert message in str(failure)
     assert failure.data == bad[:1000]
     assert [sample.text for sample in demux.samples] == ["a", "b", ""]
     demux.end()
-    assert demux.failure is failure  # the connection's end does not hide it
+    assert demux.failure is failure  # the end of the connection does not replace it
     assert [data.output for data in demux.assemble().data] == ["a", "b"]
     assert str(pickle.loads(pickle.dumps(failure))) == str(failure)
 
 
-def test_the_first_items_of_a_bad_event_were_in_order() -> None:
+def test_the_valid_items_before_an_invalid_one_are_returned() -> None:
     demux = completions(2)
     assert [chunk.output for chunk in demux.feed([event(item(0, "a"), item(2, "?"), item(1, "b"))])] == ["a"]
     assert isinstance(demux.failure, InvalidEvent)
@@ -251,7 +251,7 @@ def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "words", "origin"),
+    ("body", "kind", "message", "origin"),
     [
         (
             {"detail": {"type": "rate_limit_error", "message": "slow down", "code": 429, "origin": "OpenAI"}},
@@ -270,22 +270,22 @@ def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
             "422: body.x: field required",
             None,
         ),
-        ({"detail": "out of words"}, ServerError, "500: out of words", None),
+        ({"detail": "out of memory"}, ServerError, "500: out of memory", None),
         ({"detail": None, "error": {"message": "theirs", "code": 400}}, StatusError, "400: theirs", None),
         ({"error": {"message": "boom", "type": "server_error", "code": None}}, ServerError, "500: boom", None),
         ({"error": "boom"}, ServerError, "500: boom", None),
     ],
     ids=str,
 )
-def test_an_error_event_is_the_servers_word(body: dict[str, Any], kind: type, words: str, origin: str | None) -> None:
-    """It is raised as the status it names, with what had arrived before it still delivered."""
+def test_an_error_event_is_a_status_error(body: dict[str, Any], kind: type, message: str, origin: str | None) -> None:
+    """The error has the status that the event names, and earlier chunks are still returned."""
     demux = completions(2)
     chunks = demux.feed([one(0, "a"), json.dumps(body).encode(), one(1, "b")])
     assert [chunk.output for chunk in chunks] == ["a"]
     failure = demux.failure
     assert isinstance(failure, kind)
     assert isinstance(failure, StatusError)
-    assert str(failure) == words
+    assert str(failure) == message
     assert failure.origin == origin
     assert demux.started
     demux.end()
@@ -303,8 +303,8 @@ def test_an_error_after_every_sample_had_finished_is_still_an_error() -> None:
 @pytest.mark.parametrize(
     "shape", ['{"detail":%s}', '{"detail":[%s]}', '{"data":[{"index":0,"output":null,"output_message":%s}]}']
 )
-def test_depth_is_never_a_crash(shape: str) -> None:
-    """Around the interpreter's recursion limit, too, where decoding still works and printing no longer does."""
+def test_deep_nesting_raises_no_other_error(shape: str) -> None:
+    """Covers depths near the recursion limit, where decoding works but printing fails."""
     for depth in range(900, 1010, 3):
         demux = chats()
         demux.feed([(shape % ("[" * depth + "]" * depth)).encode()])
@@ -323,8 +323,8 @@ json_values = st.recursive(
 
 
 @given(st.lists(st.binary(max_size=20) | json_values.map(lambda value: json.dumps(value).encode()), max_size=4))
-def test_no_event_can_make_it_raise(events: list[bytes]) -> None:
-    """Whatever a server sends ends as chunks, a failure, or both; never as an exception from inside."""
+def test_no_event_raises(events: list[bytes]) -> None:
+    """Any input gives chunks, a failure, or both; `feed` never raises."""
     for demux in (completions(2), chats(2)):
         demux.feed(events)
         demux.end()
@@ -332,10 +332,10 @@ def test_no_event_can_make_it_raise(events: list[bytes]) -> None:
         assert isinstance(demux.assemble(), CompletionResponse | ChatResponse)
 
 
-# The end
+# The end of the connection
 
 
-def test_done_is_tolerated_after_the_last_sample() -> None:
+def test_done_is_accepted_after_the_last_sample() -> None:
     demux = completions()
     demux.feed([one(0, "a", "stop"), b"[DONE]"])
     assert demux.done
@@ -344,7 +344,7 @@ def test_done_is_tolerated_after_the_last_sample() -> None:
 
 
 @pytest.mark.parametrize("done", [b"[DONE]", b" [DONE]", b"[DONE]\n"])
-def test_done_before_the_end_is_no_finish_reason(done: bytes) -> None:
+def test_done_before_the_last_finish_reason_truncates_the_stream(done: bytes) -> None:
     demux = completions(2)
     assert len(demux.feed([one(0, "a"), done, one(1, "never read")])) == 1
     assert demux.done
@@ -355,7 +355,7 @@ def test_done_before_the_end_is_no_finish_reason(done: bytes) -> None:
     assert [data.finish_reason for data in demux.assemble().data] == [None]
 
 
-def test_a_connection_that_ends_early_is_named_with_the_samples_it_cost() -> None:
+def test_the_error_of_an_early_end_names_the_unfinished_samples() -> None:
     demux = completions(4)
     demux.feed([one(2, "c", "stop"), one(0, "a")])
     demux.end()
@@ -363,7 +363,7 @@ def test_a_connection_that_ends_early_is_named_with_the_samples_it_cost() -> Non
     assert str(demux.failure).startswith("the connection ended before sample 0, 1, 3 of 4 had a finish_reason")
 
 
-def test_nothing_at_all_is_truncated_too() -> None:
+def test_an_empty_stream_is_truncated() -> None:
     demux = completions()
     demux.feed([])
     assert not demux.started
@@ -372,8 +372,8 @@ def test_nothing_at_all_is_truncated_too() -> None:
     assert not demux.started
 
 
-def test_the_same_events_in_one_read_or_in_many() -> None:
-    """A failure, too, does not depend on how the events were grouped."""
+def test_the_grouping_of_events_into_reads_does_not_matter() -> None:
+    """Covers the failure, too."""
     good, bad = [one(0, "a"), one(1, "b", "stop")], [one(1, "?"), b"{", b'{"detail": "x"}', b"[DONE]"]
     for last, sizes in product(bad, [(1, 1, 1), (2, 1), (1, 2), (3,)]):
         demux = completions(2)
@@ -391,8 +391,8 @@ def sliced(events: list[bytes], sizes: Sequence[int]) -> Iterable[list[bytes]]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 32, 1000])
-def test_text_is_whole_however_many_pieces_it_came_in(count: int) -> None:
-    """Pieces are packed into blocks on the way; none is lost, doubled or moved."""
+def test_text_is_complete_for_any_number_of_pieces(count: int) -> None:
+    """Packing pieces into blocks loses, repeats and moves none of them."""
     demux = completions()
     for number in range(count):
         demux.feed([one(0, f"{number},")])

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from examples import full, null_laden
 
 from humanloop_async import types as t
 from humanloop_async.errors import InvalidArgument
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from humanloop_async.wire.requests import InvalidBody, MalformedBody, decode_batch, decode_request, encode_body
+from tests.examples import full, null_laden
 
 STRICT = {t.ProjectModelConfigRequest}
 BODIES = sorted(
@@ -26,14 +26,14 @@ def dumped(body: object) -> bytes:
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
-def test_a_request_is_read_full_and_its_nulls_are_absent(kind: type[msgspec.Struct]) -> None:
+def test_nulls_are_absent_fields(kind: type[msgspec.Struct]) -> None:
     assert json.loads(msgspec.json.encode(decode_request(dumped(full(kind)), kind))) == full(kind)
     sparse = {name: value for name, value in null_laden(kind).items() if value is not None}
     assert decode_request(dumped(null_laden(kind)), kind) == decode_request(dumped(sparse), kind)
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
-def test_the_provider_keys_that_old_clients_add_are_read_past(kind: type[msgspec.Struct]) -> None:
+def test_the_provider_keys_that_old_clients_add_are_ignored(kind: type[msgspec.Struct]) -> None:
     body = dumped({**full(kind), "provider_api_keys": {"openai": "sk-secret"}})
     if kind in STRICT:
         with pytest.raises(InvalidBody, match="extra fields not permitted"):
@@ -42,7 +42,7 @@ def test_the_provider_keys_that_old_clients_add_are_read_past(kind: type[msgspec
         assert b"sk-secret" not in msgspec.json.encode(decode_request(body, kind))
 
 
-def test_an_object_stays_an_object_and_a_list_a_list() -> None:
+def test_an_object_decodes_to_an_object_and_a_list_to_a_list() -> None:
     one = {"type": "rating", "value": "good", "data_id": "data_1"}
     assert decode_batch(dumped(one), t.FeedbackRequest) == t.FeedbackRequest(**one)
     two = decode_batch(dumped([one, {"type": "comment", "value": None}]), t.FeedbackRequest)
@@ -51,7 +51,7 @@ def test_an_object_stays_an_object_and_a_list_a_list() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"1", b'"x"', b"null", b"{", b"[", b"\xff"])
-def test_a_batch_that_is_neither_is_malformed(body: bytes) -> None:
+def test_a_batch_that_is_neither_object_nor_list_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         decode_batch(body, t.LogRequest)
 
@@ -68,21 +68,21 @@ def test_a_batch_that_is_neither_is_malformed(body: bytes) -> None:
         ([{"type": "a", "created_at": "yesterday"}], ["body", 0, "created_at"]),
     ],
 )
-def test_the_bad_item_of_a_batch_is_named(body: object, loc: list[str | int]) -> None:
+def test_the_error_names_the_invalid_item_of_a_batch(body: object, loc: list[str | int]) -> None:
     with pytest.raises(InvalidBody) as caught:
         decode_batch(dumped(body), t.FeedbackRequest)
     assert [issue.loc for issue in caught.value.issues] == [loc]
 
 
 @pytest.mark.parametrize("value", [True, 3, 0.5, "good", ["a", "b"]])
-def test_feedback_of_every_kind_keeps_its_kind(value: Any) -> None:
+def test_feedback_values_keep_their_type(value: Any) -> None:
     read = decode_request(dumped({"type": "rating", "value": value}), t.FeedbackRequest)
     assert read.value == value
     assert type(read.value) is type(value)
 
 
 @pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": "model"}, {"type": "model_config"}])
-def test_a_logged_configuration_without_a_type_is_a_models(kind: dict[str, Any]) -> None:
+def test_a_logged_configuration_without_a_type_is_a_model_configuration(kind: dict[str, Any]) -> None:
     log = decode_request(dumped({"config": {"model": "m", "temperature": None, **kind}}), t.LogRequest)
     assert log.config == t.ModelConfigRequest(model="m")
 
@@ -100,7 +100,7 @@ def test_every_kind_of_configuration_can_be_logged() -> None:
         assert read.type == config["type"]
 
 
-def test_a_misspelt_parameter_of_a_logged_configuration_is_refused() -> None:
+def test_a_misspelt_parameter_of_a_logged_configuration_is_rejected() -> None:
     with pytest.raises(InvalidBody) as caught:
         decode_request(dumped({"config": {"model": "m", "temprature": 0}}), t.LogRequest)
     assert caught.value.issues[0].loc == ["body", "config", "temprature"]
@@ -109,8 +109,8 @@ def test_a_misspelt_parameter_of_a_logged_configuration_is_refused() -> None:
 
 
 @pytest.mark.parametrize("example", [full, null_laden])
-def test_a_configuration_can_be_logged_as_it_was_answered(example: Any) -> None:
-    """The official Node client does, when it calls the provider itself; nulls, id and all."""
+def test_a_configuration_from_a_response_can_be_logged(example: Any) -> None:
+    """The official Node client does this, with nulls and id, when it calls the provider itself."""
     answered = {**example(t.ModelConfigResponse), "id": "config_1"}
     for tool in answered["tools"] or []:
         tool["source"] = "inline"
@@ -119,7 +119,7 @@ def test_a_configuration_can_be_logged_as_it_was_answered(example: Any) -> None:
     assert (config.model, config.id) == (answered["model"], "config_1")
 
 
-def test_feedback_rides_along_as_one_or_as_many() -> None:
+def test_a_log_may_include_one_or_several_feedbacks() -> None:
     one = {"type": "rating", "value": "good"}
     log = decode_request(dumped({"feedback": one}), t.LogRequest)
     assert log.feedback == t.Feedback(type="rating", value="good")
@@ -127,14 +127,14 @@ def test_feedback_rides_along_as_one_or_as_many() -> None:
     assert log.feedback == [t.Feedback(type="rating", value="good")] * 2
 
 
-def test_the_class_of_a_feedback_type_is_read_under_its_own_name() -> None:
+def test_the_class_of_a_feedback_type_is_read_from_the_field_class() -> None:
     body = {"name": "p", "feedback_types": [{"type": "mood", "class": "select", "values": [{"value": "fine"}]}]}
     (kind,) = decode_request(dumped(body), t.CreateProjectRequest).feedback_types or []
     assert kind.class_ == "select"
     assert json.loads(msgspec.json.encode(kind))["class"] == "select"
 
 
-def test_structs_and_dicts_are_sent_alike_and_without_their_nulls() -> None:
+def test_structs_and_dicts_are_encoded_alike_without_nulls() -> None:
     at = datetime(2026, 11, 21, tzinfo=UTC)
     body = json.loads(
         encode_body(
@@ -150,6 +150,6 @@ def test_structs_and_dicts_are_sent_alike_and_without_their_nulls() -> None:
     assert body[1] == {"output": "b", "created_at": "2026-11-21T00:00:00Z"}
 
 
-def test_an_item_without_a_json_form_is_the_callers_mistake() -> None:
-    with pytest.raises(InvalidArgument, match="no JSON form"):
+def test_an_item_that_cannot_be_encoded_is_an_invalid_argument() -> None:
+    with pytest.raises(InvalidArgument, match="cannot be encoded as JSON"):
         encode_body([{"output": object()}])

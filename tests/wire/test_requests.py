@@ -1,4 +1,4 @@
-"""Bodies out of the client and into the server: nulls, missing and mistyped fields, and bytes that are no body."""
+"""Request bodies: encoding by the client, decoding and validation by the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHAT: dict[str, Any] = {"model_config": {"model": "m"}, "messages": [{"role": "u
 
 
 def issue(body: dict[str, Any], kind: type[GenerationRequest] = ChatRequest) -> tuple[list[str | int], str, str]:
-    """The one problem of a body."""
+    """Return the only issue of a body."""
     with pytest.raises(InvalidBody) as caught:
         decode_request(json.dumps(body).encode(), kind)
     (found,) = caught.value.issues
@@ -31,22 +31,22 @@ def issue(body: dict[str, Any], kind: type[GenerationRequest] = ChatRequest) -> 
     return found.loc, found.msg, found.type
 
 
-# Out of the client
+# Encoding by the client
 
 
-def test_none_is_left_out_and_everything_else_is_sent() -> None:
+def test_fields_that_are_none_are_left_out() -> None:
     body = encode_body({"project": "p", "user": None, "save": False, "num_samples": 0, "inputs": {}, "source": ""})
     assert json.loads(body) == {"project": "p", "save": False, "num_samples": 0, "inputs": {}, "source": ""}
 
 
-def test_none_inside_a_value_is_the_callers_own() -> None:
+def test_none_inside_a_value_is_sent() -> None:
     assert json.loads(encode_body({"inputs": {"a": None}, "metadata": [None]})) == {
         "inputs": {"a": None},
         "metadata": [None],
     }
 
 
-def test_objects_with_a_json_form_are_sent_in_it() -> None:
+def test_objects_are_encoded_in_their_json_form() -> None:
     @dataclass
     class Tool:
         name: str
@@ -72,20 +72,20 @@ def endless() -> list[Any]:
     [object(), {(1, 2): 3}, "\ud800", endless(), len, 1j, {"deep": {"deeper": object()}}],
     ids=lambda value: type(value).__name__,
 )
-def test_a_value_without_a_json_form_is_the_callers_mistake(value: object) -> None:
-    """It is refused before anything is sent, as ours and as a ValueError."""
-    with pytest.raises(InvalidArgument, match="no JSON form") as caught:
+def test_a_value_that_cannot_be_encoded_is_an_invalid_argument(value: object) -> None:
+    """The error is an `InvalidArgument` and a `ValueError`, and its cause is the encoder's error."""
+    with pytest.raises(InvalidArgument, match="cannot be encoded as JSON") as caught:
         encode_body({"inputs": value})
     assert isinstance(caught.value, ValueError)
     assert caught.value.__cause__ is not None
 
 
-# Into the server
+# Decoding by the server
 
 
 @pytest.mark.parametrize("operation", GENERATION_OPERATIONS, ids=lambda operation: operation.id)
 def test_null_means_absent(operation: Any) -> None:
-    """Official clients send whole configurations back with their nulls."""
+    """The official clients send whole configurations back, nulls included."""
     given: dict[str, Any] = {
         "messages": [],
         "model_config": {"model": "m"},
@@ -197,10 +197,10 @@ def test_nulls_inside_messages_are_absent_fields() -> None:
     ],
     ids=str,
 )
-def test_the_issue_names_the_place_and_the_problem(
+def test_an_issue_has_location_message_and_type(
     change: dict[str, Any], loc: list[str | int] | None, msg: str, kind: str
 ) -> None:
-    """``loc``, ``msg`` and ``type`` as v4 has them; list positions are numbers."""
+    """``loc``, ``msg`` and ``type`` match v4; list positions are numbers."""
     found = issue({name: value for name, value in (CHAT | change).items() if value is not ...})
     if loc is not None:
         assert found[0] == ["body", *loc]
@@ -209,7 +209,7 @@ def test_the_issue_names_the_place_and_the_problem(
 
 
 def test_an_issue_does_not_repeat_the_value() -> None:
-    """It might be a key that was put in the wrong place."""
+    """The value might be an API key in the wrong field."""
     assert "sk-" not in issue({**CHAT, "provider_api_keys": "sk-secret"})[1]
     assert "sk-" not in issue({**CHAT, "provider_api_keys": {"openai": ["sk-secret"]}})[1]
 
@@ -243,14 +243,14 @@ def test_an_issue_does_not_repeat_the_value() -> None:
     ],
     ids=lambda body: repr(body[:24]),
 )
-def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody, match="the body"):
         decode_request(body, ChatModelConfigRequest)
 
 
 @pytest.mark.parametrize("text", [r"cut \ud83d", r"\uD83D then", r"\ude00", r"\ud83d\u0041", r"\ud83d\ude00\ude00"])
-def test_half_a_surrogate_pair_is_called_that(text: str) -> None:
-    """``json.dumps`` writes one for a text that was cut inside an emoji."""
+def test_a_lone_surrogate_is_named_in_the_error(text: str) -> None:
+    """``json.dumps`` encodes one when a text was cut inside an emoji."""
     with pytest.raises(MalformedBody, match="half of a surrogate pair"):
         decode_request(b'{"user":"%b"}' % text.encode(), ChatModelConfigRequest)
     for other in (r'{"user":"\ud83d\ude00",}', r'{"user":"\ud8é"}'):
@@ -258,8 +258,8 @@ def test_half_a_surrogate_pair_is_called_that(text: str) -> None:
             decode_request(other.encode(), ChatModelConfigRequest)
 
 
-def test_depth_is_never_a_crash() -> None:
-    """Around the interpreter's recursion limit, too."""
+def test_deep_nesting_raises_no_other_error() -> None:
+    """Covers depths near the recursion limit."""
     for depth in range(900, 1010):
         nested = b'{"a":' * depth + b"1" + b"}" * depth
         for field in (b"inputs", b"metadata", b"messages", b"model_config", b"project", b"unknown"):
@@ -281,21 +281,21 @@ bodies = st.binary(max_size=40) | values.map(lambda value: json.dumps(value).enc
 
 
 @given(bodies, st.sampled_from(GENERATION_OPERATIONS))
-def test_no_body_raises_anything_else(body: bytes, operation: Any) -> None:
+def test_no_body_raises_another_error(body: bytes, operation: Any) -> None:
     with suppress(MalformedBody, InvalidBody):
         assert isinstance(decode_request(body, operation.request), operation.request)
 
 
 @given(st.binary(max_size=3), st.integers(0, 120), st.integers(0, 2))
-def test_a_damaged_body_raises_nothing_else(damage: bytes, place: int, lost: int) -> None:
-    """A few bytes changed in a good body: what a bad proxy or a wrong encoding does."""
+def test_a_damaged_body_raises_no_other_error(damage: bytes, place: int, lost: int) -> None:
+    """Change a few bytes of a valid body, as a faulty proxy or a wrong encoding would."""
     good = json.dumps({**CHAT, "inputs": {"name": "Ada"}, "num_samples": 2}).encode()
     with suppress(MalformedBody, InvalidBody):
         decode_request(good[:place] + damage + good[place + lost :], ChatRequest)
 
 
 @given(st.dictionaries(st.text(max_size=5), values))
-def test_what_the_client_encodes_the_server_decodes(inputs: dict[str, Any]) -> None:
+def test_the_server_decodes_the_bodies_that_the_client_encodes(inputs: dict[str, Any]) -> None:
     body = encode_body({"model_config": {"model": "m"}, "inputs": inputs, "user": None})
     assert decode_request(body, CompletionRequest).inputs == json.loads(json.dumps(inputs))
 

@@ -1,4 +1,4 @@
-"""Answers: forgiving where v4 is loose, a typed error where it is something else."""
+"""Responses: nulls and unknown fields are accepted, other mismatches are typed errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWER: dict[str, Any] = {"data": [SAMPLE], "provider_responses": [], "project_i
 
 
 @pytest.mark.parametrize("kind", [CompletionResponse, ChatResponse])
-def test_nulls_and_unknown_fields_are_read_past(kind: type[Any]) -> None:
+def test_nulls_and_unknown_fields_are_ignored(kind: type[Any]) -> None:
     nulls = {"inputs": None, "finish_reason": None, "tool_results": None, "output_message": None, "new": [None]}
     answer = {**ANSWER, "num_samples": None, "metadata": None, "data": [{**SAMPLE, **nulls}], "newer": {"a": None}}
     response = decode_response(kind, json.dumps(answer).encode())
@@ -42,15 +42,15 @@ def test_nulls_and_unknown_fields_are_read_past(kind: type[Any]) -> None:
     ],
     ids=lambda raw: repr(raw[:24]),
 )
-def test_what_v4_does_not_document_is_a_typed_error(raw: bytes) -> None:
-    """With the beginning of the body as text, for the one who has to find out."""
+def test_a_response_that_does_not_match_the_schema_is_a_typed_error(raw: bytes) -> None:
+    """The error contains the start of the body as text, for debugging."""
     with pytest.raises(InvalidResponse) as caught:
         decode_response(ChatResponse, raw)
     assert caught.value.body == raw[:2000].decode(errors="replace")
     assert caught.value.__cause__ is not None
 
 
-def test_an_error_has_the_servers_words_and_its_headers() -> None:
+def test_an_error_has_the_message_and_headers_of_the_response() -> None:
     raw = json.dumps({"detail": {"type": "rate_limit_error", "message": "slow down", "code": 429, "origin": "OpenAI"}})
     error = decode_error(429, "Too Many Requests", {"Retry-After": "7"}, raw.encode())
     assert isinstance(error, RateLimitError)
@@ -60,7 +60,7 @@ def test_an_error_has_the_servers_words_and_its_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "raw", "kind", "words"),
+    ("status", "raw", "kind", "message"),
     [
         (404, b"", NotFoundError, "404: Reason"),
         (502, b"<html>Bad Gateway</html>", ServerError, "502: <html>Bad Gateway</html>"),
@@ -69,10 +69,10 @@ def test_an_error_has_the_servers_words_and_its_headers() -> None:
         (302, b"", StatusError, "302: Reason"),
     ],
 )
-def test_an_error_may_have_any_body(status: int, raw: bytes, kind: type[StatusError], words: str) -> None:
+def test_an_error_may_have_any_body(status: int, raw: bytes, kind: type[StatusError], message: str) -> None:
     error = decode_error(status, "Reason", {}, raw)
     assert type(error) is kind
-    assert str(error) == words
+    assert str(error) == message
     assert error.retry_after is None
 
 

@@ -1,4 +1,4 @@
-"""What is tried again, and when: pure functions, so every case is a row."""
+"""Which statuses are retried, and after which delay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from humanloop_async.wire.retry import (
 NOW = datetime(2026, 11, 21, 20, 0, 0, tzinfo=UTC)
 
 
-def test_the_statuses_that_are_tried_again() -> None:
+def test_the_retryable_statuses() -> None:
     retryable = {status for status in range(100, 1000) if is_retryable(status)}
     assert retryable == {408, 409, 429} | (set(range(500, 600)) - {501, 505})
 
@@ -39,7 +39,7 @@ def test_the_statuses_that_are_tried_again() -> None:
         ("Sat, 21 Nov 2026 20:00:30 -0000", 30.0),
         ("Sat, 21 Nov 2026 21:00:30 +0100", 30.0),
         ("Saturday, 21-Nov-26 20:00:30 GMT", 30.0),  # RFC 850, which recipients must accept
-        ("Sat Nov 21 20:00:30 2026", 30.0),  # asctime, likewise
+        ("Sat Nov 21 20:00:30 2026", 30.0),  # asctime, which recipients must accept
         ("Sat, 21 Nov 2026 19:59:00 GMT", 0.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("", None),
@@ -58,12 +58,12 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
     assert parse_retry_after({"retry-after": value}, NOW) == seconds
 
 
-def test_no_header_is_no_wish() -> None:
+def test_without_the_header_the_result_is_none() -> None:
     assert parse_retry_after({}, NOW) is None
 
 
 @given(st.text(max_size=40) | st.from_regex(r"\w{3}, \d{1,5} \w{3} \d{1,6} [\d:]{1,12} [+-]?\d{1,20}", fullmatch=True))
-def test_no_header_can_make_it_raise(value: str) -> None:
+def test_no_header_value_raises(value: str) -> None:
     seconds = parse_retry_after({"Retry-After": value}, NOW)
     assert seconds is None or 0 <= seconds < float("inf")
 
@@ -83,12 +83,12 @@ def test_delays_double_up_to_the_longest(attempt: int, jitter: float) -> None:
 
 
 @given(st.integers(1, 20), jitters, st.floats(0, LONGEST_RETRY_AFTER))
-def test_never_sooner_than_the_server_asked(attempt: int, jitter: float, retry_after: float) -> None:
+def test_the_delay_is_never_shorter_than_retry_after(attempt: int, jitter: float, retry_after: float) -> None:
     delay = retry_delay(attempt, jitter=jitter, retry_after=retry_after)
     assert delay is not None
     assert retry_after <= delay <= max(retry_after, LONGEST_DELAY)
 
 
 @pytest.mark.parametrize("retry_after", [LONGEST_RETRY_AFTER + 0.1, 86400.0, 1e20])
-def test_a_pause_beyond_the_longest_is_for_the_caller_to_decide(retry_after: float) -> None:
+def test_a_longer_retry_after_than_the_limit_prevents_the_retry(retry_after: float) -> None:
     assert retry_delay(1, jitter=0.5, retry_after=retry_after) is None

@@ -1,6 +1,6 @@
-"""The decoder against the WHATWG rules, wherever the reads cut the stream.
+"""The decoder follows the WHATWG rules, wherever the reads split the stream.
 
-That its time is linear is measured under ``benchmarks/``; a test that reads the clock would prove little here.
+``benchmarks/`` measures that its time is linear; a test that reads the clock would not be reliable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def reference(stream: bytes) -> list[bytes]:
-    """The standard's algorithm (HTML, 9.2.6), said as plainly as it can be; slow, and only for whole streams."""
+    """Decode a whole stream by the algorithm of the standard (HTML, 9.2.6), written for clarity, not speed."""
     events, buffer = [], b""
     for line in re.split(rb"\r\n|\n|\r", stream.removeprefix(BOM))[:-1]:
         name, _, value = line.partition(b":")
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[bytes, list[bytes]]] = {
     "crlf": (b"data: one\r\n\r\ndata: two\r\n\r\n", [b"one", b"two"]),
     "cr": (b"data: one\r\rdata: two\r\r", [b"one", b"two"]),
     "all three line ends": (b"data: a\r\n\ndata: b\n\r\ndata: c\r\r\ndata: d\n\r", [b"a", b"b", b"c", b"d"]),
-    "cr, then a line of its own": (b"data: a\rdata: b\n\rdata: c\r\n\r", [b"a\nb", b"c"]),
+    "cr, then another line": (b"data: a\rdata: b\n\rdata: c\r\n\r", [b"a\nb", b"c"]),
     "unfinished event": (b"data: one\n\ndata: two\n", [b"one"]),
     "unfinished line": (b"data: one\n\ndata: tw", [b"one"]),
     "no blank line at all": (b"data: one", []),
@@ -97,13 +97,13 @@ cases = pytest.mark.parametrize(("stream", "events"), CASES.values(), ids=CASES.
 
 @cases
 def test_each_rule_of_the_standard(stream: bytes, events: list[bytes]) -> None:
-    """Whole, the stream gives these events; the reference agrees, so that it can be trusted below."""
+    """The decoder and the reference give the same events for a whole stream."""
     assert decode([stream]) == events == reference(stream)
 
 
 @cases
-def test_events_do_not_depend_on_where_reads_fall(stream: bytes, events: list[bytes]) -> None:
-    """Byte by byte, at every split and at every pair of splits, with empty reads between, the events are the same."""
+def test_events_do_not_depend_on_the_split_into_reads(stream: bytes, events: list[bytes]) -> None:
+    """Byte by byte, at every split and every pair of splits, with empty reads between them."""
     assert decode(bytewise(stream)) == events
     for place in range(len(stream) + 1):
         assert decode([stream[:place], b"", stream[place:]]) == events
@@ -113,8 +113,8 @@ def test_events_do_not_depend_on_where_reads_fall(stream: bytes, events: list[by
 
 
 @cases
-def test_an_event_comes_out_with_the_byte_that_completes_it(stream: bytes, events: list[bytes]) -> None:
-    """No event waits for bytes it does not need, such as the LF of a CRLF."""
+def test_an_event_is_returned_with_the_byte_that_completes_it(stream: bytes, events: list[bytes]) -> None:
+    """No event waits for bytes that it does not need, such as the LF of a CRLF."""
     decoder, seen = EventStreamDecoder(), list[bytes]()
     for place, piece in enumerate(bytewise(stream)):
         seen += decoder.feed(piece)
@@ -125,14 +125,14 @@ def test_an_event_comes_out_with_the_byte_that_completes_it(stream: bytes, event
 @pytest.mark.parametrize(
     "trailing", [b"data: more\n\n", b"\n", b"\n\ndata: more\n\n", b": c\n", b"\r\r\n", b"da", b"x" * 99]
 )
-def test_what_follows_is_an_event_of_its_own(stream: bytes, events: list[bytes], trailing: bytes) -> None:
-    """Trailing bytes, in the same read or the next, change nothing that was complete."""
+def test_trailing_bytes_do_not_change_earlier_events(stream: bytes, events: list[bytes], trailing: bytes) -> None:
+    """Holds for trailing bytes in the same read and in the next one."""
     expected = reference(stream + trailing)
     assert expected[: len(events)] == events
     assert decode([stream + trailing]) == decode([stream, trailing]) == expected
 
 
-# Pieces that meet in every wrong way: line ends, prefixes of `data: `, look-alikes of line ends.
+# Pieces for adversarial streams: line ends, prefixes of `data: `, and characters that resemble line ends.
 looks = [b"\n", b"\r", b"\r\n", b"\n\n", b"\xc2\x85", b"\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\0", b"\xff", BOM]
 fields = [b"data", b"data:", b"data: ", b"da", b":", b" ", b"id: 1", b"event: y", b"data: x\n\n", b"data: {}\r\n\r\n"]
 fragments = st.sampled_from(looks + fields) | st.binary(max_size=8)
@@ -145,7 +145,7 @@ def cut_anywhere(stream: bytes, where: list[int]) -> list[bytes]:
 
 
 @given(streams, places)
-def test_any_bytes_cut_anywhere_read_as_the_reference_reads_them(stream: bytes, where: list[int]) -> None:
+def test_any_bytes_split_anywhere_match_the_reference(stream: bytes, where: list[int]) -> None:
     expected = reference(stream)
     assert decode(cut_anywhere(stream, where)) == expected
     assert decode(bytewise(stream)) == expected
@@ -161,7 +161,7 @@ written = st.lists(st.tuples(st.lists(line_values, min_size=1, max_size=3), st.l
 
 @st.composite
 def wire_forms(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
-    """A stream with every freedom the standard leaves its writer, and the events it must read back as."""
+    """Draw a stream that uses any form which the standard allows, and its events."""
     stream, events, last = "", list[bytes](), ""
 
     def add(line: str) -> None:
@@ -186,15 +186,15 @@ def wire_forms(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
 
 
 @given(wire_forms(), st.booleans(), places)
-def test_every_way_to_write_the_same_events(form: tuple[bytes, list[bytes]], bom: bool, where: list[int]) -> None:
-    """Line ends mixed, comments and other fields between the data, one byte order mark: the events are the same."""
+def test_every_encoding_of_the_same_events(form: tuple[bytes, list[bytes]], bom: bool, where: list[int]) -> None:
+    """Mixed line ends, comments, other fields and a byte order mark do not change the events."""
     stream, events = form
     assert decode(cut_anywhere(BOM + stream if bom else stream, where)) == events
 
 
 @given(wire_forms(), places)
-def test_httpx_sse_reads_the_same(form: tuple[bytes, list[bytes]], where: list[int]) -> None:
-    """A second implementation agrees on text, where it follows the standard; the next test has where it does not."""
+def test_httpx_sse_gives_the_same_events(form: tuple[bytes, list[bytes]], where: list[int]) -> None:
+    """Compare with a second implementation; the next test lists its deviations from the standard."""
     stream, _ = form
     assert read_by_httpx_sse(cut_anywhere(stream, where)) == [event.decode() for event in decode([stream])]
 
@@ -212,19 +212,19 @@ def read_by_httpx_sse(pieces: list[bytes]) -> list[str]:
         pytest.param(b"id: 1\ndata: a\n\n\n\n", ["a", "", ""], id="after an id every blank line is an event"),
     ],
 )
-def test_where_httpx_sse_leaves_the_standard(stream: bytes, theirs: list[str]) -> None:
-    """Why the test above has no such streams. When this fails httpx-sse was mended: widen that test."""
+def test_deviations_of_httpx_sse_from_the_standard(stream: bytes, theirs: list[str]) -> None:
+    """The test above leaves these streams out. If this fails, httpx-sse was fixed: add them there."""
     assert read_by_httpx_sse([stream]) == theirs
     assert [event.decode() for event in decode([stream])] == [
         data for data in ("a", "b") if data.encode() in stream[7:]
     ]
 
 
-# The bound of one event
+# The limit of one event
 
 
 def decode_bounded(pieces: Iterable[bytes], limit: int) -> tuple[list[bytes], bool]:
-    """All events that came out, on the error too, and whether there was one."""
+    """Return all events, those on the error included, and whether there was an error."""
     decoder, events = EventStreamDecoder(max_event_bytes=limit), list[bytes]()
     try:
         for piece in pieces:
@@ -253,8 +253,8 @@ def reference_bounded(stream: bytes, limit: int) -> tuple[list[bytes], bool]:
     [b"data: " + b"x" * 94, b"data: a\n" + b": " + b"c" * 90, b":" + b"c" * 99, b"foo:" + b"x" * 96, b"x" * 100],
     ids=["data", "data and comment", "comment", "other field", "no field"],
 )
-def test_an_event_may_be_as_large_as_the_bound(event: bytes, before: bytes, end: bytes) -> None:
-    """At the bound it passes, one byte above it does not, in one read or in many; what came before is not lost."""
+def test_an_event_may_be_as_large_as_the_limit(event: bytes, before: bytes, end: bytes) -> None:
+    """An event at the limit passes, and one byte more fails, in one read or in many; earlier events are returned."""
     assert len(event) == 100
     first = reference(before)
     for stream, fits in [(before + event + end, True), (before + event + b"x" + end, False)]:
@@ -266,7 +266,7 @@ def test_an_event_may_be_as_large_as_the_bound(event: bytes, before: bytes, end:
 
 
 @given(streams, st.integers(3, 24), places)
-def test_the_bound_does_not_depend_on_where_reads_fall(stream: bytes, limit: int, where: list[int]) -> None:
+def test_the_limit_does_not_depend_on_the_split_into_reads(stream: bytes, limit: int, where: list[int]) -> None:
     expected = reference_bounded(stream, limit)
     assert decode_bounded(cut_anywhere(stream, where), limit) == expected
     assert decode_bounded(bytewise(stream), limit) == expected
@@ -280,13 +280,13 @@ def test_events_before_one_that_is_too_large_are_on_the_error() -> None:
     assert "max_event_bytes=20" in str(caught.value)
 
 
-def test_many_small_events_in_one_read_are_no_large_event() -> None:
+def test_many_small_events_in_one_read_do_not_exceed_the_limit() -> None:
     stream = b"data: 12345\n\n" * 1000
     assert decode_bounded([stream], 16) == ([b"12345"] * 1000, False)
 
 
-def test_an_endless_line_is_refused_soon_after_the_bound() -> None:
-    """A server that never ends its line cannot fill the memory."""
+def test_an_endless_line_fails_soon_after_the_limit() -> None:
+    """A server that never ends its line cannot exhaust the memory."""
     decoder = EventStreamDecoder(max_event_bytes=1000)
     for _ in range(10):
         decoder.feed(b"x" * 100)
@@ -294,7 +294,7 @@ def test_an_endless_line_is_refused_soon_after_the_bound() -> None:
         decoder.feed(b"x" * 100)
 
 
-def test_the_default_bound_is_16_mib() -> None:
+def test_the_default_limit_is_16_mib() -> None:
     assert MAX_EVENT_BYTES == 16 * 2**20
     largest = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
     assert decode([largest[:-1], largest[-1:], b"\n\n"]) == [largest[6:]]
@@ -302,7 +302,7 @@ def test_the_default_bound_is_16_mib() -> None:
         decode([largest, b"x", b"\n\n"])
 
 
-# The encoder
+# Encoding
 
 
 @pytest.mark.parametrize(
@@ -315,12 +315,12 @@ def test_the_default_bound_is_16_mib() -> None:
         (b"a\r\nb\rc\n", b"data: a\ndata: b\ndata: c\ndata: \n\n"),
     ],
 )
-def test_an_event_as_it_goes_over_the_wire(data: bytes, wire: bytes) -> None:
+def test_an_encoded_event(data: bytes, wire: bytes) -> None:
     assert encode_event(data) == wire
 
 
 @given(st.lists(st.binary(max_size=30)), places)
-def test_what_is_encoded_reads_back(payloads: list[bytes], where: list[int]) -> None:
-    """Any bytes come back, each of the three line ends as LF, however the reads cut them."""
+def test_encoded_data_is_decoded_unchanged(payloads: list[bytes], where: list[int]) -> None:
+    """Only line ends change: all three kinds are decoded as LF."""
     stream = b"".join(map(encode_event, payloads))
     assert decode(cut_anywhere(stream, where)) == [re.sub(rb"\r\n?", b"\n", data) for data in payloads]

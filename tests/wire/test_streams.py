@@ -1,4 +1,4 @@
-"""Whole streams from ``tests/data``, through the decoder and the demultiplexer, cut everywhere."""
+"""Whole streams from ``tests/data`` through the decoder and the demultiplexer, split at every byte."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decode(*pieces: bytes) -> list[bytes]:
 
 
 def test_the_examples_of_the_standard() -> None:
-    """What the standard says its examples mean; the last block has no blank line behind it."""
+    """The last block has no blank line after it, so it is not an event."""
     assert decode((DATA / "whatwg_examples.sse").read_bytes()) == [
         b"YHOO\n+2\n10",
         b"first event",
@@ -76,8 +76,8 @@ def test_whole_streams(name: str, make: Any, texts: list[str], ends: type[ApiExc
 
 
 @pytest.mark.parametrize(("name", "make", "texts"), [row[:3] for row in RECORDED], ids=[row[0] for row in RECORDED])
-def test_a_stream_cut_at_any_byte_is_whole_or_says_so(name: str, make: Any, texts: list[str]) -> None:
-    """However little arrived, it is a beginning of the texts, and no finish reason is made up for the rest."""
+def test_a_stream_cut_at_any_byte_is_complete_or_truncated(name: str, make: Any, texts: list[str]) -> None:
+    """The text received is a prefix of the whole text, and missing finish reasons are not made up."""
     stream = (DATA / f"{name}.sse").read_bytes()
     reasons: set[tuple[str | None, ...]] = set()
     for place in range(0, len(stream) + 1, 3):

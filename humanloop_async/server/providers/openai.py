@@ -226,7 +226,7 @@ class OpenAIStream:
         self._decoded = 0  # how many of the bytes that the next read brings are in it already
         self.offer: Offer | None = None
         if isinstance(response, AiohttpResponse):
-            response.tap = self._pass_on
+            response.on_data = self._pass_on
 
     @property
     def usage(self) -> Usage | None:

@@ -10,7 +10,12 @@ from sqlalchemy import DateTime, Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
 
-def in_utc(moment: datetime) -> datetime:
+def utc_now() -> datetime:
+    """Return the current time, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_utc(moment: datetime) -> datetime:
     """A moment in UTC; one without a zone is in UTC already."""
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
@@ -21,10 +26,10 @@ def in_utc(moment: datetime) -> datetime:
 
 
 @overload
-def storable(text: str) -> str: ...
+def replace_nul(text: str) -> str: ...
 @overload
-def storable(text: str | None) -> str | None: ...
-def storable(text: str | None) -> str | None:
+def replace_nul(text: str | None) -> str | None: ...
+def replace_nul(text: str | None) -> str | None:
     """A text as every database can hold it: U+0000, which PostgreSQL refuses, becomes U+FFFD."""
     return text.replace("\0", "\ufffd") if text and "\0" in text else text
 
@@ -36,7 +41,7 @@ class ShortText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return storable(value)
+        return replace_nul(value)
 
 
 class PlainText(ShortText):
@@ -68,9 +73,9 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        value = in_utc(value)
+        value = to_utc(value)
         # SQLite has no zones: its text must be in one zone to sort as time.
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else in_utc(value)
+        return None if value is None else to_utc(value)

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from ..model_config import ModelConfig
-from .database import insert_missing
+from .database import insert_or_ignore
+from .model_config import ModelConfig
 from .schema import logs, model_configs, projects
 
 
@@ -61,7 +61,7 @@ async def add_config(
         "parameters": config,
         "created_at": datetime.now(UTC),
     }
-    await insert_missing(connection, model_configs, values)
+    await insert_or_ignore(connection, model_configs, values)
 
 
 async def name_config(connection: AsyncConnection, config_id: str, name: str, description: str | None) -> None:

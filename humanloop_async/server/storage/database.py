@@ -88,7 +88,7 @@ def is_unreachable(exc: BaseException) -> bool:
 _UNDONE = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 
 
-async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
+async def retry_transaction(transaction: Callable[[], Awaitable[T]]) -> T:
     """Do something that is one transaction, again when the database undid it in favour of another.
 
     Transactions here lock what they share in one order, so that they do not wait for each other in a circle; but
@@ -178,7 +178,7 @@ class Database:
         except ModuleNotFoundError as exc:
             raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
         except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
-            raise DatabaseError(f"cannot open the database {shown(path_or_url)}: {first_line(exc)}") from exc
+            raise DatabaseError(f"cannot open the database {display_url(path_or_url)}: {first_line(exc)}") from exc
         return database
 
     @asynccontextmanager
@@ -205,7 +205,7 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def together(self) -> AsyncGenerator[AsyncConnection]:
+    async def unit_of_work(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction that the task's `read` and `write` blocks inside join: all of them last, or none.
 
         What is written by another task, such as the log writer's, is no part of it, and must not be waited for.
@@ -218,7 +218,7 @@ class Database:
                 _joined.reset(token)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[AsyncConnection]:
+    async def exclusive(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction while which no other process is in one of these."""
         async with self.write() as connection:
             if not self._is_sqlite:  # SQLite's transaction is the lock; here it must be asked for
@@ -242,7 +242,7 @@ class Database:
     async def _migrate(self) -> None:
         from .migrations import upgrade  # Alembic is only needed here, and slow to import
 
-        async with self.alone() as connection:
+        async with self.exclusive() as connection:
             await connection.run_sync(upgrade)
 
     async def _reach(self) -> None:
@@ -255,7 +255,7 @@ def inserting(connection: AsyncConnection, table: Table) -> sqlite_dialect.Inser
     return (sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
 
 
-async def insert_missing(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
+async def insert_or_ignore(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless it collides with one that is there: two racing inserts end as one row.
 
     Returns:
@@ -273,7 +273,7 @@ async def insert_or_update(connection: AsyncConnection, table: Table, values: Ma
     await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=rest))
 
 
-def shown(path_or_url: str) -> str:
+def display_url(path_or_url: str) -> str:
     """A database as it may be shown: a file's whole path, or a URL without its password."""
     url = database_url(path_or_url)
     if url.get_backend_name() == "sqlite":

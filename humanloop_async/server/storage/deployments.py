@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Delete, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import insert_missing, insert_or_update
+from .database import insert_or_ignore, insert_or_update
 from .schema import deployments, experiments, model_configs
 
 
@@ -70,7 +70,7 @@ async def deploy(
     if replace:
         await insert_or_update(connection, deployments, values)
     else:
-        await insert_missing(connection, deployments, values)
+        await insert_or_ignore(connection, deployments, values)
 
 
 async def undeploy_config(connection: AsyncConnection, project_id: str, environment_id: str) -> None:

@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from .database import insert_missing
+from .database import insert_or_ignore
 from .schema import environments
 
 
 async def keep_environments(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
     """The ids of the environments of these names, by name, made where they are missing."""
     for name in names:
-        await insert_missing(
+        await insert_or_ignore(
             connection, environments, {"id": new_id("env"), "name": name, "created_at": datetime.now(UTC)}
         )
     rows = await connection.execute(

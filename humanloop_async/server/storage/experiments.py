@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import PositiveLabel
 from ...types.experiments import Sampling, Sticky
 from ..ids import new_id
-from .database import insert_missing
+from .columns import utc_now
+from .database import insert_or_ignore
 from .schema import experiment_configs, experiments, feedback, logs, positive_labels, projects, trials
 
 
@@ -67,10 +68,6 @@ class Trial(Struct, kw_only=True, frozen=True):
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 async def experiment_by_id(connection: AsyncConnection, experiment_id: str) -> Experiment | None:
     """The experiment of that id."""
     found = await _experiments(connection, experiments.c.id == experiment_id)
@@ -117,7 +114,7 @@ async def add_experiment(
     connection: AsyncConnection, project_id: str, name: str, *, sampling: Sampling | None, sticky: Sticky | None
 ) -> str | None:
     """Make an experiment unless the project has one of that name; the id of what was made."""
-    now, experiment_id = _now(), new_id("exp")
+    now, experiment_id = utc_now(), new_id("exp")
     values = {
         "id": experiment_id,
         "project_id": project_id,
@@ -127,7 +124,7 @@ async def add_experiment(
         "created_at": now,
         "updated_at": now,
     }
-    return experiment_id if await insert_missing(connection, experiments, values) else None
+    return experiment_id if await insert_or_ignore(connection, experiments, values) else None
 
 
 async def update_experiment(connection: AsyncConnection, experiment_id: str, values: Mapping[str, object]) -> None:
@@ -137,7 +134,7 @@ async def update_experiment(connection: AsyncConnection, experiment_id: str, val
         IntegrityError: Another experiment of the project has that name.
     """
     await connection.execute(
-        update(experiments).where(experiments.c.id == experiment_id).values(**values, updated_at=_now())
+        update(experiments).where(experiments.c.id == experiment_id).values(**values, updated_at=utc_now())
     )
 
 
@@ -151,7 +148,7 @@ async def set_labels(connection: AsyncConnection, experiment_id: str, labels: It
     await connection.execute(delete(positive_labels).where(positive_labels.c.experiment_id == experiment_id))
     for label in labels:
         values = {"experiment_id": experiment_id, "type": label.type, "value": label.value}
-        await insert_missing(connection, positive_labels, values)
+        await insert_or_ignore(connection, positive_labels, values)
 
 
 async def labels_of(
@@ -169,10 +166,10 @@ async def set_active(
     connection: AsyncConnection, experiment_id: str, config_ids: Iterable[str], *, active: bool
 ) -> None:
     """Add configurations to an experiment, or bring them back, or take them out."""
-    now = _now()
+    now = utc_now()
     for config_id in config_ids:
         row = {"experiment_id": experiment_id, "config_id": config_id, "active": active, "updated_at": now}
-        if active and await insert_missing(connection, experiment_configs, row | {"created_at": now}):
+        if active and await insert_or_ignore(connection, experiment_configs, row | {"created_at": now}):
             continue
         await connection.execute(
             update(experiment_configs)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
-from .database import insert_missing, insert_or_update, inserting
+from .database import insert_or_ignore, insert_or_update, inserting
 from .schema import feedback_labels, feedback_types
 
 BUILT_IN: Mapping[str, FeedbackClass] = {
@@ -81,7 +81,7 @@ async def add_feedback_type(
     """Let a project know one more kind, unless it does."""
     if kind not in BUILT_IN:
         values = {"project_id": project_id, "type": kind, "class": feedback_class, "created_at": datetime.now(UTC)}
-        await insert_missing(connection, feedback_types, values)
+        await insert_or_ignore(connection, feedback_types, values)
 
 
 async def add_labels(

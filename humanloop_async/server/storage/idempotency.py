@@ -10,11 +10,11 @@ from msgspec import Struct
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..refusals import Refusal
+from ..errors import ApiError
 from .database import inserting
 from .schema import idempotency, servers
 
-WITHDRAWN = Refusal(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
+WITHDRAWN = ApiError(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
 """The outcome of a call whose logs were deleted."""
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from .database import insert_missing
+from .database import insert_or_ignore
 from .schema import api_keys
 
 
@@ -37,7 +37,7 @@ def generate_key() -> str:
 async def add_key(connection: AsyncConnection, key: str, name: str) -> None:
     """Let a key in; one that is known already is left as it is."""
     values = {"id": new_id("key"), "digest": _digest(key), "name": name, "created_at": datetime.now(UTC)}
-    await insert_missing(connection, api_keys, values)
+    await insert_or_ignore(connection, api_keys, values)
 
 
 async def list_keys(connection: AsyncConnection) -> list[Key]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Float, Text, UnaryExpression, case, cast, false, func, or_, select, type_coerce
 
 from ...types import ListLogsQuery
-from .columns import in_utc
+from .columns import to_utc
 from .schema import feedback, logs, model_configs
 from .search import contains
 
@@ -107,4 +107,4 @@ def _moment(text: str, of_day: time) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), of_day, UTC)
     except ValueError:
-        return in_utc(datetime.fromisoformat(text))
+        return to_utc(datetime.fromisoformat(text))

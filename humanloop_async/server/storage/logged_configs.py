@@ -25,9 +25,9 @@ from ...types import (
 )
 from ...wire.requests import drop_nulls
 from ..ids import new_id
-from ..model_config import ModelConfig
 from .configs import config_id_by_identity
-from .database import insert_missing
+from .database import insert_or_ignore
+from .model_config import ModelConfig
 from .schema import experiments, model_configs, trials
 
 OtherConfig: TypeAlias = ToolConfigRequest | GenericConfigRequest | AgentConfigRequest
@@ -51,7 +51,7 @@ async def config_of_other_type(connection: AsyncConnection, config: OtherConfig,
         "parameters": config,
         "created_at": datetime.now(UTC),
     }
-    await insert_missing(connection, model_configs, values)
+    await insert_or_ignore(connection, model_configs, values)
     config_id = await config_id_by_identity(connection, identity)
     assert config_id is not None
     return config_id

@@ -1,9 +1,9 @@
-"""Writing ``logs``, and ``servers``, whose leases tell which running logs were interrupted."""
+"""Writes to ``logs``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -12,21 +12,15 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, UpdateLogRequest
-from .database import insert_missing
+from .columns import utc_now
 from .experiments import Trial, add_trials
 from .idempotency import withdraw
 from .log_counts import count_logs
-from .schema import logs, servers
+from .schema import logs
 from .search import folded, folded_json
 
 FAILED = ("error", "cancelled", "interrupted")
 """The states of logs whose generations did not come to their end."""
-
-INTERRUPTED = "the server stopped before the generation finished"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class NewLog(Struct, kw_only=True):
@@ -56,10 +50,10 @@ class NewLog(Struct, kw_only=True):
     metadata: dict[str, Json] | None = None
     tool_choice: ToolChoiceValue | None = None
     status: str = "running"
-    created_at: datetime = field(default_factory=_now)
+    created_at: datetime = field(default_factory=utc_now)
 
 
-class MadeElsewhere(Struct, kw_only=True):
+class SubmittedLog(Struct, kw_only=True):
     """A log of what another program made; the fields are columns of ``logs``."""
 
     id: str
@@ -106,7 +100,7 @@ class LogResult(Struct, kw_only=True):
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     provider_latency: float | None = None
-    updated_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=utc_now)
 
 
 _insert_logs = insert(logs)
@@ -132,16 +126,16 @@ async def known_references(connection: AsyncConnection, references: Collection[s
     return [reference for reference in (await connection.execute(query)).scalars() if reference is not None]
 
 
-async def insert_logs_made_elsewhere(connection: AsyncConnection, rows: Iterable[MadeElsewhere]) -> None:
+async def insert_submitted_logs(connection: AsyncConnection, rows: Iterable[SubmittedLog]) -> None:
     """Store logs of what other programs made."""
-    now = _now()
+    now = utc_now()
     added = [_new_columns(row) | {"output_folded": folded(row.output), "updated_at": now} for row in rows]
     await connection.execute(_insert_logs, added)
 
 
 async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLogRequest) -> None:
     """Complete a log. The output is left out of one that was not to be saved."""
-    values: dict[str, Any] = {"updated_at": _now()}
+    values: dict[str, Any] = {"updated_at": utc_now()}
     if changes.duration is not None:
         values["duration"] = changes.duration
     if changes.error is not None:
@@ -191,39 +185,11 @@ async def session_of_log(
     return (row.id, row.session_id) if row else None
 
 
-async def renew_lease(connection: AsyncConnection, server_id: str, until: datetime) -> None:
-    """Say that a server is alive, and counts as alive until then."""
-    await insert_missing(connection, servers, {"id": server_id, "alive_until": until})
-    await connection.execute(update(servers).where(servers.c.id == server_id).values(alive_until=until))
-
-
-async def end_lease(connection: AsyncConnection, server_id: str) -> None:
-    """Say that a server stops."""
-    await connection.execute(delete(servers).where(servers.c.id == server_id))
-
-
-async def dead_owners(connection: AsyncConnection) -> Sequence[str]:
-    """The servers that have running logs and are not alive."""
-    alive = select(servers.c.id).where(servers.c.alive_until > _now())
-    query = select(logs.c.owner).where(logs.c.owner.is_not(None), logs.c.owner.not_in(alive)).distinct()
-    return [owner for owner in (await connection.execute(query)).scalars() if owner is not None]
-
-
-async def mark_interrupted(connection: AsyncConnection, owners: Sequence[str]) -> None:
-    """Mark the running logs of dead servers, and forget those servers."""
-    await connection.execute(
-        update(logs)
-        .where(logs.c.owner.in_(owners))
-        .values(status="interrupted", error=INTERRUPTED, owner=None, updated_at=_now())
-    )
-    await connection.execute(delete(servers).where(servers.c.id.in_(owners)))
-
-
 def _columns(row: Struct) -> dict[str, Any]:
     return msgspec.structs.asdict(row)
 
 
-def _new_columns(row: NewLog | MadeElsewhere) -> dict[str, Any]:
+def _new_columns(row: NewLog | SubmittedLog) -> dict[str, Any]:
     columns = _columns(row) | {"inputs_folded": folded_json(row.inputs), "metadata_folded": folded_json(row.metadata)}
     if isinstance(row, NewLog):
         del columns["trial"]

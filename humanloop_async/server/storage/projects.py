@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ListProjectsQuery
 from ..ids import new_id
-from .database import insert_missing
+from .database import insert_or_ignore
 from .idempotency import withdraw
 from .schema import log_counts, logs, model_configs, projects
 
@@ -44,7 +44,7 @@ async def project_by_id(connection: AsyncConnection, project_id: str) -> Project
     return Project(*row) if row else None
 
 
-async def held_project(connection: AsyncConnection, project_id: str) -> Project | None:
+async def project_for_update(connection: AsyncConnection, project_id: str) -> Project | None:
     """The project of that id, held until the transaction ends: it cannot be deleted, and others wait to hold it.
 
     Logs are written all the same. SQLite's transactions wait for each other anyway.
@@ -65,7 +65,7 @@ async def add_project(connection: AsyncConnection, name: str, *, directory_id: s
     now = datetime.now(UTC)
     project_id = new_id("pr")
     values = {"id": project_id, "name": name, "directory_id": directory_id, "created_at": now, "updated_at": now}
-    return project_id if await insert_missing(connection, projects, values) else None
+    return project_id if await insert_or_ignore(connection, projects, values) else None
 
 
 async def update_project(connection: AsyncConnection, project_id: str, values: Mapping[str, object]) -> None:

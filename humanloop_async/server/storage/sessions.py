@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import SessionProjectResponse, SessionResponse
 from ..ids import new_id
-from .database import insert_missing
+from .database import insert_or_ignore
 from .schema import logs, projects, sessions
 
 
@@ -37,7 +37,7 @@ async def add_session(connection: AsyncConnection, reference_id: str | None) -> 
     """
     now, session_id = datetime.now(UTC), new_id("sesh")
     values = {"id": session_id, "reference_id": reference_id, "created_at": now, "updated_at": now}
-    await insert_missing(connection, sessions, values)
+    await insert_or_ignore(connection, sessions, values)
     return session_id
 
 

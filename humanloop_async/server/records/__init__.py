@@ -1,0 +1,1 @@
+"""Records that calls refer to and create: projects, configs, sessions, logs and feedback."""

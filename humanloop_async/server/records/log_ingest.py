@@ -1,0 +1,232 @@
+"""Logs of what other programs made: what ``POST /logs`` takes, and where each log belongs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ...types import ConfigRequest, CreateLogResponse, Feedback, FeedbackRequest, LogRequest, ModelConfigRequest
+from ..errors import ApiError, BodyPath, InvalidRequest, error_location
+from ..ids import new_id
+from ..storage.columns import to_utc
+from ..storage.configs import config_id_by_identity
+from ..storage.database import Database
+from ..storage.feedback import Origin
+from ..storage.log_counts import count_logs
+from ..storage.logged_configs import config_exists, config_of_other_type, origin_of_trial
+from ..storage.logs import SubmittedLog, insert_submitted_logs, known_references
+from ..storage.model_config import ModelConfig
+from .feedback import record_feedback
+from .references import MAX_NAME_CHARS, InlineConfig, ReferenceResolver, check_references
+
+T = TypeVar("T")
+
+
+async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest]) -> list[CreateLogResponse]:
+    """Store logs with the feedback on them: all or none.
+
+    Args:
+        requests: The logs by their places in the body.
+
+    Raises:
+        ApiError: One of them contradicts itself or another (422), or something it refers to does not exist (404).
+    """
+    if not requests:
+        return []
+    for loc, request in requests.items():
+        with error_location(loc):
+            _check(request)
+    references = [request.reference_id for request in requests.values() if request.reference_id is not None]
+    _check_batch(requests, references)
+    try:
+        async with database.write() as connection:
+            if known := await known_references(connection, references):
+                raise _taken(min(known))
+            rows = await _Ingester(connection, ReferenceResolver(connection, create=True)).rows(requests)
+            await insert_submitted_logs(connection, rows)
+            origins = {row.id: Origin(row.project_id, row.config_id) for row in rows}
+            await record_feedback(connection, origins, _feedback(rows, requests))
+            await count_logs(connection, [(row.project_id, row.created_at) for row in rows])
+    except IntegrityError as exc:
+        # Another call has come between the look and the insert.
+        async with database.read() as connection:
+            known = await known_references(connection, references)
+        if not known:
+            raise
+        raise _taken(min(known)) from exc
+    return [_answer(row, request) for row, request in zip(rows, requests.values(), strict=True)]
+
+
+def _check(request: LogRequest) -> None:
+    check_references(request)
+    reference = request.reference_id
+    if reference is not None and not 0 < len(reference) <= MAX_NAME_CHARS:
+        raise InvalidRequest.at("reference_id", msg=f"must have 1 to {MAX_NAME_CHARS} characters")
+    if request.config is None and request.config_id is None and request.trial_id is None:
+        raise ApiError(422, "one of `config`, `config_id` and `trial_id` is needed: what generated this?")
+    if request.config is not None and request.config_id is not None:
+        raise ApiError(422, "`config` and `config_id` exclude each other; give one")
+    if request.project is None and request.project_id is None and request.trial_id is None:
+        raise ApiError(422, "`project` or `project_id` is needed: a log belongs to a project")
+
+
+def _check_batch(requests: Mapping[BodyPath, LogRequest], references: Sequence[str]) -> None:
+    in_batch = set(references)
+    if len(in_batch) < len(references):
+        raise _taken(next(reference for reference, number in Counter(references).items() if number > 1))
+    for loc, request in requests.items():
+        if (parent := request.parent_reference_id) in in_batch:
+            with error_location(loc):
+                raise ApiError(422, f"the parent {parent!r:.80} is in the same batch; send it in a call before")
+
+
+def _taken(reference: str) -> ApiError:
+    return ApiError(422, f"the `reference_id` {reference!r:.80} is already in use; update that log, or choose another")
+
+
+class _Ingester(Struct):
+    """Finds or makes what the logs of one batch refer to; what several refer to, once."""
+
+    connection: AsyncConnection
+    finder: ReferenceResolver
+    found: dict[Hashable, object] = {}
+
+    async def once(self, find: Callable[[], Awaitable[T]], *key: Hashable) -> T:
+        if key not in self.found:
+            self.found[key] = await find()
+        return cast("T", self.found[key])
+
+    async def rows(self, requests: Mapping[BodyPath, LogRequest]) -> list[SubmittedLog]:
+        # What is new is made kind by kind and in one order, so that two batches never wait for each other.
+        await self._each(requests, lambda request: request.session_reference_id or "", self.nesting)
+        await self._each(requests, lambda request: request.project or "", self.project)
+        await self._each(requests, lambda request: msgspec.json.encode([request.project, request.config]), self.origin)
+        return [await self.row(request) for request in requests.values()]
+
+    async def _each(
+        self,
+        requests: Mapping[BodyPath, LogRequest],
+        order: Callable[[LogRequest], str | bytes],
+        find: Callable[[LogRequest], Awaitable[object]],
+    ) -> None:
+        for loc, request in sorted(requests.items(), key=lambda item: order(item[1])):
+            with error_location(loc):
+                await find(request)
+
+    async def row(self, request: LogRequest) -> SubmittedLog:
+        parent_id, session_id = await self.nesting(request)
+        project_id, config_id = await self.origin(request)
+        saved = request.save
+        return SubmittedLog(
+            id=new_id("data"),
+            project_id=project_id,
+            config_id=config_id,
+            session_id=session_id,
+            parent_id=parent_id,
+            reference_id=request.reference_id,
+            trial_id=request.trial_id,
+            status="complete" if request.error is None else "error",
+            save=saved,
+            inputs=request.inputs if saved else None,
+            messages=request.messages if saved else None,
+            output=request.output if saved else None,
+            output_message=request.output_message if saved else None,
+            provider_request=request.provider_request if saved else None,
+            provider_response=request.provider_response if saved else None,
+            error=request.error,
+            source=request.source,
+            source_datapoint_id=request.source_datapoint_id,
+            environment=request.environment,
+            metadata=request.metadata,
+            judgment=request.judgment,
+            stdout=request.stdout if saved else None,
+            prompt_tokens=request.prompt_tokens,
+            output_tokens=request.output_tokens,
+            prompt_cost=request.prompt_cost,
+            output_cost=request.output_cost,
+            duration=request.duration,
+            created_at=to_utc(request.created_at or datetime.now(UTC)),
+        )
+
+    async def nesting(self, request: LogRequest) -> tuple[str | None, str | None]:
+        session = request.session_id, request.session_reference_id
+        parent = request.parent_id, request.parent_reference_id
+        return await self.once(partial(self.finder.nesting, request), "nesting", *session, *parent)
+
+    async def project(self, request: LogRequest) -> str | None:
+        find = partial(self.finder.project, request)
+        return await self.once(find, "project", request.project, request.project_id)
+
+    async def origin(self, request: LogRequest) -> tuple[str, str]:
+        """The ids of the project and the configuration. A trial has both, whatever the request repeats of them."""
+        project_id = await self.project(request)
+        if request.trial_id is None:
+            assert project_id is not None  # `_check` saw to that
+            find = partial(self.config, request, project_id)
+            given = request.config_id if request.config is None else msgspec.json.encode(request.config)
+            return project_id, await self.once(find, "config", project_id, given)
+        find_trial = partial(origin_of_trial, self.connection, request.trial_id)
+        if (origin := await self.once(find_trial, "trial", request.trial_id)) is None:
+            raise ApiError(404, f"there is no trial {request.trial_id!r:.80}")
+        for name, given, known in zip(("project", "config"), (project_id, request.config_id), origin, strict=True):
+            if given not in (None, known):
+                raise ApiError(422, f"the trial's {name} is {known}; give that one, or none")
+        if request.config is not None and not await self.once(
+            partial(self.is_config, request.config, *origin),
+            "trial",
+            request.trial_id,
+            msgspec.json.encode(request.config),
+        ):
+            raise ApiError(422, f"the trial's config is {origin[1]}, and `config` is another; give that one, or none")
+        return origin
+
+    async def is_config(self, config: ConfigRequest, project_id: str, config_id: str) -> bool:
+        """Whether a configuration that came with a log is the one of that id, which is a model's."""
+        if not isinstance(config, ModelConfigRequest):
+            return False
+        identity = ModelConfig.from_request(config).identity(project_id)
+        return await config_id_by_identity(self.connection, identity) == config_id
+
+    async def config(self, request: LogRequest, project_id: str) -> str:
+        match request.config:
+            case None:
+                assert request.config_id is not None  # likewise
+                if not await config_exists(self.connection, request.config_id):
+                    raise ApiError(404, f"there is no config {request.config_id!r:.80}")
+                return request.config_id
+            case ModelConfigRequest() as config:
+                return await self.finder.config(InlineConfig(ModelConfig.from_request(config), config), project_id)
+            case other:
+                return await config_of_other_type(self.connection, other, project_id)
+
+
+def _feedback(
+    rows: Sequence[SubmittedLog], requests: Mapping[BodyPath, LogRequest]
+) -> Mapping[BodyPath, FeedbackRequest]:
+    """What rides along with the logs."""
+    found: dict[BodyPath, FeedbackRequest] = {}
+    for row, (loc, request) in zip(rows, requests.items(), strict=True):
+        at: BodyPath = (*loc, "feedback")
+        match request.feedback:
+            case Feedback() as one:
+                given = {at: one}
+            case many:
+                given = {(*at, index): item for index, item in enumerate(many or ())}
+        for place, item in given.items():
+            found[place] = FeedbackRequest(
+                type=item.type, value=item.value, user=item.user, created_at=item.created_at, data_id=row.id
+            )
+    return found
+
+
+def _answer(row: SubmittedLog, request: LogRequest) -> CreateLogResponse:
+    named = request.session_id is not None or request.session_reference_id is not None
+    return CreateLogResponse(id=row.id, project_id=row.project_id, session_id=row.session_id if named else None)

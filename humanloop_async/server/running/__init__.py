@@ -1,0 +1,1 @@
+"""Runs the server: on an address, in several processes, or inside another program."""

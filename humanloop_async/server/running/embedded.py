@@ -1,0 +1,84 @@
+"""The server inside another program: a test, a notebook, a service."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from ..providers.settings import ProviderSettings
+from ..settings import ServerSettings
+from ..storage.keys import generate_key
+from .serve import running
+
+
+class EmbeddedServer:
+    """A whole server, on a free port of 127.0.0.1, for as long as the block runs.
+
+    ::
+
+        async with EmbeddedServer() as server:
+            client = AsyncHumanloop(base_url=server.base_url, api_key=server.api_key)
+
+    Args:
+        database: Path of a SQLite file, or a ``postgresql://`` URL; None uses a temporary file, removed at the end.
+        api_key: Key that clients send; None makes one.
+        providers: Configuration of the providers, such as the pace of ``mock``. Default: no provider keys; the
+            environment is not read.
+        shutdown_timeout: Seconds that running generations get when the block ends; None gives them none.
+        settings: All other settings; the arguments above go before it. Where it says nothing, or a setting's default,
+            of address, database and `shutdown_timeout`, those are as described here.
+
+    Attributes:
+        base_url: What clients take, such as ``http://127.0.0.1:40123/v4``; set inside the block.
+        api_key: Key that clients send.
+
+    Raises:
+        DatabaseError: On entering: the database cannot be opened.
+    """
+
+    base_url: str
+
+    def __init__(
+        self,
+        *,
+        database: str | Path | None = None,
+        api_key: str | None = None,
+        providers: ProviderSettings | None = None,
+        shutdown_timeout: float | None = None,
+        settings: ServerSettings | None = None,
+    ) -> None:
+        settings = settings or ServerSettings()
+        self.api_key: str = api_key or settings.api_key or generate_key()
+        self._database = database if database is not None else _said(settings, "database")
+        self._settings = msgspec.structs.replace(
+            settings,
+            port=_said(settings, "port") or 0,
+            api_key=self.api_key,
+            providers=providers or settings.providers,
+            shutdown_timeout=_said(settings, "shutdown_timeout") or 0 if shutdown_timeout is None else shutdown_timeout,
+        )
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            database = self._database
+            if database is None:
+                folder = tempfile.TemporaryDirectory(prefix="humanloop-", ignore_cleanup_errors=True)
+                database = Path(stack.enter_context(folder)) / "humanloop.db"
+            settings = msgspec.structs.replace(self._settings, database=str(database))
+            self.base_url = (await stack.enter_async_context(running(settings))).base_url
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+def _said(settings: ServerSettings, name: str) -> Any:
+    """What settings say of something; None when it is the default."""
+    value = getattr(settings, name)
+    return None if value == getattr(ServerSettings(), name) else value

@@ -1,0 +1,43 @@
+"""Leases in ``servers``: a server that stops renewing its lease is dead, and its running logs were interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .columns import utc_now
+from .database import insert_or_ignore
+from .schema import logs, servers
+
+INTERRUPTED = "the server stopped before the generation finished"
+
+
+async def renew_lease(connection: AsyncConnection, server_id: str, until: datetime) -> None:
+    """Say that a server is alive, and counts as alive until then."""
+    await insert_or_ignore(connection, servers, {"id": server_id, "alive_until": until})
+    await connection.execute(update(servers).where(servers.c.id == server_id).values(alive_until=until))
+
+
+async def end_lease(connection: AsyncConnection, server_id: str) -> None:
+    """Say that a server stops."""
+    await connection.execute(delete(servers).where(servers.c.id == server_id))
+
+
+async def dead_owners(connection: AsyncConnection) -> Sequence[str]:
+    """The servers that have running logs and are not alive."""
+    alive = select(servers.c.id).where(servers.c.alive_until > utc_now())
+    query = select(logs.c.owner).where(logs.c.owner.is_not(None), logs.c.owner.not_in(alive)).distinct()
+    return [owner for owner in (await connection.execute(query)).scalars() if owner is not None]
+
+
+async def mark_interrupted(connection: AsyncConnection, owners: Sequence[str]) -> None:
+    """Mark the running logs of dead servers, and forget those servers."""
+    await connection.execute(
+        update(logs)
+        .where(logs.c.owner.in_(owners))
+        .values(status="interrupted", error=INTERRUPTED, owner=None, updated_at=utc_now())
+    )
+    await connection.execute(delete(servers).where(servers.c.id.in_(owners)))

@@ -1,0 +1,105 @@
+"""Rendering Jinja templates in a process of its own, which is killed when it takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from ...types import Json
+from .template import TemplateError, missing_inputs
+
+MAX_SECONDS = 2.0
+"""Longest time one call's templates may take, once the process is up."""
+
+START_SECONDS = 30.0
+"""Longest time the process may take to come up."""
+
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
+
+
+class _Answer(Struct):
+    results: list[str] | None = None
+    missing: list[str] | None = None
+    error: str = ""
+
+
+class JinjaRenderer:
+    """One process, started with the first template and again after one that had to be stopped."""
+
+    def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
+        self._max_seconds = max_seconds
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._decode = msgspec.json.Decoder(_Answer).decode
+
+    async def render(self, templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
+        """Fill all templates.
+
+        Args:
+            max_chars: Longest result, in characters, of all templates together.
+
+        Raises:
+            TemplateError: Inputs are missing, a template is not valid, or it needs too much time or memory.
+        """
+        if not templates:
+            return []
+        request = {"templates": templates, "inputs": inputs, "max_chars": max_chars}
+        async with self._turn:
+            answer = self._decode(await self._ask(msgspec.json.encode(request)))
+        if answer.missing:
+            raise missing_inputs(answer.missing)
+        if answer.results is None:
+            raise TemplateError(f"the template cannot be filled: {answer.error}")
+        return answer.results
+
+    async def aclose(self) -> None:
+        """End the process; twice does no harm."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()  # also closes its pipes
+
+    async def _ask(self, request: bytes) -> bytes:
+        process = await self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(self._max_seconds):
+                process.stdin.write(request + b"\n")
+                await process.stdin.drain()
+                answer = await process.stdout.readuntil(b"\n")
+        except TimeoutError as exc:
+            await self.aclose()
+            raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to fill") from exc
+        except (asyncio.IncompleteReadError, ConnectionError) as exc:
+            await self.aclose()
+            raise TemplateError("the template needs too much memory") from exc
+        except BaseException:
+            await self.aclose()  # an answer nobody waits for must not be taken for the next one's
+            raise
+        return answer
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            await self.aclose()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "humanloop_async.server.templates.jinja_worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=64 * 1024 * 1024,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            )
+            assert self._process.stdout is not None
+            async with asyncio.timeout(START_SECONDS):
+                await self._process.stdout.readuntil(b"\n")  # it says when it is ready
+        return self._process

@@ -1,0 +1,158 @@
+"""The multiplexer alone: chunks in, the bytes of events out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from humanloop_async.server.generation.generation import Generation
+from humanloop_async.server.generation.mux import MAX_FIRST_LINE, MAX_LINE, Mux
+from humanloop_async.server.providers.base import ProviderCall, ProviderChunk
+from humanloop_async.server.providers.mock import MockProvider
+from humanloop_async.server.records.references import CallContext
+from humanloop_async.types import (
+    ChatEvent,
+    ChatRequest,
+    ChatResponse,
+    CompletionEvent,
+    CompletionRequest,
+    CompletionResponse,
+    Usage,
+)
+from humanloop_async.wire.demux import Demultiplexer
+from humanloop_async.wire.requests import decode_request
+from humanloop_async.wire.sse import EventStreamDecoder
+from tests.server.served import CHAT, COMPLETION
+
+
+def _generation(body: dict[str, Any], echo: dict[str, Any] | None = None) -> Generation:
+    kind = ChatRequest if "messages" in body else CompletionRequest
+    request = decode_request(json.dumps(body).encode(), kind)
+    messages = request.messages if isinstance(request, ChatRequest) else []
+    call = ProviderCall(provider="mock", model="m", num_samples=request.num_samples, messages=messages)
+    placement = CallContext(project_id="pr_1", config_id="config_1", session_id=None, parent_id=None)
+    return Generation(request, MockProvider(), call, echo or {"model": "m"}, placement)
+
+
+def _events(data: bytes) -> list[dict[str, Any]]:
+    events = EventStreamDecoder().feed(data)
+    assert data.count(b"\n") == 2 * len(events)
+    return [json.loads(event) for event in events]
+
+
+TEXTS = [
+    "plain",
+    " ",
+    'quotes " and \\ backslashes \\"',
+    "line\nbreaks\r\n\r and \t tabs",
+    "data: {}\n\ndata: [DONE]",
+    "nul \0output\0 raw\0",
+    "日本語 é \u2028 \u2029 \x85 🙂 \x7f \x1b",
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("body", [CHAT, COMPLETION])
+def test_any_text_arrives_as_it_was(body: dict[str, Any]) -> None:
+    """Newlines are escaped, so a text cannot end its event, and no text can fill another's gap."""
+    generation = _generation({**body, "user": "\0output\0", "metadata": {"\0raw\0": "\0usage\0"}})
+    mux = Mux(generation)
+    data = mux.feed(ProviderChunk(0, text, raw=b'{"a":1}') for text in TEXTS)
+    events = _events(data)
+    assert [event["data"][0]["output"] for event in events] == TEXTS
+    assert [event["data"][0]["raw_output"] for event in events] == TEXTS
+    assert {(event["user"], str(event["metadata"])) for event in events} == {
+        ("\0output\0", str({"\0raw\0": "\0usage\0"}))
+    }
+    if body is CHAT:
+        assert [event["data"][0]["output_message"]["content"] for event in events] == TEXTS
+    assert generation.samples[0].text == "".join(TEXTS)
+
+
+def test_samples_are_told_apart_and_last_events_wait() -> None:
+    generation = _generation({**CHAT, "num_samples": 2})
+    mux = Mux(generation)
+    data = mux.feed(
+        [ProviderChunk(1, "b"), ProviderChunk(0, "a"), ProviderChunk(1, "c", "stop"), ProviderChunk(0, "d")]
+    )
+    assert [(e["data"][0]["index"], e["data"][0]["output"]) for e in _events(data)] == [(1, "b"), (0, "a"), (0, "d")]
+    assert mux.unfinished == 1
+    [(sample, chunk)] = mux.take_finished()
+    assert mux.take_finished() == []
+    [event] = _events(mux.last_event(sample, chunk))
+    assert event["data"][0]["id"] == generation.samples[1].id
+    assert (event["data"][0]["output"], event["data"][0]["finish_reason"]) == ("c", "stop")
+    assert event["usage"] is None
+    assert mux.feed([ProviderChunk(0, "", "length")]) == b""
+    [(sample, chunk)] = mux.take_finished()
+    usage = Usage(prompt_tokens=1, generation_tokens=2, total_tokens=3)
+    [event] = _events(mux.last_event(sample, chunk, usage))
+    assert event["data"][0]["output_message"]["content"] is None
+    assert event["usage"]["total_tokens"] == 3
+    assert mux.unfinished == 0
+
+
+def test_the_first_event_of_each_sample_carries_the_messages_and_empty_chunks_make_none() -> None:
+    mux = Mux(_generation({**CHAT, "num_samples": 2}))
+    chunks = [
+        ProviderChunk(0),
+        ProviderChunk(0, "a"),
+        ProviderChunk(0, "b"),
+        ProviderChunk(1),
+        ProviderChunk(1, "", "stop"),
+    ]
+    events = _events(mux.feed(chunks))
+    assert [bool(event["data"][0]["messages"]) for event in events] == [True, False]
+    [finished] = mux.take_finished()
+    [event] = _events(mux.last_event(*finished))
+    assert event["data"][0]["messages"][0]["content"] == "Hello"
+
+
+def test_the_providers_chunk_goes_along_while_the_line_stays_short() -> None:
+    mux = Mux(_generation(CHAT))
+    raw = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
+    long = b'"' + b"x" * MAX_LINE + b'"'
+    huge = b'"' + b"x" * MAX_FIRST_LINE + b'"'
+    chunks = [ProviderChunk(0, "a", raw=huge), *(ProviderChunk(0, "a", raw=data) for data in (raw, long, b"", raw))]
+    data = mux.feed(chunks)
+    assert [event["provider_responses"] for event in _events(data)] == [
+        [],
+        [json.loads(raw)],
+        [],
+        [],
+        [json.loads(raw)],
+    ]
+    assert all(len(line) <= MAX_LINE for line in data.split(b"\n\n"))
+    assert mux.feed([ProviderChunk(0, "a", "stop", raw=raw)]) == b""
+    [event] = _events(mux.last_event(*mux.take_finished()[0]))
+    assert event["provider_responses"] == [json.loads(raw)]
+
+
+def test_echoes_are_left_out_when_they_would_make_every_line_long() -> None:
+    body = {**COMPLETION, "inputs": {"name": "x" * MAX_LINE}, "metadata": {"a": 1}}
+    mux = Mux(_generation(body, echo={"prompt": "x" * MAX_LINE}))
+    first, second = _events(mux.feed([ProviderChunk(0, "a"), ProviderChunk(0, "b")]))
+    assert first["data"][0]["inputs"] == body["inputs"]
+    assert first["provider_request"] == {"prompt": "x" * MAX_LINE}
+    assert first["metadata"] == {"a": 1}
+    assert (second["data"][0]["inputs"], second["provider_request"], second["metadata"]) == ({}, None, None)
+    assert second.keys() == first.keys()
+
+
+@pytest.mark.parametrize(
+    ("body", "event", "response"), [(CHAT, ChatEvent, ChatResponse), (COMPLETION, CompletionEvent, CompletionResponse)]
+)
+def test_our_own_demultiplexer_takes_it(body: dict[str, Any], event: Any, response: Any) -> None:
+    """The stream satisfies the checks of the SDK's side: indexes, finish reasons, nothing after an end."""
+    mux = Mux(_generation({**body, "num_samples": 3}))
+    chunks = [
+        ProviderChunk(index, f" w{index}", "stop" if turn == 4 else None) for turn in range(5) for index in range(3)
+    ]
+    data = mux.feed(chunks) + b"".join(mux.last_event(*finished) for finished in mux.take_finished())
+    demux: Demultiplexer[Any, Any] = Demultiplexer(event, response, 3)
+    assert len(demux.feed(EventStreamDecoder().feed(data))) == 15
+    demux.end()
+    assert demux.failure is None
+    assert [sample.output for sample in demux.assemble().data] == [(f" w{index}" * 5).strip() for index in range(3)]

@@ -1,0 +1,116 @@
+"""``GET /openapi.json`` of a running server: valid, and true, as a fuzzer that reads it finds."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+from pytest_httpserver import HTTPServer
+
+from humanloop_async import AsyncHumanloop, EmbeddedServer
+from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.wire.operations import OPERATIONS
+from tests.server.served import Api
+
+SECONDS = 30
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+
+
+def root(server: EmbeddedServer) -> str:
+    return server.base_url.removesuffix("/v4")
+
+
+async def test_the_description_is_valid_and_asks_for_no_key(api: Api) -> None:
+    async with api.session.get(f"{root(api.server)}/openapi.json", headers={"X-API-KEY": ""}) as response:
+        assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
+        document = await response.json()
+    validate(document)
+    assert len(document["paths"]) > 25
+
+
+async def test_every_operation_that_is_described_is_served(api: Api) -> None:
+    async with api.session.get(f"{root(api.server)}/openapi.json") as response:
+        paths = (await response.json())["paths"]
+    for path, methods in paths.items():
+        for method in methods:
+            url = root(api.server) + re.sub("{[^}]*}", "x", path)
+            async with api.session.request(method, url, json={}) as response:
+                assert response.status not in {405, 501}, f"{method} {path}"
+                assert response.status < 500, f"{method} {path}: {await response.text()}"
+
+
+async def _made(server: EmbeddedServer) -> dict[str, str]:
+    """Ids of one of each kind, because random ones only lead to 404s."""
+    config = {"provider": "mock", "model": "words", "max_tokens": 5}
+    async with AsyncHumanloop(base_url=server.base_url, api_key=server.api_key) as client:
+        chat = await client.chat(
+            project="p",
+            session_reference_id="s",
+            messages=[{"role": "user", "content": "Hello"}],
+            model_config={**config, "chat_template": []},
+        )
+        project, (sample,) = str(chat.project_id), chat.data
+        await client.projects.deploy_config(project_id=project, config_id=sample.model_config_id)
+        experiment = await client.experiments.create(
+            project_id=project, name="e", positive_labels=[], config_ids=[str(sample.model_config_id)], set_active=True
+        )
+        return {
+            "projects": project,
+            "logs": sample.id,
+            "sessions": str(chat.session_id),
+            "model-configs": str(sample.model_config_id),
+            "experiments": experiment.id,
+        }
+
+
+def _known_ids(ids: dict[str, str]) -> str:
+    """Schemathesis' configuration: these ids in paths and queries, except where they would be deleted."""
+    tables: list[str] = []
+    for operation in OPERATIONS:
+        kind = operation.path.split("/")[1]
+        values = {"query.project_id": ids["projects"]}
+        if operation.path_parameters and not (operation.method == "DELETE" and operation.path.endswith("}")):
+            values[f"path.{operation.path_parameters[0]}"] = ids[kind]
+        given = ", ".join(f'"{name}" = "{value}"' for name, value in values.items())
+        tables.append(f'[[operations]]\ninclude-operation-id = "{operation.id}"\nparameters = {{ {given} }}\n')
+    return "\n".join(tables)
+
+
+@pytest.mark.timeout(SECONDS + 60)
+@pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="the group `fuzz` is not installed")
+async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_schema(
+    tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    refusal = {"error": {"message": "no such key", "type": "invalid_request_error"}}
+    httpserver.expect_request(re.compile(".*")).respond_with_json(refusal, status=401)
+    providers = ProviderSettings(openai_base_url=httpserver.url_for("/v1"), mock_tokens_per_second=0)
+    async with EmbeddedServer(database=tmp_path / "x.db", providers=providers) as server:
+        (tmp_path / "schemathesis.toml").write_text(_known_ids(await _made(server)))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{root(server)}/openapi.json"),
+            *("-H", f"X-API-KEY:{server.api_key}", "--checks", ",".join(CHECKS), "--max-time", str(SECONDS)),
+            *("--continue-on-failure", "--no-color", "--generation-database", "none", "--request-timeout", "15"),
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200"},
+            stdout=-1,
+            stderr=-2,
+        )
+        try:
+            output = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert process.returncode == 0, output

@@ -1,0 +1,346 @@
+"""Starting and stopping: addresses, first keys, and streams that run when the server is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
+from humanloop_async.server.running.serve import ServerInfo, raise_file_limit, run, serve
+from humanloop_async.server.settings import ServeError
+from humanloop_async.server.storage.database import DatabaseError
+from tests.server.served import CHAT, events_of, hangup, with_config
+
+_SERVE = """
+import asyncio, json, sys
+from humanloop_async.server.running.serve import serve
+from humanloop_async.server.settings import ServerSettings
+
+settings = ServerSettings(port=0, **json.loads(sys.argv[1]))
+asyncio.run(serve(settings, on_ready=lambda info: print(json.dumps([info.base_url, info.new_key]), flush=True)))
+print("stopped", flush=True)
+"""
+
+
+class _Process:
+    def __init__(self, process: asyncio.subprocess.Process, base_url: str, key: str | None) -> None:
+        self.process, self.base_url, self.key = process, base_url, key
+
+    async def wait(self) -> str:
+        """What it printed until its end."""
+        output, _ = await self.process.communicate()
+        return output.decode()
+
+
+@asynccontextmanager
+async def _process(**settings: Any) -> AsyncGenerator[_Process]:
+    """A server in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", _SERVE, json.dumps(settings), stdout=-1, stderr=-2
+    )
+    try:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        yield _Process(process, *json.loads(line))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_a_first_key_is_made_once_and_works_from_then_on(tmp_path: Path) -> None:
+    database = str(tmp_path / "x.db")
+    async with _process(database=database) as first:
+        assert first.key is not None
+        first.process.send_signal(signal.SIGINT)
+        assert await first.wait() == "stopped\n"
+        assert first.process.returncode == 0
+    async with _process(database=database) as second:
+        assert second.key is None
+        async with aiohttp.ClientSession(headers={"X-API-KEY": first.key}) as session:
+            response = await session.post(second.base_url + "/chat", json=CHAT)
+            assert response.status == 200
+        second.process.send_signal(signal.SIGTERM)
+        assert await second.wait() == "stopped\n"
+    with closing(sqlite3.connect(database)) as connection:
+        assert first.key not in str(connection.execute("SELECT * FROM api_keys").fetchall())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, hangup])
+async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path, number: signal.Signals) -> None:
+    async with (
+        _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=10) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=20, other={"tokens_per_second": 20}), "stream": True}
+        async with session.post(server.base_url + "/chat", json=call) as response:
+            events = events_of(response)
+            await anext(events)
+            server.process.send_signal(number)
+            while True:
+                async with session.get(server.base_url.removesuffix("/v4") + "/ready") as ready:
+                    if ready.status == 503:
+                        break
+            if number == signal.SIGHUP:  # a terminal that is closed may send it twice
+                server.process.send_signal(number)
+            async with session.post(server.base_url + "/chat", json=CHAT) as refused:
+                assert refused.status == 503
+                assert "Retry-After" in refused.headers
+                assert (await refused.json())["detail"]["type"] == "service_unavailable_error"
+            rest = [event async for event in events]
+        assert len(rest) == 19
+        assert rest[-1]["data"][0]["finish_reason"] == "length"
+        assert await server.wait() == "stopped\n"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_still_runs_after_its_time_is_cancelled_and_marked(tmp_path: Path, stream: bool) -> None:
+    database = str(tmp_path / "x.db")
+    async with (
+        _process(database=database, api_key="test key", shutdown_timeout=0.3) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 20}), "stream": stream}
+        if stream:
+            async with session.post(server.base_url + "/chat", json=call) as response:
+                events = events_of(response)
+                await anext(events)
+                server.process.send_signal(signal.SIGTERM)
+                start = time.monotonic()
+                *_, last = [event async for event in events]
+            assert last["detail"]["code"] == 503
+        else:
+            asking = asyncio.ensure_future(session.post(server.base_url + "/chat", json=call))
+            await asyncio.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            start = time.monotonic()
+            assert (await asking).status == 503
+        assert 0.2 < time.monotonic() - start < 10
+        assert await server.wait() == "stopped\n"
+    with closing(sqlite3.connect(database)) as connection:
+        [(status, error, output)] = connection.execute("SELECT status, error, output FROM logs").fetchall()
+        assert (status, error) == ("interrupted", "the server is stopping")
+        assert bool(output) is stream
+
+
+async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(tmp_path: Path) -> None:
+    async with (
+        _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=0.1) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        call = {**with_config(CHAT, max_tokens=None, other={"tokens": 100_000}), "stream": True}
+        async with session.post(server.base_url + "/chat", json=call) as response:
+            assert response.status == 200
+            await asyncio.sleep(0.5)  # until every buffer on the way is full
+            server.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                assert await server.wait() == "stopped\n"
+
+
+async def test_it_does_not_listen_beyond_loopback_without_a_key(tmp_path: Path) -> None:
+    for host in ("0.0.0.0", "::", "", "example.invalid"):
+        with pytest.raises(ServeError, match="HUMANLOOP_API_KEY"):
+            await serve(ServerSettings(host=host, port=0, database=str(tmp_path / "x.db")))
+
+
+async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1 port {port}"):
+            await serve(ServerSettings(port=port, database=str(tmp_path / "x.db")))
+
+
+async def test_a_connection_that_asks_for_nothing_is_closed(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of its first request's head; not one that is kept for another request."""
+    monkeypatch.setattr("humanloop_async.server.running.serve.HEAD_TIMEOUT", 0.2)
+    async with start() as api:
+        host, port = api.server.base_url.split("/")[2].split(":")
+        connections = []
+        for head in (b"", b"GET /health HTTP/1.1\r\nHost:", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(head)
+            connections.append((reader, writer))
+        async with asyncio.timeout(10):
+            assert [await reader.read() for reader, _ in connections[:2]] == [b"", b""]
+        reader, writer = connections[2]
+        for _ in range(2):
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.5)
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _, writer in connections:
+            writer.close()
+
+
+def test_as_many_files_as_the_system_allows(caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+    try:
+        raise_file_limit(10)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        assert not caplog.records
+        raise_file_limit(10**9)
+        assert "ulimit -n" in caplog.text or before[1] == resource.RLIM_INFINITY
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_serve_stops_when_its_task_is_cancelled(tmp_path: Path) -> None:
+    ready: asyncio.Future[ServerInfo] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(
+        serve(ServerSettings(port=0, database=str(tmp_path / "x.db")), on_ready=ready.set_result)
+    )
+    info = await ready
+    assert info.new_key is not None
+    assert info.new_key not in repr(info)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(info.base_url)
+
+
+async def test_an_embedded_server_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with EmbeddedServer() as server:
+        async with aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session:
+            for path in ("/health", "/ready"):
+                async with session.get(server.base_url.removesuffix("/v4") + path) as response:
+                    assert response.status == 200
+            async with session.post(server.base_url + "/chat", json=CHAT) as response:
+                assert response.status == 200
+        [folder] = os.listdir(tmp_path)
+        assert "humanloop.db" in os.listdir(tmp_path / folder)
+    assert os.listdir(tmp_path) == []
+    async with EmbeddedServer(api_key="of my own") as other:
+        assert other.api_key == "of my own"
+        assert other.base_url.startswith("http://127.0.0.1:")
+
+
+async def test_an_embedded_server_is_where_its_settings_say(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = ServerSettings(host="127.0.0.2", port=port, database=str(tmp_path / "my.db"), shutdown_timeout=10)
+    slow = with_config(CHAT, max_tokens=4, other={"tokens_per_second": 10})
+    async with aiohttp.ClientSession() as session:
+        async with EmbeddedServer(settings=settings) as server:
+            assert server.base_url == f"http://127.0.0.2:{port}/v4"
+            url, headers = server.base_url + "/chat", {"X-API-KEY": server.api_key}
+            response = await session.post(url, json={**slow, "stream": True}, headers=headers)
+        assert len([event async for event in events_of(response)]) == 4
+    with closing(sqlite3.connect(tmp_path / "my.db")) as connection:
+        assert connection.execute("SELECT status FROM logs").fetchall() == [("complete",)]
+    async with EmbeddedServer(database=tmp_path / "other.db", settings=settings):
+        assert (tmp_path / "other.db").exists()
+
+
+async def test_a_database_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError):
+        async with EmbeddedServer(database=tmp_path):
+            pass
+
+
+async def test_the_app_runs_in_a_runner_of_ones_own(tmp_path: Path) -> None:
+    app = web.Application()
+    app.add_subapp("/llm", create_app(ServerSettings(database=str(tmp_path / "x.db"), api_key="test key")))
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session:
+        response = await session.post(f"http://{host}:{port}/llm/v4/chat", json=CHAT)
+        assert response.status == 200
+    await runner.cleanup()
+
+
+async def test_the_access_log_holds_neither_bodies_nor_keys(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with start() as api:
+        await api.post("/chat", {**CHAT, "provider_api_keys": {"openai": "sk-secret"}})
+        await api.stream("/chat", CHAT)
+        await api.post("/chat", {**CHAT, "nonsense": "sk-secret"})
+        await api.call("GET", "/logs", query={"project_id": "pr_x", "search": "sk-secret"})
+        await asyncio.sleep(0.05)
+        key = api.server.api_key
+    lines = [record.getMessage() for record in caplog.records if record.name == "humanloop_async.server.access"]
+    *posts, get = lines
+    assert len(posts) == 3
+    assert all('"POST /v4/chat HTTP/1.1"' in line for line in posts)
+    assert '"GET /v4/logs HTTP/1.1" 404' in get
+    access = "\n".join(lines)
+    assert "Hello" not in access
+    for secret in (key, "sk-secret"):
+        assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_access_log_has_those_who_left(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    caplog.set_level("INFO", "humanloop_async.server.access")
+    slow = {**with_config(CHAT, max_tokens=100, other={"tokens_per_second": 5}), "stream": stream}
+    async with start() as api:
+        url, headers = api.server.base_url + "/chat", {"X-API-KEY": api.server.api_key}
+        async with aiohttp.ClientSession(headers=headers) as leaving:
+            call = asyncio.create_task(leaving.post(url, json=slow))
+            for _ in range(1000):
+                await asyncio.sleep(0.01)
+                if api.logs():
+                    break
+            call.cancel()
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            if caplog.messages:
+                break
+    [line] = caplog.messages
+    assert '"POST /v4/chat HTTP/1.1" 499 ' in line
+
+
+def test_settings_come_from_the_environment_and_do_not_show_keys() -> None:
+    settings = ServerSettings.from_environ(
+        {"HUMANLOOP_API_KEY": " hl_secret ", "OPENAI_API_KEY": "sk-secret", "HUMANLOOP_MOCK_TOKENS_PER_SECOND": "5"}
+    )
+    assert settings.api_key == "hl_secret"
+    assert settings.providers.openai_api_key == "sk-secret"
+    assert settings.providers.mock_tokens_per_second == 5
+    assert "secret" not in repr(settings)
+    assert ServerSettings.from_environ({}).api_key is None
+    with pytest.raises(ValueError, match="HUMANLOOP_MOCK_TOKENS_PER_SECOND"):
+        ServerSettings.from_environ({"HUMANLOOP_MOCK_TOKENS_PER_SECOND": "fast"})
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_server_of_its_own_process_runs_on_uvloop_where_that_is(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    loops: list[str] = []
+
+    async def look() -> None:
+        loops.append(type(asyncio.get_running_loop()).__module__)
+
+    if not installed:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    run(look())
+    assert loops == ["uvloop" if installed else "asyncio.unix_events"]

@@ -1,0 +1,79 @@
+"""API keys: kept as digests, revoked at once, also on servers that run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from humanloop_async.server.running.embedded import EmbeddedServer
+from humanloop_async.server.settings import ServeError
+from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.keys import add_key, generate_key, list_keys, revoke_key, valid_key_id
+from tests.server.served import CHAT, Api, on_both_databases
+
+pytestmark = on_both_databases
+
+
+async def status(api: Api, key: str, path: str = "/chat") -> int:
+    async with api.session.post(api.server.base_url + path, json=CHAT, headers={"X-API-KEY": key}) as response:
+        return response.status
+
+
+async def test_a_key_is_let_in_by_a_running_server_and_refused_at_once_when_it_is_revoked(
+    api: Api, database: Database
+) -> None:
+    key = generate_key()
+    assert await status(api, key) == 401
+    async with database.write() as connection:
+        await add_key(connection, key, "Ada")
+        key_id = await valid_key_id(connection, key)
+    assert key_id is not None
+    assert await status(api, key) == 200
+    async with database.write() as connection:
+        assert await revoke_key(connection, key_id)
+    for path in ("/chat", "/sessions"):
+        assert await status(api, key, path) == 401
+    assert await status(api, api.server.api_key) == 200
+
+
+async def test_nothing_that_is_stored_lets_anybody_in(api: Api) -> None:
+    (row,) = api.rows("SELECT * FROM api_keys")
+    assert api.server.api_key not in str(row)
+    for stored in (row["digest"], row["id"], api.server.api_key[:-1], api.server.api_key.upper(), "é"):
+        assert await status(api, stored) == 401
+
+
+async def test_the_list_tells_keys_apart_and_keeps_revoked_ones(database: Database) -> None:
+    async with database.write() as connection:
+        for name in ("first", "second", ""):
+            await add_key(connection, generate_key(), name)
+        keys = await list_keys(connection)
+        assert [(key.name, key.revoked_at) for key in keys] == [("first", None), ("second", None), ("", None)]
+        assert await revoke_key(connection, keys[1].id)
+        assert not await revoke_key(connection, keys[1].id)
+        assert not await revoke_key(connection, "key_unknown")
+        revoked = (await list_keys(connection))[1]
+    assert (revoked.id, revoked.name) == (keys[1].id, "second")
+    assert revoked.revoked_at is not None
+    assert revoked.revoked_at > revoked.created_at
+
+
+async def test_a_server_does_not_start_with_a_key_that_was_revoked(
+    start: Callable[..., Any], database: Database
+) -> None:
+    async with start(api_key="of mine"):
+        pass
+    async with database.write() as connection:
+        key_id = await valid_key_id(connection, "of mine")
+        assert key_id is not None
+        await revoke_key(connection, key_id)
+    with pytest.raises(ServeError, match="has been revoked"):
+        async with start(api_key="of mine"):
+            pass
+
+
+async def test_keys_of_another_database_are_unknown(api: Api, tmp_path: Any) -> None:
+    async with EmbeddedServer(database=tmp_path / "other.db") as other:
+        assert await status(api, other.api_key) == 401
