@@ -1,1 +1,1 @@
-"""What a streamed event costs: this package, its peers and two floors, measured side by side."""
+"""Measure the cost of a streamed event: this package, other clients and two baselines, side by side."""

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.bench_logs``: how long the pages of ``GET /logs`` take when a project has many logs.
+"""Measure how long pages of ``GET /logs`` take when a project has many logs.
 
-It fills a database through the server's own statements, unless it holds enough logs already, and then reads pages as
-the server does. Times are of the database and of building the answer; HTTP and its JSON are left out.
+The program fills a database with the server's statements, unless the database has enough logs, and then reads pages as
+the server does. The times are those of the database and of building the response, without HTTP and JSON encoding.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Ran
 
 
 async def fill(database: Database, count: int) -> str:
-    """Bring the project to that many logs; returns its id."""
+    """Add logs until the project has `count` of them; return its id."""
     chance = random.Random(1)
     async with database.write() as connection:
         await add_project(connection, PROJECT)
@@ -97,8 +97,10 @@ async def fill(database: Database, count: int) -> str:
             await add_config(connection, config, project_id=project.id)
             config_ids.append(await config_id_by_identity(connection, config.identity(project.id)) or "")
     async with database.read() as connection:
-        there = await connection.execute(select(func.count()).select_from(logs).where(logs.c.project_id == project.id))
-        if there.scalar_one() >= count:
+        existing = await connection.execute(
+            select(func.count()).select_from(logs).where(logs.c.project_id == project.id)
+        )
+        if existing.scalar_one() >= count:
             return project.id
     rows = _rows(count, project.id, config_ids, chance)
     started = time.perf_counter()
@@ -117,15 +119,15 @@ async def fill(database: Database, count: int) -> str:
             await record_feedback(connection, rated, given)
             await count_logs(connection, [(row.project_id, row.created_at) for row in batch])
     seconds = time.perf_counter() - started
-    print(f"filled in {seconds:.0f} s: {count / seconds:,.0f} logs a second")
+    print(f"filled in {seconds:.0f} s: {count / seconds:,.0f} logs per second")
     async with database.read() as connection:
-        if connection.dialect.name == "postgresql":  # what its daemon would do on its own a minute later
+        if connection.dialect.name == "postgresql":  # autovacuum would run a minute later
             await connection.execute(text("VACUUM ANALYZE"))
     return project.id
 
 
 def queries(project_id: str, count: int) -> Iterator[tuple[str, ListLogsQuery]]:
-    """The pages to read, with their names."""
+    """Yield the pages to read, with their names."""
 
     def page(**fields: object) -> ListLogsQuery:
         return ListLogsQuery(project_id=project_id, **fields)  # type: ignore[arg-type]
@@ -151,7 +153,7 @@ def queries(project_id: str, count: int) -> Iterator[tuple[str, ListLogsQuery]]:
 
 
 async def measure(database: Database, project_id: str, count: int, rounds: int) -> None:
-    """Read each page several times, and print the median."""
+    """Read each page several times and print the median."""
 
     async def read(name: str, page: Callable[[AsyncConnection], Awaitable[tuple[object, int]]]) -> None:
         times: list[float] = []
@@ -180,10 +182,10 @@ async def run(address: str, count: int, rounds: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--logs", type=int, default=1_000_000, help="how many (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each page is read (default: %(default)s)")
-    parser.add_argument("--db", help="a SQLite file or a postgresql:// URL, kept (default: a temporary SQLite file)")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_logs", description=__doc__)
+    parser.add_argument("--logs", type=int, default=1_000_000, help="number of logs (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="times to read each page (default: %(default)s)")
+    parser.add_argument("--db", help="SQLite file or postgresql:// URL to fill and keep (default: temporary file)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-logs-") as folder:
         asyncio.run(run(chosen.db or str(Path(folder) / "logs.db"), chosen.logs, chosen.rounds))

@@ -1,4 +1,4 @@
-"""The peers, and the virtual environment that each of them runs in."""
+"""The clients that are measured, and the virtual environment of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Protocol
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / "benchmarks" / ".venvs"
 
-# What pip installs into each; "." is this package. Ours has its extras apart, so that they do not count as its size.
+# The arguments of `pip install` for each; "." is this package. The extras have a separate environment, so that they do
+# not count towards the size of the package.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "ours": (".",),
     "ours-extras": (".[httpx,fast]",),
@@ -23,15 +24,15 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "openai-aiohttp": ("openai[aiohttp]",),
     "httpx-sse": ("httpx", "httpx-sse"),
     "aiohttp": ("aiohttp",),
-    "floor": ("aiohttp", "msgspec"),
-    "floor-uvloop": ("aiohttp", "msgspec", "uvloop"),
+    "baseline": ("aiohttp", "msgspec"),
+    "baseline-uvloop": ("aiohttp", "msgspec", "uvloop"),
     "server": (".[server,fast]",),
     "server-plain": (".[server]",),
     "litellm": ("litellm[proxy]==1.106.2",),
 }
 
-# What npm installs, as its package.json. With a newer node-server, which it allows, the gateway answers every stream
-# with 500.
+# The package.json of each. With a newer node-server, which its requirements allow, the gateway responds to every stream
+# with status 500.
 NODE_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
     "portkey": {
         "dependencies": {"@portkey-ai/gateway": "1.15.2"},
@@ -42,7 +43,7 @@ NODE_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class Peer:
-    """One row of the tables: an adapter (`benchmarks.peers.<module>`), its environment, its options and variables."""
+    """One row of the tables: an adapter (`benchmarks.peers.<module>`), its environment, options and variables."""
 
     name: str
     title: str
@@ -54,17 +55,19 @@ class Peer:
 
 
 _UVLOOP, _HTTPX, _TASKS, _AIOHTTP = {"loop": "uvloop"}, {"transport": "httpx"}, {"tasks": "yes"}, {"backend": "aiohttp"}
-_HELD = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}  # glibc's threshold as it starts; what is set does not move
+_HELD = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}  # glibc's initial threshold; one that is set explicitly never rises
 
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("floor-read", "floor: read, decode nothing", "floor_read", "floor"),
-        Peer("floor-held", "floor: read, glibc's threshold held", "floor_read", "floor", environ=_HELD),
-        Peer("floor-decode", "floor: split and decode", "floor_decode", "floor"),
-        Peer("floor-uvloop", "floor: split and decode, uvloop", "floor_decode", "floor-uvloop", "v4", _UVLOOP),
+        Peer("baseline-read", "baseline: read, decode nothing", "baseline_read", "baseline"),
+        Peer("baseline-held", "baseline: read, mmap threshold fixed", "baseline_read", "baseline", environ=_HELD),
+        Peer("baseline-decode", "baseline: split and decode", "baseline_decode", "baseline"),
+        Peer(
+            "baseline-uvloop", "baseline: split and decode, uvloop", "baseline_decode", "baseline-uvloop", "v4", _UVLOOP
+        ),
         Peer("ours", "humanloop_async", "ours", "ours"),
-        Peer("ours-held", "humanloop_async, glibc's threshold held", "ours", "ours", environ=_HELD),
+        Peer("ours-held", "humanloop_async, mmap threshold fixed", "ours", "ours", environ=_HELD),
         Peer("ours-tasks", "humanloop_async, a task per sample", "ours", "ours", "v4", _TASKS),
         Peer("ours-uvloop", "humanloop_async, uvloop", "ours", "ours-extras", "v4", _UVLOOP),
         Peer("ours-httpx", "humanloop_async, httpx transport", "ours", "ours-extras", "v4", _HTTPX),
@@ -80,7 +83,7 @@ PEERS = {
 
 
 class Installed(Protocol):
-    """Something that has an environment."""
+    """A client or gateway that has an environment."""
 
     @property
     def name(self) -> str: ...
@@ -89,20 +92,20 @@ class Installed(Protocol):
 
 
 def own_interpreter(peer: Installed) -> Path | None:
-    """The Python of the peer's own environment; None when it is not installed."""
+    """Return the Python of the client's environment, None if that is not installed."""
     scripts = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
     python = VENVS / peer.environment / scripts
     return python if python.exists() else None
 
 
 def this_interpreter(peer: Installed) -> Path | None:
-    """The Python that runs this; what it cannot import becomes a gap."""
+    """Return the running Python; a client that it cannot import becomes a gap."""
     del peer
     return Path(sys.executable)
 
 
 def install(names: list[str]) -> list[str]:
-    """Create the named environments anew; returns those that failed, after pip has said why."""
+    """Create the named environments, replacing existing ones, and return those that failed."""
     failed: list[str] = []
     for name in names:
         if name in NODE_PACKAGES:
@@ -127,13 +130,13 @@ def _install_from_npm(name: str) -> list[str]:
     try:
         done = subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=False)
     except FileNotFoundError:
-        print("there is no npm", file=sys.stderr)
+        print(f"{name} needs npm, which is not on the PATH; install Node.js", file=sys.stderr)
         return [name]
     return [name] if done.returncode else []
 
 
 def installed_size(environment: str) -> dict[str, float]:
-    """Size and number of the packages in an environment, without pip and setuptools."""
+    """Return size (MB) and number of the packages in an environment, without pip and setuptools."""
     found = [*(VENVS / environment).glob("lib/python*/site-packages"), VENVS / environment / "Lib/site-packages"]
     tools = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")
     entries = [entry for entry in found[0].iterdir() if not entry.name.startswith(tools)]

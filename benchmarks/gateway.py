@@ -1,4 +1,4 @@
-"""The `gateway` measure: what a server adds between a model provider and its client, and how many streams it holds."""
+"""The `gateway` measure: the cost of a server between a model provider and its client, and its capacity."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .runner import Bench, Gap, LineProcess, summarise
 
 RATE = 10  # events a second of a paced stream
 STREAMS = 200
-MAX_DELAY = 0.050  # p99, in seconds, that `most_streams` allows
-LATE = 1.15  # how much longer than planned its events, but for the last of a stream, may take to come
-FEWEST, MOST = 256, 8192  # streams it begins with, and streams at which it gives up
+MAX_DELAY = 0.050  # the p99, in seconds, that a gateway must not exceed to hold the streams
+LATE = 1.15  # how many times the planned duration the events of a stream, except its last one, may take
+FEWEST, MOST = 256, 8192  # number of streams to start the search with, and to end it at
 
-FLOOD, PACED, FIRST, HOLD = "flood", f"{STREAMS} x {RATE}/s", "first token", "two cores"
+THROUGHPUT, PACED, FIRST, HOLD = "throughput", f"{STREAMS} x {RATE}/s", "first token", "two cores"
 
 
 def key(name: str) -> str:
-    """Under which a gateway's gap and versions are noted; clients have the same names."""
+    """Return the key for a gateway's gap and versions, as clients have the same names."""
     return f"gateway {name}"
 
 
@@ -38,7 +38,7 @@ def _ms(key: str) -> Callable[[Result], float | None]:
 
 GATEWAY = Measure(
     "gateway",
-    "Gateway: what is added between a provider and its client",
+    "Gateway: cost between a provider and its client",
     tuple(GATEWAYS),
     (),
     (
@@ -54,31 +54,31 @@ GATEWAY = Measure(
 )
 
 
-class Line:
-    """A gateway that runs, and the client that reads from it."""
+class Chain:
+    """A running gateway and the client that reads from it; the provider is the bench's server."""
 
     def __init__(self, bench: Bench, name: str, stack: ExitStack) -> None:
         gateway = GATEWAYS[name]
         reader = bench.interpreter(GATEWAYS["direct"])
         if reader is None:
-            raise Gap("the environment `server` is not installed")
+            raise Gap("the environment `server` is not installed; run `python -m benchmarks install server`")
         if not processes.PROC.exists():
-            raise Gap("what it costs can only be read on Linux")
+            raise Gap("CPU time of other processes is only available on Linux")
         self.bench, self.name = bench, name
         self.gateway = Running(gateway, bench.interpreter(gateway), bench.port)
         stack.callback(self.gateway.stop)
-        options = json.dumps(gateway.client(self.gateway.place))
+        options = json.dumps(gateway.client(self.gateway.setup))
         command = [str(reader), "-m", "benchmarks.peers.raw_stream", str(self.gateway.port), options]
         self.client = LineProcess(command, bench.server_core)
         stack.callback(self.client.stop)
-        found = bench.versions[key(name)] = self.client.ask(None)
-        found["versions"] |= self.gateway.versions
+        versions = bench.versions[key(name)] = self.client.ask(None)
+        versions["versions"] |= self.gateway.versions
         if bench.peer_core is not None:
             self.gateway.bind([bench.peer_core])
         self.shape = "v4" if gateway.is_ours else "openai"
 
     def run(self, plan: Job, job: Job) -> Result:
-        """Run one plan; every event must arrive, and every stream must have been logged by a gateway that logs."""
+        """Run one plan; check that every event arrived and, if the gateway keeps logs, that all streams are logged."""
         streams = job.get("streams", job.get("calls"))
         expect = self.bench.plan(plan)[self.shape]
         before = self.gateway.logs()
@@ -89,8 +89,8 @@ class Line:
                 return {"error": f"{logged} of {streams} streams were logged"}
         return {**result, "streams": streams}
 
-    def flood(self, events: int) -> Result:
-        return self.run({"kind": "flood", "samples": 1, "per_write": 1, "events": events}, stream_job(1))
+    def throughput(self, events: int) -> Result:
+        return self.run({"kind": "throughput", "samples": 1, "per_write": 1, "events": events}, stream_job(1))
 
     def paced(self, streams: int, seconds: float) -> Result:
         events = max(3, int(RATE * seconds))
@@ -99,11 +99,11 @@ class Line:
         return {**result, "planned_s": (events - 1) / RATE}
 
     def first(self, calls: int) -> Result:
-        return self.run({"kind": "flood", "samples": 1, "events": 5}, {"do": "first", "calls": calls})
+        return self.run({"kind": "throughput", "samples": 1, "events": 5}, {"do": "first", "calls": calls})
 
     @contextmanager
     def unbound(self) -> Iterator[None]:
-        """Lets everything run on every core."""
+        """Allow all processes to run on every core."""
         everything = range(os.cpu_count() or 1)
         bound = [(self.gateway.bind, self.bench.peer_core), (self.client.bind, self.bench.server_core)]
         bound.append((self.bench.bind_server, self.bench.server_core))
@@ -116,7 +116,10 @@ class Line:
 
 
 def most_streams(holds: Callable[[int], bool], fewest: int, most: int) -> int:
-    """The most streams that are held, to an eighth: doubled or halved from `fewest` on, then the way between halved."""
+    """Find the most streams for which `holds` is true, within an eighth.
+
+    The number is doubled or halved, starting with `fewest`, and then found by bisection.
+    """
     low, high = 0, fewest
     while high <= most and holds(high):
         low, high = high, 2 * high
@@ -130,66 +133,66 @@ def most_streams(holds: Callable[[int], bool], fewest: int, most: int) -> int:
     return low
 
 
-def hold(line: Line, seconds: float, fewest: int, most: int, say: Callable[[str], None]) -> Result:
-    """How many streams the gateway holds when it, its provider and its clients share all cores."""
+def hold(chain: Chain, seconds: float, fewest: int, most: int, progress: Callable[[str], None]) -> Result:
+    """Find how many streams the gateway holds when it, the provider and the client share all cores."""
     tried: list[Result] = []
 
     def holds(streams: int) -> bool:
-        for _ in range(2):  # one disturbance shall not decide
-            result = line.paced(streams, seconds)
+        for _ in range(2):  # one disturbance must not decide
+            result = chain.paced(streams, seconds)
             tried.append({"at": streams, **result})
             late = result.get("delay_p99_s", float("inf"))
-            say(f"gateway, {line.name}: {streams} streams, p99 {late * 1e3:.0f} ms {result.get('error', '')}")
+            progress(f"gateway, {chain.name}: {streams} streams, p99 {late * 1e3:.0f} ms {result.get('error', '')}")
             if late <= MAX_DELAY and result["stamped_s"] <= LATE * result["planned_s"]:
                 return True
         return False
 
-    with line.unbound():
+    with chain.unbound():
         return {"held": most_streams(holds, fewest, most), "tried": tried}
 
 
-def run(bench: Bench, names: list[str], rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """The same answer as `Bench.run`. The gateways run all the time, and are measured in turn."""
+def run(bench: Bench, names: list[str], rounds: int, scale: float, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run the measure; the result has the shape of `Bench.run`. All gateways stay up and are measured in turn."""
     short = min(1.0, scale * 10)
     events, calls, streams = int(20_000 * scale), int(200 * scale), int(STREAMS * scale)
     chosen = [name for name in GATEWAY.peers if name in names]
-    runs: dict[str, dict[str, list[Result]]] = {FLOOD: {}, PACED: {}, FIRST: {}, HOLD: {}}
+    runs: dict[str, dict[str, list[Result]]] = {THROUGHPUT: {}, PACED: {}, FIRST: {}, HOLD: {}}
     with ExitStack() as stack:
-        lines: dict[str, Line] = {}
+        chains: dict[str, Chain] = {}
         for name in chosen:
-            say(f"gateway: starting {name}")
+            progress(f"gateway: starting {name}")
             try:
-                lines[name] = Line(bench, name, stack)
-                lines[name].flood(max(100, events // 4))
-                lines[name].first(max(2, calls // 4))
+                chains[name] = Chain(bench, name, stack)
+                chains[name].throughput(max(100, events // 4))
+                chains[name].first(max(2, calls // 4))
             except Gap as gap:
                 bench.gaps[key(name)] = str(gap)
-                lines.pop(name, None)
-        alone = [line for line in lines.values() if GATEWAYS[line.name].workers == 1]
+                chains.pop(name, None)
+        alone = [chain for chain in chains.values() if GATEWAYS[chain.name].workers == 1]
 
-        def note(case: str, line: Line, measured: Callable[[], Result]) -> Result:
-            say(f"gateway: {case}, {line.name}")
+        def note(case: str, chain: Chain, measured: Callable[[], Result]) -> Result:
+            progress(f"gateway: {case}, {chain.name}")
             try:
                 result = measured()
             except Gap as gap:
                 result = {"error": str(gap)}
-            runs[case].setdefault(line.name, []).append(result)
+            runs[case].setdefault(chain.name, []).append(result)
             return result
 
         for _ in range(rounds):
-            for line in alone:
-                if line.name != "direct":
-                    note(FLOOD, line, partial(line.flood, max(100, events)))
-            for line in alone:
-                note(PACED, line, partial(line.paced, max(4, streams), 5 * short))
+            for chain in alone:
+                if chain.name != "direct":
+                    note(THROUGHPUT, chain, partial(chain.throughput, max(100, events)))
+            for chain in alone:
+                note(PACED, chain, partial(chain.paced, max(4, streams), 5 * short))
             direct = 0.0
-            for line in alone:
-                result = note(FIRST, line, partial(line.first, max(4, calls)))
-                if line.name == "direct":
+            for chain in alone:
+                result = note(FIRST, chain, partial(chain.first, max(4, calls)))
+                if chain.name == "direct":
                     direct = result.get("first_p50_s", 0.0)
                 elif direct and "first_p50_s" in result:
                     result["added_s"] = result["first_p50_s"] - direct
         fewest, most = max(4, int(FEWEST * short)), max(8, int(MOST * scale))
-        for line in lines.values():
-            note(HOLD, line, partial(hold, line, 2 * short, fewest, most, say))
+        for chain in chains.values():
+            note(HOLD, chain, partial(hold, chain, 2 * short, fewest, most, progress))
     return {case: summarise(GATEWAY, by_name) for case, by_name in runs.items()}

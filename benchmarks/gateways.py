@@ -1,4 +1,4 @@
-"""The gateways: each a process of its own, started as its makers say, with the bench's server as its model provider."""
+"""The gateways: separate processes, started as their documentation describes, with the bench's server as provider."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 
 
-class Place(NamedTuple):
-    """Where a gateway runs.
+class Setup(NamedTuple):
+    """The surroundings of a gateway.
 
     Attributes:
-        python: The interpreter of its environment; None when that is not installed.
-        port: To listen on.
-        upstream: Address of the provider.
-        folder: For what it writes.
+        python: Interpreter of its environment, None if that is not installed.
+        port: Port to listen on.
+        upstream: Base URL of the provider.
+        folder: Folder for the files that it writes.
     """
 
     python: Path | None
@@ -42,41 +42,41 @@ class Place(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """How to start one, and what it will be."""
+    """The command, environment variables and package versions of a gateway."""
 
     command: list[str]
     environ: dict[str, str]
     versions: dict[str, str]
 
 
-def _ours(place: Place, workers: int, *packages: str) -> Launch:
-    python = _installed(place.python)
-    command = [str(python), "-m", "humanloop_async", "serve", "--port", str(place.port)]
-    command += ["--db", str(place.folder / "logs.db"), "--workers", str(workers), "--max-generations", "100000"]
-    environ = {"HUMANLOOP_API_KEY": API_KEY, "HUMANLOOP_PROVIDER_UPSTREAM_BASE_URL": place.upstream}
+def _ours(setup: Setup, workers: int, *packages: str) -> Launch:
+    python = _installed(setup.python)
+    command = [str(python), "-m", "humanloop_async", "serve", "--port", str(setup.port)]
+    command += ["--db", str(setup.folder / "logs.db"), "--workers", str(workers), "--max-generations", "100000"]
+    environ = {"HUMANLOOP_API_KEY": API_KEY, "HUMANLOOP_PROVIDER_UPSTREAM_BASE_URL": setup.upstream}
     return Launch(command, environ, _versions(python, "aiohttp", "msgspec", "SQLAlchemy", *packages))
 
 
-def _litellm(place: Place, workers: int) -> Launch:
-    python = _installed(place.python)
+def _litellm(setup: Setup, workers: int) -> Launch:
+    python = _installed(setup.python)
     program = _installed(python.with_name("litellm"))
-    model = {"model": f"openai/{MODEL}", "api_base": place.upstream, "api_key": API_KEY}
-    config = place.folder / "config.yaml"  # JSON is YAML too
+    model = {"model": f"openai/{MODEL}", "api_base": setup.upstream, "api_key": API_KEY}
+    config = setup.folder / "config.yaml"  # JSON is YAML too
     models = [{"model_name": MODEL, "litellm_params": model}]
     config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": API_KEY}}))
-    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(place.port)]
+    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(setup.port)]
     command += ["--num_workers", str(workers), "--telemetry", "False"]
-    # Without the variable it begins with a download of prices.
+    # Without the variable it downloads a price list when it starts.
     return Launch(command, {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}, _versions(python, "litellm", "uvloop"))
 
 
-def _portkey(place: Place) -> Launch:
+def _portkey(setup: Setup) -> Launch:
     package = VENVS / "portkey" / "node_modules" / "@portkey-ai" / "gateway"
     program = _installed(package / "build" / "start-server.js")
     version = json.loads((package / "package.json").read_text())["version"]
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    # Without a head it serves no page that shows its traffic, and does not record it for one.
-    command = ["node", str(program), f"--port={place.port}", "--headless"]
+    # Headless, it does not record its traffic for its web page.
+    command = ["node", str(program), f"--port={setup.port}", "--headless"]
     versions = {"@portkey-ai/gateway": version, "node": node.strip().removeprefix("v")}
     return Launch(command, {"NODE_ENV": "production"}, versions)
 
@@ -100,24 +100,24 @@ class Gateway:
     """One row of the table.
 
     Attributes:
-        title: Its name for people.
-        environment: Its virtual environment.
-        launch: None where clients go to the provider itself.
-        workers: How many processes share its port.
+        title: Name in the tables.
+        environment: Name of its virtual environment.
+        launch: Function that returns its command; None if clients call the provider directly.
+        workers: Number of processes that share its port.
     """
 
     name: str
     title: str
     environment: str
-    launch: Callable[[Place], Launch] | None
+    launch: Callable[[Setup], Launch] | None
     workers: int = 1
 
     @property
     def is_ours(self) -> bool:
         return self.environment.startswith("server") and self.launch is not None
 
-    def client(self, place: Place) -> dict[str, str]:
-        """The options of the client that reads from it, see `benchmarks.peers.raw_stream`."""
+    def client(self, setup: Setup) -> dict[str, str]:
+        """Return the options of its client, see `benchmarks.peers.raw_stream`."""
         headers = {"Authorization": f"Bearer {API_KEY}"}
         path, body = "/v1/chat/completions", {"model": MODEL, "messages": MESSAGES}
         if self.is_ours:
@@ -126,7 +126,7 @@ class Gateway:
         elif self.launch is None:
             path = "/counted/v1/chat/completions"
         elif self.environment in NODE_PACKAGES:
-            headers |= {"x-portkey-provider": "openai", "x-portkey-custom-host": place.upstream}
+            headers |= {"x-portkey-provider": "openai", "x-portkey-custom-host": setup.upstream}
         request = json.dumps({**body, "stream": True})
         shape = "v4" if self.is_ours else "openai"
         return {"path": path, "headers": json.dumps(headers), "body": request, "shape": shape}
@@ -136,22 +136,22 @@ GATEWAYS = {
     gateway.name: gateway
     for gateway in (
         Gateway("direct", "no gateway", "server", None),
-        Gateway("ours", "humanloop_async", "server", lambda place: _ours(place, 1, "uvloop")),
-        Gateway("ours-2", "humanloop_async, 2 processes", "server", lambda place: _ours(place, 2, "uvloop"), 2),
-        Gateway("ours-plain", "humanloop_async, without uvloop", "server-plain", lambda place: _ours(place, 1)),
-        Gateway("litellm", "LiteLLM proxy", "litellm", lambda place: _litellm(place, 1)),
-        Gateway("litellm-2", "LiteLLM proxy, 2 processes", "litellm", lambda place: _litellm(place, 2), 2),
+        Gateway("ours", "humanloop_async", "server", lambda setup: _ours(setup, 1, "uvloop")),
+        Gateway("ours-2", "humanloop_async, 2 processes", "server", lambda setup: _ours(setup, 2, "uvloop"), 2),
+        Gateway("ours-plain", "humanloop_async, without uvloop", "server-plain", lambda setup: _ours(setup, 1)),
+        Gateway("litellm", "LiteLLM proxy", "litellm", lambda setup: _litellm(setup, 1)),
+        Gateway("litellm-2", "LiteLLM proxy, 2 processes", "litellm", lambda setup: _litellm(setup, 2), 2),
         Gateway("portkey", "Portkey gateway", "portkey", _portkey),
     )
 }
 
 
 class Running:
-    """A gateway that runs, until `stop`.
+    """A gateway that runs until `stop`.
 
     Attributes:
-        pid: Of its process, the parent of all others it has.
-        port: Where its clients go.
+        pid: Process id; the gateway's other processes are its descendants.
+        port: Port that the gateway listens on.
 
     Raises:
         Gap: It cannot run here.
@@ -163,29 +163,29 @@ class Running:
         self.port = upstream_port
         self.versions: dict[str, str] = {}
         self._folder = tempfile.TemporaryDirectory(prefix=f"benchmark-{gateway.name}-")
-        self._said = Path(self._folder.name) / "said"
+        self._output = Path(self._folder.name) / "output"
         upstream = f"http://127.0.0.1:{upstream_port}/counted/v1"
-        self.place = Place(python, self.port, upstream, Path(self._folder.name))
+        self.setup = Setup(python, self.port, upstream, Path(self._folder.name))
         if gateway.launch is None:
             return
         self.port = _free_port()
-        self.place = self.place._replace(port=self.port)
+        self.setup = self.setup._replace(port=self.port)
         try:
-            self._start(gateway.launch(self.place))
+            self._start(gateway.launch(self.setup))
         except Gap:
             self.stop()
             raise
 
     def _start(self, launch: Launch) -> None:
         self.versions = launch.versions
-        with self._said.open("wb") as said:
+        with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 launch.command,
                 cwd=ROOT,
                 env=os.environ | launch.environ,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
             )
         self.pid = self._process.pid
         self._wait()
@@ -196,24 +196,24 @@ class Running:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
             time.sleep(0.1)
-        said = self._said.read_text(errors="replace").strip().splitlines()
-        raise Gap(said[-1][:200] if said else "it does not listen")
+        lines = self._output.read_text(errors="replace").strip().splitlines()
+        raise Gap(lines[-1][:200] if lines else f"it did not listen on port {self.port} within {START_SECONDS:.0f} s")
 
     def bind(self, cores: Iterable[int]) -> None:
-        """Bind all that it runs to cores."""
+        """Bind all its processes to cores."""
         if self.pid is not None:
             processes.bind(self.pid, cores)
 
     def logs(self) -> int | None:
-        """How many streams it has logged as complete; None when it keeps no logs."""
+        """Count the streams that it has logged as complete; None if it keeps no logs."""
         if not self.gateway.is_ours:
             return None
-        with closing(sqlite3.connect(self.place.folder / "logs.db")) as database:
+        with closing(sqlite3.connect(self.setup.folder / "logs.db")) as database:
             number: int = database.execute("SELECT count(*) FROM logs WHERE status = 'complete'").fetchone()[0]
             return number
 
     def stop(self) -> None:
-        """End all its processes, and forget what it wrote."""
+        """End all its processes and delete its files."""
         if self.pid is not None:
             _, *children = processes.tree(self.pid)
             self._process.terminate()
@@ -222,7 +222,7 @@ class Running:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            for pid in children:  # those that their parent has left behind
+            for pid in children:  # those that their parent did not end
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._folder.cleanup()

@@ -1,4 +1,4 @@
-"""What is measured: for each measure its cases, and for each case the server's plan and the peer's job."""
+"""The measures: each has cases, and each case has a plan for the server and a job for the client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a result. `of` may answer None: this peer has no such number."""
+    """One number of a result. `of` returns None for a client that has no such number."""
 
     key: str
     heading: str
@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Case:
-    """One column of a table: what the server is told, and then the peer; first a short one of each to warm up."""
+    """One column of a table: a plan for the server and a job for the client; `warm_up` is a short pair to run first."""
 
     name: str
     plan: Job
@@ -31,10 +31,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Measure:
-    """A table. The first figure is what is compared, less is better.
+    """A table. Ratios are of the first figure; less is better.
 
     Attributes:
-        fresh: Whether every case needs a process of its own, because what one leaves behind changes the next.
+        fresh: Whether every case needs a new process, because memory that one case leaves behind changes the next.
     """
 
     name: str
@@ -54,32 +54,32 @@ P99 = Figure("p99_ms", "p99 ms", lambda r: r["delay_p99_s"] * 1e3 if "delay_p99_
 RATE = Figure("per_second", "calls/s", lambda r: r["events"] / r["wall_s"])
 PER_BYTE = Figure("ns_per_byte", "ns/byte", lambda r: r["cpu_s"] / r["bytes"] * 1e9)
 
-FLOORS = ("floor-read", "floor-decode", "floor-uvloop")
+BASELINES = ("baseline-read", "baseline-decode", "baseline-uvloop")
 OURS = ("ours", "ours-tasks", "ours-uvloop", "ours-httpx")
 OTHERS = ("official", "openai", "openai-aiohttp", "httpx-sse", "aiohttp-json")
 WARM_UP_EVENTS = 200
 
 
-def stream_job(samples: int = 2, *, streams: int = 1, lock_step: bool = False, stamped: bool = False) -> Job:
-    return {"do": "stream", "streams": streams, "samples": samples, "lock_step": lock_step, "stamped": stamped}
+def stream_job(samples: int = 2, *, streams: int = 1, ping_pong: bool = False, stamped: bool = False) -> Job:
+    return {"do": "stream", "streams": streams, "samples": samples, "ping_pong": ping_pong, "stamped": stamped}
 
 
-def flood(name: str, *, events: int, samples: int = 2, per_write: int = 8, event_size: int = 300) -> Case:
-    plan = {"kind": "flood", "samples": samples, "per_write": per_write, "event_size": event_size}
+def throughput(name: str, *, events: int, samples: int = 2, per_write: int = 8, event_size: int = 300) -> Case:
+    plan = {"kind": "throughput", "samples": samples, "per_write": per_write, "event_size": event_size}
     job = stream_job(samples)
     few = min(events, max(samples + 1, WARM_UP_EVENTS * 300 // event_size))
     return Case(name, {**plan, "events": events}, job, ({**plan, "events": few}, job))
 
 
-def lock_step(name: str, *, events: int, pause: float = 0.0) -> Case:
-    plan = {"kind": "lock step", "samples": 2, "pause": pause}
-    job = stream_job(lock_step=True)
+def ping_pong(name: str, *, events: int, pause: float = 0.0) -> Case:
+    plan = {"kind": "ping-pong", "samples": 2, "pause": pause}
+    job = stream_job(ping_pong=True)
     return Case(name, {**plan, "events": events}, job, ({**plan, "events": min(events, 50)}, job))
 
 
 def paced(streams: int, rate: int, seconds: float) -> Case:
     plan = {"kind": "paced", "streams": streams, "samples": 2, "rate": rate, "events": max(4, int(rate * seconds))}
-    warm_up = flood("", events=20)
+    warm_up = throughput("", events=20)
     return Case(f"{streams:,} x {rate}/s", plan, stream_job(streams=streams, stamped=True), (warm_up.plan, warm_up.job))
 
 
@@ -88,32 +88,36 @@ def calls(name: str, number: int, at_once: int) -> Case:
     return Case(name, plan, {**job, "calls": number}, (plan, {**job, "calls": 2 * at_once}))
 
 
+ALIASES = {"flood": "throughput", "lockstep": "ping-pong"}
+"""Earlier names of measures, still accepted on the command line."""
+
+
 def measures(scale: float = 1.0) -> dict[str, Measure]:
-    """All of them but `start`, which needs no stream; `scale` shortens them, 1 is what the tables are made with."""
+    """Return all measures but `start` and `gateway`. `scale` shortens the runs; the recorded tables use 1."""
     events = max(200, int(20_000 * scale))
     steps = max(50, int(5_000 * scale))
     largest = int((8 << 20) * min(1, scale * 10))
     sizes = [size for size in (300, 4 << 10, 64 << 10, 1 << 20, 8 << 20) if size <= largest]
     lengths = [length for length in (1_000, 10_000, 100_000, 1_000_000) if length <= max(1_000, 1_000_000 * scale)]
-    found = (
+    every = (
         Measure(
-            "flood",
-            "Flood: CPU per event, as fast as the client takes them",
-            (*FLOORS, *OURS, *OTHERS),
-            tuple(flood(f"{n} per write", events=events, per_write=n) for n in (1, 8, 64)),
+            "throughput",
+            "Throughput: CPU per event, sent as fast as the client reads",
+            (*BASELINES, *OURS, *OTHERS),
+            tuple(throughput(f"{n} per write", events=events, per_write=n) for n in (1, 8, 64)),
             (CPU, BUSY),
         ),
         Measure(
-            "lockstep",
-            "Lock step: CPU per event, one event per read",
-            (*FLOORS, *OURS, *OTHERS),
-            (lock_step("at once", events=steps), lock_step("after a pause", events=steps, pause=100e-6)),
+            "ping-pong",
+            "Ping-pong: CPU per event, one event per read",
+            (*BASELINES, *OURS, *OTHERS),
+            (ping_pong("at once", events=steps), ping_pong("after a pause", events=steps, pause=100e-6)),
             (CPU, SLEEPS),
         ),
         Measure(
             "many",
-            "Many: CPU per event, a write per event",
-            (*FLOORS, *OURS, *OTHERS),
+            "Many streams: CPU per event, one write per event",
+            (*BASELINES, *OURS, *OTHERS),
             (
                 paced(max(4, int(200 * scale)), 50, 5 * min(1, scale * 10)),
                 paced(max(8, int(1_000 * scale)), 10, 5 * min(1, scale * 10)),
@@ -123,8 +127,8 @@ def measures(scale: float = 1.0) -> dict[str, Measure]:
         ),
         Measure(
             "calls",
-            "Calls: CPU per plain call, 2 KB answer",
-            ("floor-read", "floor-decode", "ours", "ours-uvloop", "ours-httpx", *OTHERS),
+            "Calls: CPU per call without streaming, 2 KB response",
+            ("baseline-read", "baseline-decode", "ours", "ours-uvloop", "ours-httpx", *OTHERS),
             (
                 calls("one by one", max(10, int(1_000 * scale)), 1),
                 calls("64 at once", max(128, int(1_024 * scale)), 64),
@@ -133,17 +137,17 @@ def measures(scale: float = 1.0) -> dict[str, Measure]:
         ),
         Measure(
             "sync",
-            "Sync: CPU per event of the flood, through a synchronous client",
+            "Sync: CPU per event of `throughput`, with a synchronous client",
             ("ours", "ours-sync", "openai", "openai-sync"),
-            tuple(flood(f"{n} per write", events=events, per_write=n) for n in (1, 64)),
+            tuple(throughput(f"{n} per write", events=events, per_write=n) for n in (1, 64)),
             (CPU,),
         ),
         Measure(
             "growth-event",
-            "Growth: as the event grows",
-            ("floor-decode", "ours", "official", "httpx-sse", "aiohttp-json"),
+            "Growth: larger events",
+            ("baseline-decode", "ours", "official", "httpx-sse", "aiohttp-json"),
             tuple(
-                flood(
+                throughput(
                     f"{size:,} B",
                     events=1 + max(4, events * 300 // max(size, 300) // 2),
                     samples=1,
@@ -156,24 +160,24 @@ def measures(scale: float = 1.0) -> dict[str, Measure]:
         ),
         Measure(
             "growth-stream",
-            "Growth: as the stream grows (events, 8 per write)",
-            ("floor-decode", "ours", "ours-tasks"),
-            tuple(flood(f"{length:,}", events=length) for length in lengths),
+            "Growth: longer streams (events, 8 per write)",
+            ("baseline-decode", "ours", "ours-tasks"),
+            tuple(throughput(f"{length:,}", events=length) for length in lengths),
             (CPU,),
         ),
         Measure(
             "growth-samples",
-            "Growth: as samples grow (8 events per write)",
-            ("floor-decode", "ours", "ours-tasks"),
-            tuple(flood(f"{n}", events=max(events, 4 * n), samples=n) for n in (1, 2, 8, 32, 128)),
+            "Growth: more samples (8 events per write)",
+            ("baseline-decode", "ours", "ours-tasks"),
+            tuple(throughput(f"{n}", events=max(events, 4 * n), samples=n) for n in (1, 2, 8, 32, 128)),
             (CPU,),
         ),
         Measure(
             "allocator",
-            "Allocator: lock step, with glibc's threshold as it starts, and after a large block was freed",
-            ("floor-held", "floor-read", "ours-held", "ours"),
-            (lock_step("at once", events=steps),),
+            "Allocator: ping-pong, with glibc's initial mmap threshold, and after a large block was freed",
+            ("baseline-held", "baseline-read", "ours-held", "ours"),
+            (ping_pong("at once", events=steps),),
             (CPU,),
         ),
     )
-    return {measure.name: measure for measure in found}
+    return {measure.name: measure for measure in every}

@@ -1,4 +1,4 @@
-"""Processes seen from outside: what a process and its children have used, and the cores they may run on (Linux)."""
+"""CPU time and core binding of a process and its children, from `/proc` (Linux)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ PROC = Path("/proc")
 
 
 def tree(root: int) -> list[int]:
-    """A process and all that came from it and are still there."""
+    """List a process and its living descendants."""
     parents: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir(PROC)):
         with suppress(OSError):
             parents[int(name)] = int(_stat(int(name))[1])
-    found = [root]
-    for pid in found:  # grows meanwhile
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
+    pids = [root]
+    for pid in pids:  # grows during the loop
+        pids += [child for child, parent in parents.items() if parent == pid]
+    return pids
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of a tree, in seconds: of those that live, and of those that its root has outlived.
+    """Return user and system time in seconds: of the living processes, and of the children that `root` waited for.
 
-    The kernel counts exactly and answers in hundredths of a second.
+    The kernel counts exactly but reports hundredths of a second.
     """
     ticks = 0
     for pid in tree(root):
@@ -36,7 +36,7 @@ def cpu_seconds(root: int) -> float:
 
 
 def bind(root: int, cores: Iterable[int]) -> None:
-    """Bind a tree to cores, with every thread it has; those that it starts later inherit that."""
+    """Bind every thread of a process and its descendants to cores; threads and processes started later inherit it."""
     chosen = set(cores)
     for pid in tree(root):
         for thread in os.listdir(PROC / str(pid) / "task"):
@@ -45,5 +45,5 @@ def bind(root: int, cores: Iterable[int]) -> None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of ``/proc/PID/stat`` behind the name, which may hold blanks and brackets: state, parent, ..."""
+    """Return the fields of ``/proc/PID/stat`` after the name, which may contain blanks: state, parent, ..."""
     return (PROC / str(pid) / "stat").read_text().rpartition(") ")[2].split()

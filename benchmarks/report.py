@@ -1,4 +1,4 @@
-"""Tables (for the terminal and for Markdown) and the plot, all of them from the recorded figures."""
+"""Render recorded figures: tables, in Markdown that a terminal shows well, and the plot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from . import gateway
 from .environments import PEERS, ROOT
-from .gateway import FIRST, FLOOD, GATEWAY, HOLD, PACED, RATE
+from .gateway import FIRST, GATEWAY, HOLD, PACED, RATE, THROUGHPUT
 from .gateways import GATEWAYS
 from .measures import Figure, Measure, measures
 from .runner import DISTURBED, summarise
@@ -25,11 +25,11 @@ Record = dict[str, Any]
 MEASURES: dict[str, Measure] = {**measures(), "start": START, "gateway": GATEWAY}
 TITLES = {name: row.title for name, row in GATEWAYS.items()} | {name: row.title for name, row in PEERS.items()}
 
-# The README's table: heading, measure, case, figure.
+# The summary table: heading, measure, case, figure.
 SUMMARY = (
-    ("flood, 1 per write (us)", "flood", "1 per write", "cpu_us"),
-    ("flood, 64 per write (us)", "flood", "64 per write", "cpu_us"),
-    ("lock step (us)", "lockstep", "at once", "cpu_us"),
+    ("throughput, 1 per write (us)", "throughput", "1 per write", "cpu_us"),
+    ("throughput, 64 per write (us)", "throughput", "64 per write", "cpu_us"),
+    ("ping-pong (us)", "ping-pong", "at once", "cpu_us"),
     ("1,000 streams (us)", "many", "1,000 x 10/s", "cpu_us"),
     ("memory per stream (KB)", "many", "1,000 x 10/s", "memory_kb"),
     ("call, 64 at once (us)", "calls", "64 at once", "cpu_us"),
@@ -39,22 +39,22 @@ SUMMARY = (
 
 
 GATEWAY_SUMMARY = (
-    ("flood (us per event)", "gateway", FLOOD, "cpu_us"),
+    ("throughput (us per event)", "gateway", THROUGHPUT, "cpu_us"),
     (f"{PACED} (us per event)", "gateway", PACED, "cpu_us"),
     ("start, end and log (ms per call)", "gateway", PACED, "call_ms"),
-    ("added to the first token (ms)", "gateway", FIRST, "added_ms"),
+    ("added to first token (ms)", "gateway", FIRST, "added_ms"),
     (f"streams at {RATE}/s, two cores", "gateway", HOLD, "streams"),
 )
 
 
 MARK = "*"
 EXPLAINED = (
-    f"({MARK}) In all runs of this one the machine was {DISTURBED} times slower than at its best in that column."
+    f"({MARK}) In every run of this cell the machine was {DISTURBED} times slower than at its best in the column."
 )
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were made on."""
+    """Describe the machine and the Python."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -70,7 +70,7 @@ def machine() -> dict[str, Any]:
 
 
 def origin(rounds: int, scale: float) -> dict[str, Any]:
-    """Of which code, when and how the figures of a measure were made."""
+    """Return the origin of a measure's figures: date, commit of the package, number of rounds, scale."""
     commit = _git("log", "-1", "--format=%h", "--", "humanloop_async")
     changed = "+" if _git("status", "--porcelain", "--", "humanloop_async") else ""
     date = datetime.now(UTC).strftime("%Y-%m-%d")
@@ -82,14 +82,14 @@ def _git(*arguments: str) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter, never an exponent; a count is whole."""
+    """Format with three significant digits and no exponent; a count stays whole."""
     if value >= 99.95 or isinstance(value, int):
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def markdown(headings: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, its columns aligned so that a terminal shows it well too."""
+    """Build a Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     aligns = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
     lines = [[head.ljust(width) for head, width in zip(headings, widths, strict=True)], aligns]
@@ -100,13 +100,13 @@ def markdown(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def gap(record: Record, measure: str, name: str) -> str | None:
-    """Why a peer has no part in a measure."""
-    why: str | None = record["gaps"].get(gateway.key(name) if measure == GATEWAY.name else name)
-    return why
+    """Return the reason why a client has no figures in a measure, None if it has."""
+    reason: str | None = record["gaps"].get(gateway.key(name) if measure == GATEWAY.name else name)
+    return reason
 
 
 def cell(record: Record, measure: str, case: str, name: str, figure: str) -> str:
-    """One figure, and how many times ours it is; nothing where a peer had no part in it."""
+    """Format one figure and its ratio to ours; the text is empty for a client that does not run this measure."""
     by_peer = record["measures"][measure][case]
     found, ours = by_peer.get(name), by_peer.get("ours")
     if found is None:
@@ -123,7 +123,7 @@ def cell(record: Record, measure: str, case: str, name: str, figure: str) -> str
 
 
 def table(record: Record, measure: Measure) -> str:
-    """One measure's table; in brackets the ratio to ours, within this run."""
+    """Build the table of one measure; in brackets the ratio to ours, within this run."""
     by_case = record["measures"][measure.name]
     figures: list[tuple[str, Figure]] = [
         (case, figure)
@@ -134,22 +134,22 @@ def table(record: Record, measure: Measure) -> str:
     headings = ["", *(f"{case} {figure.heading}".strip() for case, figure in figures)]
     names = [name for name in measure.peers if name in record["peers"]]
     rows = [[TITLES[name], *(cell(record, measure.name, c, name, f.key) for c, f in figures)] for name in names]
-    notes = [f"- gap: {TITLES[name]}: {why}" for name in names if (why := gap(record, measure.name, name))]
+    notes = [f"- gap: {TITLES[name]}: {reason}" for name in names if (reason := gap(record, measure.name, name))]
     for case, by_peer in by_case.items():
         failed = {name: found["failed"] for name, found in by_peer.items() if "failed" in found}
-        notes += [f"- failed: {TITLES[name]}, {case}: {why}" for name, why in failed.items()]
+        notes += [f"- failed: {TITLES[name]}, {case}: {reason}" for name, reason in failed.items()]
     if any(MARK in text for row in rows for text in row):
         notes.append(EXPLAINED)
     return "\n\n".join(filter(None, (f"### {measure.title}", markdown(headings, rows), "\n".join(notes))))
 
 
 def tables(record: Record) -> str:
-    """Every measure of a record."""
+    """Build the tables of every measure in a record."""
     return "\n\n".join(table(record, MEASURES[name]) for name in record["measures"])
 
 
 def summary(record: Record) -> str:
-    """The README's tables: the clients against the measures that decide, and the gateways, as far as recorded."""
+    """Build the two summary tables, of the clients and of the gateways, from the measures in the record."""
     return "\n\n".join(filter(None, (_summary(record, SUMMARY, PEERS), _summary(record, GATEWAY_SUMMARY, GATEWAYS))))
 
 
@@ -170,9 +170,9 @@ def _summary(record: Record, summed: tuple[tuple[str, str, str, str], ...], name
 
 
 def merged(old: Record, new: Record, *, add: bool = False) -> Record:
-    """A record with the measures of both; of one that both have, the new one, or the runs of both."""
+    """Combine two records. A measure that both have comes from `new` or, with `add`, has the runs of both."""
     if old["machine"] != new["machine"]:
-        raise SystemExit("the file was made on another machine or with another Python; choose another name")
+        raise SystemExit("the output file was recorded on another machine or Python; choose another file name")
     if add:
         new = _added(old, new)
     gaps = {name: why for name, why in old["gaps"].items() if name not in new["versions"]}
@@ -189,7 +189,7 @@ def _added(old: Record, new: Record) -> Record:
     for name in old["measures"].keys() & measures.keys():
         first, second = old["origins"][name], origins[name]
         if (first["commit"], first["scale"]) != (second["commit"], second["scale"]):
-            raise SystemExit(f"the file's runs of {name} are of other code or another scale; use --keep")
+            raise SystemExit(f"--add: the output file's runs of {name} are of another commit or scale; use --keep")
         origins[name] = {**second, "rounds": first["rounds"] + second["rounds"]}
         before = old["measures"][name]
         measures[name] = {
@@ -206,33 +206,33 @@ def _added(old: Record, new: Record) -> Record:
 
 
 def about(record: Record) -> str:
-    """A sentence on the machine and the versions."""
-    made_on, origins = record["machine"], record.get("origins", {}).values()
+    """Describe the origin of the figures in one line: dates, commits, machine and versions."""
+    host, origins = record["machine"], record.get("origins", {}).values()
     numbers = [origin["rounds"] for origin in origins]
     rounds = " to ".join(map(str, sorted({min(numbers, default=0), max(numbers, default=0)})))
     dates = " and ".join(sorted({origin["date"] for origin in origins}))
     commits = " and ".join(sorted({origin["commit"] for origin in origins if origin["commit"]}))
     scales = {origin["scale"] for origin in origins} - {1.0}
-    versions = {name: version for said in record["versions"].values() for name, version in said["versions"].items()}
+    versions = {name: version for peer in record["versions"].values() for name, version in peer["versions"].items()}
     shortened = f" (shortened: {', '.join(map(str, sorted(scales)))})" if scales else ""
     return (
-        f"{dates}, commit {commits or 'unknown'}, {made_on['processor']}, {made_on['cores']} cores, "
-        f"{made_on['system']}, {made_on['libc']}, Python {made_on['python']}; medians of {rounds} rounds{shortened}; "
+        f"{dates}, commit {commits or 'unknown'}, {host['processor']}, {host['cores']} cores, "
+        f"{host['system']}, {host['libc']}, Python {host['python']}; medians of {rounds} rounds{shortened}; "
         + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + "."
     )
 
 
 PLOT = (
-    ("flood, 64 events per write", "flood", "64 per write"),
-    ("lock step, one event per read", "lockstep", "at once"),
+    ("throughput, 64 events per write", "throughput", "64 per write"),
+    ("ping-pong, one event per read", "ping-pong", "at once"),
 )
-INK, OURS, THEIRS, FLOOR = "#57606a", "#b35900", "#2f6fbf", "#6e7781"
-DARK = {INK: "#9da7b3", OURS: "#f0883e", THEIRS: "#6cb0ff", FLOOR: "#8b949e"}
+INK, OURS, THEIRS, BASELINE = "#57606a", "#b35900", "#2f6fbf", "#6e7781"
+DARK = {INK: "#9da7b3", OURS: "#f0883e", THEIRS: "#6cb0ff", BASELINE: "#8b949e"}
 
 
 def plot(record: Record, path: Path) -> None:
-    """CPU per event, a dot for each peer, on a transparent ground: one picture for light and for dark pages."""
+    """Draw CPU per event, a dot for each client, on a transparent background that suits light and dark pages."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -253,10 +253,10 @@ def plot(record: Record, path: Path) -> None:
     names = [name for name in reversed(PEERS) if all("figures" in found.get(name, {}) for _, found in shown)]
     for axes, (title, found) in zip(every_axes[0], shown, strict=True):
         values = [found[name]["figures"]["cpu_us"] for name in names]
-        colours = [FLOOR if n.startswith("floor") else OURS if n.startswith("ours") else THEIRS for n in names]
+        colours = [BASELINE if n.startswith("baseline") else OURS if n.startswith("ours") else THEIRS for n in names]
         axes.scatter(values, [TITLES[name] for name in names], c=colours, s=45, zorder=2)
-        for place, value in enumerate(values):
-            axes.annotate(number(value), (value, place), (8, 0), textcoords="offset points", va="center")
+        for row, value in enumerate(values):
+            axes.annotate(number(value), (value, row), (8, 0), textcoords="offset points", va="center")
         axes.set_xscale("log")
         axes.set_xlim(10 ** math.floor(math.log10(min(values) / 1.1)), max(values) * 4)
         axes.xaxis.set_major_formatter("{x:g}")

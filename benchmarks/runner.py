@@ -1,4 +1,4 @@
-"""Processes: the server on one core, the peers on another, and the rounds in which they take turns."""
+"""Run measures: the server process on one core, the clients on another, in turn and in rounds."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from typing import IO, Any
 from .environments import PEERS, ROOT, Installed, Peer
 from .measures import Case, Job, Measure, Result
 
-TIMEOUT = 300.0  # seconds that one job may take
-DISTURBED = 1.2  # a run is repeated when the machine was this much slower in it than it has been at its best,
-REPEATS = 4  # so often at most,
-PATIENCE = 20.0  # and while all of them together took no more than these seconds
+TIMEOUT = 300.0  # seconds for one job
+DISTURBED = 1.2  # a run is repeated if the machine was this many times slower during it than at its best,
+REPEATS = 4  # at most this many times,
+PATIENCE = 20.0  # and until all of them together took this many seconds
 Interpreter = Callable[[Installed], Path | None]
 
 
 def cores() -> tuple[int | None, int | None]:
-    """Core of the server and core of the peers; None where they cannot be told apart or processes not be bound."""
+    """Return the cores of the server and of the clients; None if there is only one, or no way to bind a process."""
     if not hasattr(os, "sched_setaffinity"):
         return None, None
     allowed = sorted(os.sched_getaffinity(0))
@@ -34,11 +34,11 @@ def cores() -> tuple[int | None, int | None]:
 
 
 class Gap(Exception):
-    """This peer cannot run here; the text says why."""
+    """A client cannot run here; the text is the reason."""
 
 
 class LineProcess:
-    """A process that is asked, and answers, in lines of JSON."""
+    """A process that reads questions and writes answers as lines of JSON."""
 
     def __init__(self, command: list[str], core: int | None, environ: Mapping[str, str] | None = None) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
@@ -57,7 +57,7 @@ class LineProcess:
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 
     def ask(self, question: Job | None) -> Any:
-        """Send a question (None: just listen) and wait for its answer.
+        """Send a question (None: send nothing) and wait for one line of output.
 
         Raises:
             Gap: The process ended or took too long.
@@ -77,16 +77,16 @@ class LineProcess:
             return json.loads(line)
         self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        raise Gap(said[-1][:200] if said else f"ended with {self._process.returncode}")
+        output = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise Gap(output[-1][:200] if output else f"ended with status {self._process.returncode}")
 
     def bind(self, cores: Iterable[int]) -> None:
-        """Let it run on these cores only."""
+        """Bind the process to these cores."""
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, cores)
 
     def stop(self) -> None:
-        """End it: it stops when its questions do."""
+        """End the process by closing its standard input; kill it after 5 seconds."""
         try:
             self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:
@@ -96,14 +96,14 @@ class LineProcess:
 
 
 class Bench:
-    """A server and the file through which a client says what it has seen; use it in a ``with``."""
+    """A context manager for the server process, and for the file through which a client reports its progress to it."""
 
     def __init__(self, interpreter: Interpreter, repeats: int = REPEATS) -> None:
         self.interpreter, self.repeats = interpreter, repeats
         self.server_core, self.peer_core = cores()
         self.gaps: dict[str, str] = {}
         self.versions: dict[str, Any] = {}
-        self.best_yardstick: dict[str, float] = {}
+        self.best_calibration: dict[str, float] = {}
 
     def __enter__(self) -> Bench:
         handle, self._seen = tempfile.mkstemp(prefix="benchmark-seen-")
@@ -120,18 +120,20 @@ class Bench:
         os.unlink(self._seen)
 
     def bind_server(self, cores: Iterable[int]) -> None:
-        """Let the server run on these cores only."""
+        """Bind the server to these cores."""
         self._server.bind(cores)
 
     def plan(self, plan: Job) -> dict[str, dict[str, int]]:
-        """Tell the server what to serve next; returns what a stream of each shape will have."""
+        """Send the server its next plan; return the events, characters and bytes of a stream, by shape."""
         expect: dict[str, dict[str, int]] = self._server.ask({**plan, "seen": self._seen})
         return expect
 
-    def run(self, measure: Measure, peers: Iterable[str], rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-        """Run a measure: in every round each case, and in each case every peer in turn.
+    def run(
+        self, measure: Measure, peers: Iterable[str], rounds: int, progress: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Run a measure: every case in every round, and in each case one client after another.
 
-        Returns by case and peer: ``{"runs": [...], "figures": {...}}`` with the medians, or ``{"failed": why}``.
+        Returns by case and client: ``{"runs": [...], "figures": {...}}`` with the medians, or ``{"failed": reason}``.
         """
         chosen = [name for name in measure.peers if name in peers]
         runs: dict[str, dict[str, list[Result]]] = {c.name: {name: [] for name in chosen} for c in measure.cases}
@@ -140,7 +142,7 @@ class Bench:
             for cases in groups:
                 processes = self._start([name for name in chosen if name not in self.gaps])
                 for case in cases:
-                    say(f"{measure.name}, round {number + 1} of {rounds}: {case.name}")
+                    progress(f"{measure.name}, round {number + 1} of {rounds}: {case.name}")
                     for name in list(processes):
                         result = self._undisturbed(measure, case, PEERS[name], processes[name])
                         runs[case.name][name].append(result)
@@ -149,7 +151,7 @@ class Bench:
                 for process in processes.values():
                     process.stop()
         return {
-            case: summarise(measure, {name: found for name, found in by_peer.items() if name not in self.gaps})
+            case: summarise(measure, {name: results for name, results in by_peer.items() if name not in self.gaps})
             for case, by_peer in runs.items()
         }
 
@@ -172,18 +174,18 @@ class Bench:
         return processes
 
     def _undisturbed(self, measure: Measure, case: Case, peer: Peer, process: LineProcess) -> Result:
-        """Run a case again while the machine, by its yardstick and not by the figure, was being slow."""
+        """Run a case, and repeat it while the calibration, not the figure, shows that the machine was slow."""
         result: Result = {}
         begin = time.monotonic()
         for _ in range(1 if measure.fresh else 1 + self.repeats):
             again = self._run_case(case, peer, process)
             if "error" in again:
                 return again
-            if not result or again["yardstick_s"] < result["yardstick_s"]:
+            if not result or again["calibration_s"] < result["calibration_s"]:
                 result = again
-            best = min(again["yardstick_s"], self.best_yardstick.get(measure.name, 1.0))
-            self.best_yardstick[measure.name] = best
-            if result["yardstick_s"] < DISTURBED * best or time.monotonic() - begin > PATIENCE:
+            best = min(again["calibration_s"], self.best_calibration.get(measure.name, 1.0))
+            self.best_calibration[measure.name] = best
+            if result["calibration_s"] < DISTURBED * best or time.monotonic() - begin > PATIENCE:
                 break
         return result
 
@@ -192,7 +194,7 @@ class Bench:
             result: Result = {}
             for plan, job in filter(None, (case.warm_up, (case.plan, case.job))):
                 expect = self.plan(plan).get(peer.shape, {})
-                seen = self._seen if job.get("lock_step") else None
+                seen = self._seen if job.get("ping_pong") else None
                 result = process.ask({**job, "expect": expect, "seen": seen})
                 if "error" in result:
                     return result
@@ -202,17 +204,19 @@ class Bench:
 
 
 def summarise(measure: Measure, by_peer: dict[str, list[Result]]) -> dict[str, Any]:
-    """The medians of each peer's runs, without those in which the machine was slow, unless it was in all of them:
-    then the peer is `disturbed`. One failed run is enough to have no figure."""
-    yardsticks = [run["yardstick_s"] for runs in by_peer.values() for run in runs if "yardstick_s" in run]
-    slow = DISTURBED * min(yardsticks, default=0)
+    """Compute the medians of each client's runs, leaving out those during which the machine was slow.
+
+    A client without any other runs is marked as `disturbed`. One failed run means that the client has no figure.
+    """
+    calibrations = [run["calibration_s"] for runs in by_peer.values() for run in runs if "calibration_s" in run]
+    slow = DISTURBED * min(calibrations, default=0)
     made: dict[str, Any] = {}
     for name, runs in by_peer.items():
         errors = [run["error"] for run in runs if "error" in run]
         if errors or not runs:
             made[name] = {"failed": errors[0] if errors else "no run", "runs": runs}
             continue
-        quiet = [run for run in runs if run.get("yardstick_s", 0) <= slow]
+        quiet = [run for run in runs if run.get("calibration_s", 0) <= slow]
         figures: dict[str, float] = {}
         for figure in measure.figures:
             values = [value for run in quiet or runs if (value := figure.of(run)) is not None]

@@ -1,15 +1,15 @@
-"""The server of every benchmark: a bare asyncio protocol that writes prepared bytes.
+"""Serve the streams of every benchmark: a bare asyncio protocol that writes prepared bytes.
 
-Run as ``python -m benchmarks.server``. It prints its port, then reads one plan a line (JSON) from standard
-input, prepares it, and answers with what a client will have to receive. A plan is one of::
+Run as ``python -m benchmarks.server``. It prints its port. Then it reads one plan per line (JSON) from
+standard input, prepares it, and prints what a client must receive. A plan is one of::
 
-    {"kind": "flood", "events", "samples", "per_write", "event_size"}   as fast as the client takes it
-    {"kind": "lock step", "events", "samples", "seen", "pause"}         the next event once the last was seen
-    {"kind": "paced", "streams", "events", "samples", "rate"}           `rate` events a second and stream
-    {"kind": "calls"}                                                   plain replies of 2 KB
+    {"kind": "throughput", "events", "samples", "per_write", "event_size"}   as fast as the client reads
+    {"kind": "ping-pong", "events", "samples", "seen", "pause"}              an event once the client has had the last
+    {"kind": "paced", "streams", "events", "samples", "rate"}                `rate` events a second and stream
+    {"kind": "calls"}                                                        responses of 2 KB
 
-The path decides the shape: ``.../chat/completions`` is OpenAI's, with the usage at the end below ``/counted``; anything
-else is v4's.
+The path selects the format: ``.../chat/completions`` is OpenAI's, with usage at the end if the path starts with
+``/counted``; every other path is v4's.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .peers.harness import raise_file_limit
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-SETTLE = 0.5e-3  # seconds for each stream of a paced plan, between the last opened one and the first event
-PATIENCE = 20.0  # seconds without progress after which a lock step is given up
-yield_core = getattr(os, "sched_yield", lambda: None)  # what shares the server's core goes first
+SETTLE = 0.5e-3  # seconds per stream of a paced plan, between the last request and the first event
+PATIENCE = 20.0  # seconds without progress after which a ping-pong stream is aborted
+yield_core = getattr(os, "sched_yield", lambda: None)  # let other processes on the server's core run first
 
 
 class Plan:
-    """What to answer streaming requests with; one at a time."""
+    """The prepared response to streaming requests; there is one plan at a time."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.kind: str = spec["kind"]
@@ -48,22 +48,22 @@ class Plan:
             self.stamped = {shape: streams.build_stamped(shape, **sizes) for shape in streams.SHAPES}
         elif self.kind != "calls":
             self.streams = {shape: streams.build(shape, **sizes) for shape in streams.SHAPES}
-        if self.kind == "lock step":
+        if self.kind == "ping-pong":
             with open(spec["seen"], "rb") as file:
                 self.seen = memoryview(mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)).cast("Q")
 
     def expect(self) -> dict[str, dict[str, int]]:
-        """By shape: how many events, characters and bytes each stream of the plan has."""
-        made: dict[str, streams.Stream | streams.StampedStream] = {**self.streams, **self.stamped}
-        return {shape: {"events": s.events, "chars": s.chars, "bytes": s.body_bytes} for shape, s in made.items()}
+        """Return the number of events, characters and bytes in each stream of the plan, by shape."""
+        every: dict[str, streams.Stream | streams.StampedStream] = {**self.streams, **self.stamped}
+        return {shape: {"events": s.events, "chars": s.chars, "bytes": s.body_bytes} for shape, s in every.items()}
 
     def start(self, connection: Connection, shape: str) -> None:
-        """Answer one streaming request."""
+        """Respond to one streaming request."""
         connection.transport.write(HEAD)
-        if self.kind == "flood":
+        if self.kind == "throughput":
             connection.send(self.streams[shape].writes())
-        elif self.kind == "lock step":
-            asyncio.get_running_loop().call_later(0.01, self._lock_step, connection, self.streams[shape])
+        elif self.kind == "ping-pong":
+            asyncio.get_running_loop().call_later(0.01, self._ping_pong, connection, self.streams[shape])
         else:
             self.waiting.append(connection)
             if len(self.waiting) == self.spec["streams"]:
@@ -72,12 +72,12 @@ class Plan:
                 )
                 self.waiting = []
 
-    def _lock_step(self, connection: Connection, stream: streams.Stream) -> None:
-        """Send event after event, each once the client has seen the last; holds the loop, one client is all."""
+    def _ping_pong(self, connection: Connection, stream: streams.Stream) -> None:
+        """Send each event once the client has seen the last. Blocks the loop: there is only one client."""
         write, pause = connection.transport.write, self.spec["pause"]
         for number, data in enumerate(stream.writes()):
             deadline = time.monotonic() + PATIENCE
-            while self.seen[0] < min(number, stream.events):  # no sleep: the answer is to be there at once
+            while self.seen[0] < min(number, stream.events):  # no sleep, which would delay the next event
                 yield_core()
                 if time.monotonic() > deadline:
                     connection.transport.abort()
@@ -88,7 +88,7 @@ class Plan:
         write(streams.END)
 
     def _pace(self, connections: list[Connection], shape: str) -> None:
-        """Write one stamped event after another to all connections in turn, evenly spread over time."""
+        """Write stamped events to all connections in turn, evenly spread over time."""
         loop = asyncio.get_running_loop()
         events = self.stamped[shape].pieces
         gap = 1 / (self.spec["rate"] * len(connections))
@@ -112,7 +112,7 @@ class Plan:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, kept alive from request to request."""
+    """A client's connection, kept alive between requests."""
 
     transport: asyncio.Transport
 
@@ -180,7 +180,7 @@ async def main() -> None:
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
-        plan = None  # what the last plan held goes before the next is made
+        plan = None  # free the last plan before the next is built
         plan = Plan(json.loads(line))
         print(json.dumps(plan.expect()), flush=True)
 

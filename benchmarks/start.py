@@ -1,4 +1,4 @@
-"""The `start` measure: from a bare Python to an imported package, a client, and its first answer."""
+"""The `start` measure: from a bare Python to an imported package, a client, and its first response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .environments import PEERS, ROOT, installed_size, own_interpreter
 from .measures import Figure, Measure, Result
 from .runner import Bench, summarise
 
-# By peer: the import, the client, one call and its text. Each runs in a new interpreter.
+# For each client: the import, the constructor, one call and its text. Each runs in a new interpreter.
 _V4 = "project='b', model_config={'model': 'm'}, messages=[{'role': 'user', 'content': 'Hello'}]"
 _OPENAI = "model='m', messages=[{'role': 'user', 'content': 'Hello'}]"
 _POST = f"client.post('http://127.0.0.1:PORT/v4/chat', json=dict({_V4}))"
@@ -64,13 +64,13 @@ asyncio.run(main())
 
 START = Measure(
     "start",
-    "Start: wall time over a bare Python, and what gets installed",
+    "Start: wall time since the interpreter was ready, and installed size",
     tuple(STEPS),
     (),
     (
         Figure("import_ms", "import ms", lambda r: r["import_s"] * 1e3),
         Figure("client_ms", "client ready ms", lambda r: r["client_s"] * 1e3),
-        Figure("call_ms", "first answer ms", lambda r: r["call_s"] * 1e3),
+        Figure("call_ms", "first response ms", lambda r: r["call_s"] * 1e3),
         Figure("installed_mb", "installed MB", lambda r: r.get("installed_mb")),
         Figure("packages", "packages", lambda r: r.get("packages")),
     ),
@@ -78,7 +78,7 @@ START = Measure(
 
 
 def run_once(bench: Bench, name: str, python: Path) -> Result:
-    """Start one interpreter, import, construct and call."""
+    """Start an interpreter that imports the client, creates one and makes one call."""
     script = SCRIPT
     for mark, step in zip(("IMPORT", "CLIENT", "CALL"), STEPS[name], strict=True):
         script = script.replace(mark, step)
@@ -99,12 +99,12 @@ def run_once(bench: Bench, name: str, python: Path) -> Result:
     return result
 
 
-def run(bench: Bench, peers: list[str], rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """The same answer as `Bench.run`, with one case."""
+def run(bench: Bench, peers: list[str], rounds: int, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run the measure; the result has the shape of `Bench.run`, with one case."""
     bench.plan({"kind": "calls"})
     runs: dict[str, list[Result]] = {}
-    for number in range(rounds + 1):  # the first fills the disk's cache and the folders of compiled files
-        say(f"start, round {number} of {rounds}")
+    for number in range(rounds + 1):  # the first fills the disk cache and `__pycache__`, and is dropped
+        progress(f"start, round {number} of {rounds}")
         for name in (name for name in STEPS if name in peers and name not in bench.gaps):
             python = bench.interpreter(PEERS[name])
             if python is None:
@@ -117,4 +117,4 @@ def run(bench: Bench, peers: list[str], rounds: int, say: Callable[[str], None])
             if python == own_interpreter(PEERS[name]):
                 result |= installed_size(PEERS[name].environment)
             runs.setdefault(name, []).append(result)
-    return {"": summarise(START, {name: found[1:] for name, found in runs.items()})}
+    return {"": summarise(START, {name: results[1:] for name, results in runs.items()})}

@@ -1,7 +1,7 @@
-"""Seeded synthetic streams, in v4's shape and in OpenAI's, cut into the writes of a server.
+"""Seeded synthetic streams in the formats of v4 and OpenAI, split into the writes of a server.
 
-Both shapes carry the same texts, and an event of one is as long as the same event of the other,
-so that a peer is never ahead because its stream was shorter.
+Both formats carry the same texts, and corresponding events have the same length, so that no client is faster
+because its stream is shorter.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any
 
-# Words as models send them: with a leading space, some beyond ASCII, some that JSON must escape.
+# Words as models send them: with a leading space, some outside ASCII, some that JSON must escape.
 PLAIN = " the of and to in that is was he for it with as his on be at by had not are but streaming token"
 WORDS = [f" {word}" for word in PLAIN.split()]
 WORDS += [" naïve", " café", " 日本", " 🙂", '"quoted"', "\n\n", "\\frac", "\tend"]
 
-BLOCK_EVENTS, BLOCK_BYTES = 1024, 8 << 20  # a long stream repeats one block, so that a server can hold it
+BLOCK_EVENTS, BLOCK_BYTES = 1024, 8 << 20  # a long stream repeats one block, to limit the server's memory
 
 
 def _dump(value: Any) -> bytes:
@@ -26,7 +26,7 @@ def _dump(value: Any) -> bytes:
 
 
 def v4_event(index: int, text: str, *, samples: int, last: bool = False, final: bool = False) -> bytes:
-    """One event of ``POST /v4/chat``. `last` ends a sample, `final` the stream."""
+    """Build an event of ``POST /v4/chat``. `last` ends a sample, `final` ends the stream."""
     sample = {
         "id": f"data_{index:021d}",
         "index": index,
@@ -43,7 +43,7 @@ def v4_event(index: int, text: str, *, samples: int, last: bool = False, final: 
 
 
 def openai_event(index: int, text: str, *, samples: int, last: bool = False, final: bool = False) -> bytes:
-    """The same event as OpenAI's chat completions send it; their own padding field makes it as long as v4's."""
+    """Build the same event in OpenAI's format, padded to v4's length with the `obfuscation` field."""
     choice = {"index": index, "delta": {"content": text}, "logprobs": None, "finish_reason": "stop" if last else None}
     event = {
         "id": "chatcmpl-CQm3vYt8Zp1LxKd7",
@@ -58,7 +58,7 @@ def openai_event(index: int, text: str, *, samples: int, last: bool = False, fin
 
 
 def openai_usage() -> bytes:
-    """What comes after the last sample when the caller wants to know what it cost: an event without choices."""
+    """Build the event with the token usage, which has no choices and follows the last sample."""
     usage = {"prompt_tokens": 12, "completion_tokens": 40, "total_tokens": 52}
     event = {"id": "chatcmpl-CQm3vYt8Zp1LxKd7", "object": "chat.completion.chunk", "created": 1750000000}
     return b"data: " + _dump({**event, "model": "gpt-4o-mini", "choices": [], "usage": usage}) + b"\n\n"
@@ -66,7 +66,7 @@ def openai_usage() -> bytes:
 
 DONE = b"data: [DONE]\n\n"
 EventMaker = Callable[..., bytes]
-# By shape: what makes an event, and what comes after the last.
+# By format: the function that builds an event, and the bytes after the last event.
 SHAPES: dict[str, tuple[EventMaker, bytes]] = {
     "v4": (v4_event, b""),
     "openai": (openai_event, DONE),
@@ -75,15 +75,15 @@ SHAPES: dict[str, tuple[EventMaker, bytes]] = {
 
 
 def texts(event_size: int) -> Iterator[str]:
-    """Texts without end, such that a v4 event is about `event_size` bytes long (never below some 330)."""
+    """Yield texts without end, such that a v4 event has about `event_size` bytes, at least some 330."""
     rng = random.Random(20_250_908)
-    padding = " word" * (max(0, event_size - 330) // 3 // 5)  # the text stands in an event three times
+    padding = " word" * (max(0, event_size - 330) // 3 // 5)  # an event contains its text three times
     while True:
         yield rng.choice(WORDS) + padding
 
 
 def http_chunk(data: bytes) -> bytes:
-    """`data` as one chunk of HTTP's chunked encoding."""
+    """Frame `data` as one chunk of HTTP's chunked encoding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -92,10 +92,12 @@ END = b"0\r\n\r\n"
 
 @dataclass(frozen=True)
 class Stream:
-    """A response body: `block`, `times` over, then `tail`; each item is one write, and one HTTP chunk.
+    """A response body: `block` repeated `times` times, then `tail`. Each item is one write and one HTTP chunk.
 
     Attributes:
-        events, chars, body_bytes: What has to arrive: events, characters of text, bytes without the chunks' frames.
+        events: Number of events.
+        chars: Number of characters of text.
+        body_bytes: Number of bytes, without the framing of HTTP chunks.
     """
 
     block: list[bytes]
@@ -110,7 +112,7 @@ class Stream:
 
 
 def build(shape: str, *, events: int, samples: int = 2, per_write: int = 1, event_size: int = 300) -> Stream:
-    """A stream of `events` events; the last `samples` of them, without text, finish one sample each."""
+    """Build a stream of `events` events; the last `samples` of them have no text and finish one sample each."""
     make, done = SHAPES[shape]
     rng, words = random.Random(4), texts(event_size)
     length = max(1, min(events - samples, BLOCK_EVENTS, BLOCK_BYTES // event_size))
@@ -120,8 +122,8 @@ def build(shape: str, *, events: int, samples: int = 2, per_write: int = 1, even
     finishes = [make(i, "", samples=samples, last=True, final=i == samples - 1) for i in range(samples)]
     tail = block[:rest] + finishes + ([done] if done else [])
 
-    def write(made: list[bytes]) -> list[bytes]:
-        return [http_chunk(b"".join(made[i : i + per_write])) for i in range(0, len(made), per_write)]
+    def write(items: list[bytes]) -> list[bytes]:
+        return [http_chunk(b"".join(items[i : i + per_write])) for i in range(0, len(items), per_write)]
 
     chars = [len(text) for text in block_texts]
     return Stream(
@@ -139,11 +141,12 @@ STAMP = "@" * 20
 
 @dataclass(frozen=True)
 class StampedStream:
-    """A stream whose texts start with the time they were sent at.
+    """A stream whose texts start with the time at which they were sent.
+
+    The other attributes are those of `Stream`.
 
     Attributes:
-        pieces: For each event, what to join with the 20 digits of the time (nanoseconds, monotonic).
-        events, chars, body_bytes: As in `Stream`.
+        pieces: For each event, the parts to join with 20 digits of the time (nanoseconds, monotonic).
     """
 
     pieces: list[list[bytes]]
@@ -153,18 +156,18 @@ class StampedStream:
 
 
 def build_stamped(shape: str, *, events: int, samples: int = 2) -> StampedStream:
-    """A stream of `events` events; all but the last `samples`, which finish one sample each, are stamped."""
+    """Build a stream of `events` events. All are stamped but the last `samples`, which finish one sample each."""
     make, done = SHAPES[shape]
     stamped = [STAMP + text for text in islice(texts(300), events - samples)]
-    made = [make(i % samples, text, samples=samples) for i, text in enumerate(stamped)]
-    made += [make(i, "", samples=samples, last=True, final=i == samples - 1) for i in range(samples)]
-    made[-1] += done
-    pieces = [event.split(STAMP.encode()) for event in made]
-    return StampedStream(pieces, events, sum(map(len, stamped)), sum(map(len, made)))
+    body = [make(i % samples, text, samples=samples) for i, text in enumerate(stamped)]
+    body += [make(i, "", samples=samples, last=True, final=i == samples - 1) for i in range(samples)]
+    body[-1] += done
+    pieces = [event.split(STAMP.encode()) for event in body]
+    return StampedStream(pieces, events, sum(map(len, stamped)), sum(map(len, body)))
 
 
 def reply(shape: str) -> bytes:
-    """A non-streaming answer of about 2 KB."""
+    """Build a response without streaming, of about 2 KB."""
     text = "".join(islice(texts(300), 190)).strip()
     if shape == "v4":
         sample = {
@@ -178,10 +181,10 @@ def reply(shape: str) -> bytes:
             "messages": [{"role": "user", "content": "Hello"}],
         }
         usage = {"prompt_tokens": 12, "generation_tokens": 190, "total_tokens": 202}
-        answer = {"project_id": "pr_4Hq9dXn2ZtV7sLmK1wPbE", "num_samples": 1, "data": [sample], "usage": usage}
-        return _dump({**answer, "provider_responses": [], "session_id": None, "metadata": None, "user": None})
-    message: dict[str, Any] = {"role": "assistant", "content": text * 2, "refusal": None, "annotations": []}
-    answer = {
+        response = {"project_id": "pr_4Hq9dXn2ZtV7sLmK1wPbE", "num_samples": 1, "data": [sample], "usage": usage}
+        return _dump({**response, "provider_responses": [], "session_id": None, "metadata": None, "user": None})
+    message: dict[str, Any] = {"role": "assistant", "content": text * 2, "annotations": []}
+    response = {
         "id": "chatcmpl-CQm3vYt8Zp1LxKd7",
         "object": "chat.completion",
         "created": 1750000000,
@@ -189,4 +192,4 @@ def reply(shape: str) -> bytes:
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
     }
     usage = {"prompt_tokens": 12, "completion_tokens": 190, "total_tokens": 202}
-    return _dump({**answer, "usage": usage})
+    return _dump({**response, "usage": usage})

@@ -1,1 +1,1 @@
-"""One adapter per peer; each runs in a process and a virtual environment of its own."""
+"""One adapter per client; each runs in a separate process and virtual environment."""

@@ -1,4 +1,4 @@
-"""What people write by hand: aiohttp, line by line, ``json.loads``."""
+"""The usual hand-written client: aiohttp, line by line, and ``json.loads``."""
 
 from __future__ import annotations
 

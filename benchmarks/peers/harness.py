@@ -1,13 +1,13 @@
-"""What every adapter runs inside: reads jobs, measures them, answers. Only the standard library.
+"""The main program of every adapter: it reads jobs, measures them and prints results. Standard library only.
 
-``python -m benchmarks.peers.NAME OPTIONS`` prints a first line once the peer's library is imported, then
-reads one job a line (JSON) from standard input and answers each with one line::
+``python -m benchmarks.peers.NAME PORT OPTIONS`` prints a first line once the client's library is imported. Then it
+reads one job per line (JSON) from standard input and prints one line for each::
 
     {"do": "stream", "streams", "samples", "expect": {...}, "seen": path or null, "stamped": bool, "watch": pid or null}
     {"do": "first", "calls"}
     {"do": "calls", "calls", "at_once"}
 
-The clock is `time.process_time`: user and system time of this process, all threads, nothing of its sleep.
+The clock is `time.process_time`: user and system time of this process, in all threads, without sleep.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from ..processes import cpu_seconds
 
 T = TypeVar("T")
 
-API_KEY = "sk-a-key-of-no-worth-aK3qZ8vT1nB6yRcW"
+API_KEY = "sk-not-a-real-key-aK3qZ8vT1nB6yRcW000"
 MESSAGES: list[Any] = [{"role": "user", "content": "Hello"}]
 MODEL = "gpt-4o-mini"
-YARDSTICK_EVENTS = 10_000
+CALIBRATION_EVENTS = 10_000
 
 
 def v4_request(samples: int) -> dict[str, Any]:
-    """The arguments of a v4 chat, as each client of it takes them."""
+    """Return the arguments of a v4 chat call, which all v4 clients share."""
     return {"project": "benchmark", "model_config": {"model": MODEL}, "messages": MESSAGES, "num_samples": samples}
 
 
 class Tally:
-    """The consumer of a stream: every peer hands it each event's text (`text`), or what it read (`read`).
+    """The consumer of a stream: every adapter passes each event's text to `text`, or the bytes it read to `read`.
 
-    Its own cost is measured around each run and taken off the figure.
+    The cost of the tally is measured before and after each run and subtracted from the figure.
     """
 
     def __init__(self, seen: memoryview | None = None) -> None:
@@ -57,21 +57,21 @@ class Tally:
         self.seen[0] = self.events
 
     def read(self, data: bytes) -> None:
-        """For the peer that decodes nothing: an event has two line feeds, both at its end."""
+        """Count bytes, for the adapter that decodes nothing; an event has two line feeds, both at its end."""
         self.bytes += len(data)
         self.chars += data.count(b"\n")
         self.events = self.chars // 2
         self.seen[0] = self.events
 
     def missing(self, expect: dict[str, int]) -> str | None:
-        """What did not arrive, or arrived too often; None when all is well."""
+        """Describe lost or duplicated events and characters; None if all arrived once."""
         names = ("bytes",) if self.bytes else ("events", "chars")
         wrong = [f"{getattr(self, n):,} of {expect[n]:,} {n}" for n in names if getattr(self, n) != expect[n]]
         return ", ".join(wrong) or None
 
 
 class Moment(NamedTuple):
-    """CPU seconds of this process, time, and CPU seconds of the processes that are watched."""
+    """CPU seconds of this process, wall time, and CPU seconds of the watched processes."""
 
     cpu: float
     wall: float
@@ -84,20 +84,20 @@ class Moment(NamedTuple):
 
 
 class StampTally(Tally):
-    """A tally of many streams at once: notes when the first event came, and how late each was.
+    """A tally of many concurrent streams, which records the time of the first event and the delay of each.
 
     Args:
-        events: How many there will be, those included that have no stamp.
-        stamped: How many will have one; when the last of them has come is noted too.
-        watch: Process whose CPU time is noted at these moments.
+        events: Number of expected events, including those without a stamp.
+        stamped: Number of expected events with a stamp; the time of the last one is recorded, too.
+        watch: Process whose CPU time is recorded with these times.
     """
 
     def __init__(self, events: int, stamped: int = 0, watch: int | None = None) -> None:
         super().__init__()
         self.expected, self.watch = stamped, watch
         self.last: Moment | None = None
-        # Made and touched beforehand, or it would count as the streams' memory; mapped, since a large block
-        # that malloc hands out and gets back would change what the client's own reads cost.
+        # Allocated and touched in advance, or it would count as the streams' memory. Mapped, because freeing a large
+        # block of malloc's would change the cost of the client's reads.
         self.delays = memoryview(mmap.mmap(-1, 8 * events)).cast("q")
         for i in range(0, events, mmap.PAGESIZE // 8):
             self.delays[i] = 0
@@ -122,24 +122,24 @@ class StampTally(Tally):
 
 
 class Adapter(Protocol):
-    """What a peer's file defines. All of it async, or, for a synchronous client, none of it."""
+    """The class that an adapter's module defines. All methods are async or, for a synchronous client, none is."""
 
     def __init__(self, port: int, options: dict[str, str]) -> None: ...
     def open(self) -> Any:
-        """Make the client."""
+        """Create the client."""
 
     def stream(self, samples: int, tally: Tally) -> Any:
-        """Stream one chat, and hand each event to the tally."""
+        """Stream one chat and pass each event to the tally."""
 
     def call(self) -> Any:
-        """Make one plain call, and return its text."""
+        """Make one call without streaming and return its text."""
 
     def close(self) -> Any:
         """Close the client."""
 
 
 def raise_file_limit() -> None:
-    """Allow as many open sockets as the system lets this process have."""
+    """Raise the limit on open files to the hard limit."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -148,14 +148,14 @@ def raise_file_limit() -> None:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; 0 where /proc does not say."""
+    """Return the resident memory of this process, 0 without /proc."""
     with suppress(OSError), open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * mmap.PAGESIZE
     return 0
 
 
 def sleeps() -> int:
-    """How often this process has gone to sleep by itself so far."""
+    """Return the number of voluntary context switches of this process."""
     with suppress(ImportError):
         import resource
 
@@ -170,7 +170,7 @@ async def _gather(adapter: Adapter, streams: int, samples: int, tally: Tally) ->
 
 
 def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Read one stream, or many at once, to the end."""
+    """Read one stream, or many concurrent ones, to the end."""
     streams, samples, watch = job["streams"], job["samples"], job.get("watch")
     if job["seen"]:
         with open(job["seen"], "r+b") as file:
@@ -182,7 +182,7 @@ def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -
             expected = job["expect"]["events"]
             tally = StampTally(expected * streams, (expected - samples) * streams, watch)
     gc.collect()
-    before = yardstick(tally)
+    before = calibrate(tally)
     memory, slept = resident_bytes(), sleeps()
     begin = start = Moment.now(watch)
     if streams == 1:
@@ -191,17 +191,17 @@ def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -
         drive(_gather(adapter, streams, samples, tally))
     end = Moment.now(watch)
     if isinstance(tally, StampTally) and tally.first:
-        start = tally.first  # opening the streams is not what is measured
+        start = tally.first  # the time to open the streams does not count
     events, missing = tally.events, tally.missing({key: n * streams for key, n in job["expect"].items()})
     if missing:
         return {"error": f"not all arrived: {missing}"}
-    after = yardstick(tally)
-    own = 0.0 if tally.bytes else events * (before + after) / 2  # the read-only peer calls it once per read
+    after = calibrate(tally)
+    own = 0.0 if tally.bytes else events * (before + after) / 2  # the read-only adapter calls it once per read
     result = {
         "events": events,
         "cpu_s": end.cpu - start.cpu - own,
         "consumer_s": own,
-        "yardstick_s": max(before, after),
+        "calibration_s": max(before, after),
         "wall_s": end.wall - start.wall,
         "sleeps": sleeps() - slept,
         "memory_bytes": (resident_bytes() - memory) / streams,
@@ -220,21 +220,21 @@ def stream(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -
     return result
 
 
-def yardstick(tally: Tally) -> float:
-    """CPU seconds that the tally's own work on one event takes at this moment.
+def calibrate(tally: Tally) -> float:
+    """Measure the CPU seconds that the tally needs for one event at this moment.
 
-    The work is the same for every peer, so it also tells how fast the machine is right now.
+    The work is the same for every client, so this also measures the current speed of the machine.
     """
-    other = StampTally(YARDSTICK_EVENTS) if isinstance(tally, StampTally) else Tally()
+    other = StampTally(CALIBRATION_EVENTS) if isinstance(tally, StampTally) else Tally()
     see, text = other.text, f"{time.monotonic_ns():020d} word"
     start = time.process_time()
-    for _ in range(YARDSTICK_EVENTS):
+    for _ in range(CALIBRATION_EVENTS):
         see(text)
-    return (time.process_time() - start) / YARDSTICK_EVENTS
+    return (time.process_time() - start) / CALIBRATION_EVENTS
 
 
 def calls(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Make plain calls, one by one or several at once."""
+    """Make calls without streaming, one by one or concurrently."""
     lengths: list[int] = []
 
     async def caller(number: int) -> None:
@@ -248,18 +248,18 @@ def calls(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) ->
                 tasks.create_task(caller(job["calls"] // job["at_once"]))
 
     gc.collect()
-    before = yardstick(Tally())
+    before = calibrate(Tally())
     cpu, wall = time.process_time(), time.perf_counter()
     drive(callers())
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    slowest = max(before, yardstick(Tally()))
+    slowest = max(before, calibrate(Tally()))
     if not min(lengths):
-        return {"error": "a call answered without text"}
-    return {"events": len(lengths), "cpu_s": cpu, "wall_s": wall, "yardstick_s": slowest}
+        return {"error": "a response without text"}
+    return {"events": len(lengths), "cpu_s": cpu, "wall_s": wall, "calibration_s": slowest}
 
 
 class FirstTally(Tally):
-    """Notes when the first text of a stream came."""
+    """A tally that records the time of a stream's first text."""
 
     at: float | None = None
 
@@ -270,7 +270,7 @@ class FirstTally(Tally):
 
 
 def first(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) -> dict[str, Any]:
-    """Make streamed calls one by one, and time them from the request to the first text."""
+    """Make streamed calls one by one and measure the time from the request to the first text."""
     delays: list[float] = []
 
     async def caller() -> None:
@@ -290,8 +290,8 @@ def first(adapter: Adapter, drive: Callable[[Any], Any], job: dict[str, Any]) ->
     return {"events": len(delays), "wall_s": wall, "first_p50_s": quantiles[49], "first_p99_s": quantiles[98]}
 
 
-def settle_allocator() -> None:
-    """Allocate and free one large block, after which glibc no longer maps the buffer of each read anew."""
+def raise_mmap_threshold() -> None:
+    """Allocate and free one large block, after which glibc no longer maps a new buffer for every read."""
     bytes(8 << 20)
 
 
@@ -299,7 +299,7 @@ JOBS = {"stream": stream, "first": first, "calls": calls}
 
 
 def main(adapter_type: Callable[[int, dict[str, str]], Adapter], *packages: str) -> None:
-    """Run an adapter until standard input ends. `packages` are those whose versions matter."""
+    """Run an adapter until standard input ends. The versions of `packages` are recorded."""
     port, options = int(sys.argv[1]), json.loads(sys.argv[2])
     raise_file_limit()
     adapter = adapter_type(port, options)
@@ -312,18 +312,18 @@ def main(adapter_type: Callable[[int, dict[str, str]], Adapter], *packages: str)
     print(json.dumps({"versions": versions, "python": platform.python_version()}), flush=True)
     if inspect.iscoroutinefunction(adapter.stream):
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            _answer(adapter, runner.run)
+            _run_jobs(adapter, runner.run)
     else:
-        _answer(adapter, lambda done: done)
+        _run_jobs(adapter, lambda done: done)
 
 
-def _answer(adapter: Adapter, drive: Callable[[Any], Any]) -> None:
+def _run_jobs(adapter: Adapter, drive: Callable[[Any], Any]) -> None:
     drive(adapter.open())
     for line in sys.stdin:
         job = json.loads(line)
         try:
             result = JOBS[job["do"]](adapter, drive, job)
-        except Exception as exc:  # noqa: BLE001 - whatever a peer raises is its result
+        except Exception as exc:  # noqa: BLE001 - any error of a client is its result
             cause: Exception = exc
             while isinstance(cause, ExceptionGroup):
                 cause = cause.exceptions[0]

@@ -27,7 +27,7 @@ class Official:
         return text
 
     async def close(self) -> None:
-        """The client has nothing to close: it opens a session for every call."""
+        """Do nothing: the client opens a session for every call."""
 
 
 if __name__ == "__main__":

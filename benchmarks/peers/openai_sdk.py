@@ -1,4 +1,4 @@
-"""The ``openai`` client, with its own HTTP backend or with aiohttp's; the stream has OpenAI's shape."""
+"""The ``openai`` client with its default HTTP backend or aiohttp's; the stream has OpenAI's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ``openai`` client's synchronous twin."""
+"""The synchronous ``openai`` client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OpenAiSync:
         self.client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=harness.API_KEY)
 
     def open(self) -> None:
-        """Nothing is left to open."""
+        """Do nothing: the constructor has created the client."""
 
     def stream(self, samples: int, tally: harness.Tally) -> None:
         create = self.client.chat.completions.create

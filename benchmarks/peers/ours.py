@@ -1,4 +1,4 @@
-"""This package: flat, or with a task for each sample; on aiohttp or on httpx; on asyncio's loop or uvloop."""
+"""humanloop_async: one loop or a task per sample, aiohttp or httpx transport, asyncio's loop or uvloop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This package's synchronous client."""
+"""The synchronous client of humanloop_async."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class OursSync:
         self.client = Humanloop(base_url=f"http://127.0.0.1:{port}/v4", api_key=harness.API_KEY)
 
     def open(self) -> None:
-        """Nothing is left to open."""
+        """Do nothing: the constructor has created the client."""
 
     def stream(self, samples: int, tally: harness.Tally) -> None:
         with self.client.chat_stream(**harness.v4_request(samples)) as stream:

@@ -1,6 +1,6 @@
-"""The load on a gateway: a bare protocol that reads a stream of either shape and decodes each event once.
+"""The load on a gateway: a bare protocol that reads a stream of either format and decodes each event once.
 
-Every gateway has the same client but for the address, the request and the shape of the events.
+The client is the same for every gateway, except for the address, the request and the format of the events.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import msgspec
 
 from . import harness
 
-CONNECTING = 64  # connections that are opened at once: some gateways have a short queue for them
-KEPT = 1.0  # seconds for which a connection is used again: some gateways close them after five, whatever comes then
-PATIENCE = 60.0  # seconds that a stream may take
+CONNECTING = 64  # concurrent connection attempts: some gateways have a short accept queue
+KEPT = 1.0  # seconds until an idle connection is closed: some gateways close theirs after five, requests or not
+PATIENCE = 60.0  # seconds for one stream
 
 
 class V4Sample(msgspec.Struct):
@@ -50,11 +50,11 @@ EVENTS: dict[str, type[V4Event] | type[OpenAIEvent]] = {"v4": V4Event, "openai":
 
 
 class Failed(Exception):
-    """The gateway did not answer as it should."""
+    """The gateway's response was not a complete stream."""
 
 
 class Connection(asyncio.Protocol):
-    """Reads answers in chunked encoding, one after another."""
+    """A connection that reads responses in chunked encoding, one after another."""
 
     transport: asyncio.Transport
     idle_since: float
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._end(Failed(f"the connection was closed: {exc or 'by the gateway'}"))
 
     async def stream(self, request: bytes, see: Callable[[str], None]) -> None:
-        """Send a request, and hand the text of every event to `see`; returns at the end of the answer."""
+        """Send a request and pass the text of every event to `see`; return at the end of the response."""
         self.see, self.in_body, self.frames, self.events = see, False, b"", b""
         self.ended = asyncio.get_running_loop().create_future()
         self.transport.write(request)
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         for event in events:
             if event.startswith(b"data: ") and event != b"data: [DONE]":
                 for text, finish_reason in self.decode(event[6:]).pieces():
-                    if text or finish_reason:  # some gateways add events that say nothing
+                    if text or finish_reason:  # some gateways add empty events
                         self.see(text or "")
 
     def _end(self, exc: Exception | None = None) -> None:
@@ -151,13 +151,13 @@ class RawStream:
     async def _connection(self) -> Connection:
         loop = asyncio.get_running_loop()
         while self.idle:
-            kept = self.idle.pop()
-            if loop.time() - kept.idle_since < KEPT and not kept.transport.is_closing():
-                return kept
-            kept.transport.abort()
+            connection = self.idle.pop()
+            if loop.time() - connection.idle_since < KEPT and not connection.transport.is_closing():
+                return connection
+            connection.transport.abort()
         async with self.connecting:
-            _, made = await loop.create_connection(lambda: Connection(self.decode), "127.0.0.1", self.port)
-            return made
+            _, connection = await loop.create_connection(lambda: Connection(self.decode), "127.0.0.1", self.port)
+            return connection
 
     async def call(self) -> str:
         raise NotImplementedError

@@ -24,9 +24,9 @@ def test_all_events_arrive_through_the_server_and_all_streams_are_logged() -> No
     made = record(["gateway"], peers, rounds=1, scale=0.005, interpreter=this_interpreter)
     measured = made["measures"]["gateway"]
     assert made["gaps"] == {"gateway litellm": "not installed"}
-    for case in (gateway.FLOOD, gateway.PACED, gateway.FIRST, gateway.HOLD):
+    for case in (gateway.THROUGHPUT, gateway.PACED, gateway.FIRST, gateway.HOLD):
         assert "figures" in measured[case]["ours"], measured[case]["ours"]
-    assert measured[gateway.FLOOD]["ours"]["runs"][0]["events"] == 100
+    assert measured[gateway.THROUGHPUT]["ours"]["runs"][0]["events"] == 100
     assert measured[gateway.PACED]["direct"]["runs"][0]["streams"] == 4
     shown = json.loads(json.dumps(made))
     assert "- gap: LiteLLM proxy: not installed" in report.tables(shown)
@@ -37,7 +37,7 @@ def test_a_server_that_loses_logs_has_no_figure(monkeypatch: pytest.MonkeyPatch)
     """What is compared is a server that writes its logs."""
     monkeypatch.setattr(gateway.Running, "logs", lambda running: 0 if running.gateway.is_ours else None)
     made = record(["gateway"], ["ours"], rounds=1, scale=0.005, interpreter=this_interpreter)
-    assert made["measures"]["gateway"][gateway.FLOOD]["ours"]["failed"] == "0 of 1 streams were logged"
+    assert made["measures"]["gateway"][gateway.THROUGHPUT]["ours"]["failed"] == "0 of 1 streams were logged"
 
 
 def test_nothing_is_installed() -> None:

@@ -13,7 +13,7 @@ from benchmarks.measures import measures
 from benchmarks.peers import harness
 from benchmarks.runner import summarise
 
-PEERS = ["floor-decode", "ours", "ours-sync"]
+PEERS = ["baseline-decode", "ours", "ours-sync"]
 
 
 @pytest.mark.parametrize("name", [*measures(), "start"])
@@ -33,19 +33,19 @@ def test_all_events_of_every_measure_arrive(name: str) -> None:
 
 def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
     """Its row says so, and the reason stands below the table."""
-    made = record(["calls"], ["floor-read", "official"], rounds=1, scale=0, repeats=0, interpreter=absent_if_official)
+    made = record(["calls"], ["baseline-read", "official"], rounds=1, scale=0, repeats=0, interpreter=absent_if_official)
     assert made["gaps"] == {"official": "not installed"}
-    assert "figures" in made["measures"]["calls"]["one by one"]["floor-read"]
+    assert "figures" in made["measures"]["calls"]["one by one"]["baseline-read"]
     assert "- gap: humanloop 0.7.35 (official): not installed" in report.tables(made)
-    later = record(["calls"], ["floor-read", "ours"], rounds=1, scale=0, repeats=0, interpreter=this_interpreter)
+    later = record(["calls"], ["baseline-read", "ours"], rounds=1, scale=0, repeats=0, interpreter=this_interpreter)
     twice = report.merged(made, made, add=True)
-    assert len(twice["measures"]["calls"]["64 at once"]["floor-read"]["runs"]) == 2
+    assert len(twice["measures"]["calls"]["64 at once"]["baseline-read"]["runs"]) == 2
     assert twice["origins"]["calls"]["rounds"] == 2
     later["versions"]["official"] = {}  # it was installed since, and has run
-    both = report.merged({**made, "measures": {**made["measures"], "flood": {}}}, later)
+    both = report.merged({**made, "measures": {**made["measures"], "throughput": {}}}, later)
     assert both["gaps"] == {}
-    assert both["measures"].keys() == {"calls", "flood"}
-    assert both["peers"] == ["floor-read", "official", "ours"]
+    assert both["measures"].keys() == {"calls", "throughput"}
+    assert both["peers"] == ["baseline-read", "official", "ours"]
 
 
 def absent_if_official(peer: Peer) -> Path | None:
@@ -82,14 +82,14 @@ def test_a_figure_of_a_disturbed_run_is_marked() -> None:
         "openai": ((1.1, 6e-6),),
     }
     found = summarise(
-        measures()["flood"],
+        measures()["throughput"],
         {
-            name: [{"yardstick_s": yardstick, "cpu_s": cpu, "wall_s": 1, "events": 1} for yardstick, cpu in values]
+            name: [{"calibration_s": yardstick, "cpu_s": cpu, "wall_s": 1, "events": 1} for yardstick, cpu in values]
             for name, values in runs.items()
         },
     )
-    made = {"peers": [*found], "gaps": {}, "measures": {"flood": {"64 per write": found}}}
-    cells = {name: report.cell(made, "flood", "64 per write", name, "cpu_us") for name in found}
+    made = {"peers": [*found], "gaps": {}, "measures": {"throughput": {"64 per write": found}}}
+    cells = {name: report.cell(made, "throughput", "64 per write", name, "cpu_us") for name in found}
     assert cells == {"ours": "3.00", "official": "9.00* (3.00x)", "openai": "6.00 (2.00x)"}
     assert report.EXPLAINED in report.tables(made)
     assert report.EXPLAINED in report.summary(made)
@@ -97,13 +97,13 @@ def test_a_figure_of_a_disturbed_run_is_marked() -> None:
 
 def test_the_plot_and_the_summary_are_made_from_a_record(tmp_path: Path) -> None:
     """Gaps are named, failures too, and the ratio is to ours."""
-    figures: dict[str, Any] = {"floor-decode": {"cpu_us": 2.0}, "ours": {"cpu_us": 2.5}, "official": {"cpu_us": 15.0}}
+    figures: dict[str, Any] = {"baseline-decode": {"cpu_us": 2.0}, "ours": {"cpu_us": 2.5}, "official": {"cpu_us": 15.0}}
     found: dict[str, Any] = {name: {"figures": values, "runs": []} for name, values in figures.items()}
     found["aiohttp-json"] = {"failed": "not all arrived: 1 of 2 events", "runs": []}
     made = {
         "peers": [*found, "openai"],
         "gaps": {"openai": "not installed"},
-        "measures": {"flood": {"64 per write": found}, "lockstep": {"at once": found}},
+        "measures": {"throughput": {"64 per write": found}, "ping-pong": {"at once": found}},
     }
     rows = {line.split(" | ")[0].strip("| "): line for line in report.summary(made).splitlines()}
     assert "15.0 (6.00x)" in rows["humanloop 0.7.35 (official)"]

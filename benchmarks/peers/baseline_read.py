@@ -1,4 +1,4 @@
-"""Floor: reads the body through aiohttp and looks at nothing in it."""
+"""Baseline: read the body through aiohttp without looking at it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ReadOnly:
         self.url = f"http://127.0.0.1:{port}/v4/chat"
 
     async def open(self) -> None:
-        harness.settle_allocator()
+        harness.raise_mmap_threshold()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def stream(self, samples: int, tally: harness.Tally) -> None:

@@ -1,4 +1,4 @@
-"""Floor: splits what aiohttp has read and decodes each event into this package's Struct; no rule of SSE beyond."""
+"""Baseline: split the bytes that aiohttp reads and decode each event into this package's Struct; no other SSE rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SplitAndDecode:
         self.decode_reply = msgspec.json.Decoder(ChatResponse).decode
 
     async def open(self) -> None:
-        harness.settle_allocator()
+        harness.raise_mmap_threshold()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def stream(self, samples: int, tally: harness.Tally) -> None:
