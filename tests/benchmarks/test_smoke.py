@@ -33,7 +33,9 @@ def test_all_events_of_every_measure_arrive(name: str) -> None:
 
 def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
     """Its row says so, and the reason stands below the table."""
-    made = record(["calls"], ["baseline-read", "official"], rounds=1, scale=0, repeats=0, interpreter=absent_if_official)
+    made = record(
+        ["calls"], ["baseline-read", "official"], rounds=1, scale=0, repeats=0, interpreter=absent_if_official
+    )
     assert made["gaps"] == {"official": "not installed"}
     assert "figures" in made["measures"]["calls"]["one by one"]["baseline-read"]
     assert "- gap: humanloop 0.7.35 (official): not installed" in report.tables(made)
@@ -97,7 +99,9 @@ def test_a_figure_of_a_disturbed_run_is_marked() -> None:
 
 def test_the_plot_and_the_summary_are_made_from_a_record(tmp_path: Path) -> None:
     """Gaps are named, failures too, and the ratio is to ours."""
-    figures: dict[str, Any] = {"baseline-decode": {"cpu_us": 2.0}, "ours": {"cpu_us": 2.5}, "official": {"cpu_us": 15.0}}
+    figures: dict[str, Any] = dict(
+        zip(("baseline-decode", "ours", "official"), ({"cpu_us": value} for value in (2.0, 2.5, 15.0)), strict=True)
+    )
     found: dict[str, Any] = {name: {"figures": values, "runs": []} for name, values in figures.items()}
     found["aiohttp-json"] = {"failed": "not all arrived: 1 of 2 events", "runs": []}
     made = {
