@@ -24,7 +24,7 @@ class TemplateError(ValueError):
 
 def missing_inputs(names: Iterable[str]) -> TemplateError:
     """The error for variables that have no input."""
-    return TemplateError(f"NotFound input variables: {', '.join(sorted(set(names)))}")
+    return TemplateError(f"Missing input variables: {', '.join(sorted(set(names)))}")
 
 
 def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:

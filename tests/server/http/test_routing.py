@@ -78,11 +78,11 @@ async def test_a_field_that_does_not_fit_is_named(
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [
-        ("/completion", {**COMPLETION, "inputs": {}}, "NotFound input variables: name"),
+        ("/completion", {**COMPLETION, "inputs": {}}, "Missing input variables: name"),
         (
             "/chat",
             with_config(CHAT, chat_template=[{"role": "system", "content": "{{ b }} {{a}} {{ b}}"}]),
-            "NotFound input variables: a, b",
+            "Missing input variables: a, b",
         ),
         ("/chat", with_config(CHAT, provider="nobody"), "unknown provider 'nobody'"),
         ("/chat", with_config(CHAT, tools=[{"id": "oc_1", "source": "organization"}]), "the tool 'oc_1' is only named"),

@@ -44,7 +44,7 @@ def test_a_tool_in_a_template_is_refused_and_not_sent_as_text(call: str) -> None
 
 
 def test_all_missing_inputs_of_all_templates_are_named_in_order() -> None:
-    with pytest.raises(TemplateError, match=r"^NotFound input variables: a, b, z$"):
+    with pytest.raises(TemplateError, match=r"^Missing input variables: a, b, z$"):
         fill(["{{z}} {{a}} {{x}}", "{{b}} {{a}}"], {"x": 1}, 1000)
 
 
@@ -108,8 +108,8 @@ async def test_jinja_renders_and_keeps_its_process(jinja: JinjaRenderer) -> None
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{{ b }} {{ a }}", "^NotFound input variables: a, b$"),
-        ("{% if true %}{{ a }}{% endif %}", "^NotFound input variables: a$"),
+        ("{{ b }} {{ a }}", "^Missing input variables: a, b$"),
+        ("{% if true %}{{ a }}{% endif %}", "^Missing input variables: a$"),
         ("{{ x.nothing }}", "has no attribute 'nothing'"),
         ("{% for %}", "TemplateSyntaxError"),
         ("{% include 'x' %}", "cannot be filled"),

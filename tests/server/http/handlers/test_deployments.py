@@ -236,7 +236,7 @@ async def test_a_call_that_finds_nothing_deployed_is_refused_and_makes_nothing(
         (422, "differ", {"project": "other", "project_id": config.project_id}),
         (404, "no environment 'nowhere'", {"project": "greeter", "environment": "nowhere"}),
         (404, "nothing deployed to 'staging'", {"project": "greeter", "environment": "staging"}),
-        (422, "NotFound input", {"project": "greeter", "inputs": {}}),
+        (422, "Missing input", {"project": "greeter", "inputs": {}}),
     ]
     for status, words, call in refused:
         for stream in (False, True):

@@ -391,6 +391,6 @@ async def test_unsaved_and_refused_calls_keep_the_trials_right(client: AsyncHuma
     setting = await prepared(client, "A")
     _, log_id = await setting.complete(save=False)
     await client.feedback(type="rating", value="good", data_id=log_id)
-    with pytest.raises(UnprocessableEntityError, match="NotFound input"):
+    with pytest.raises(UnprocessableEntityError, match="Missing input"):
         await client.complete_experiment(experiment_id=setting.id)
     assert await setting.results() == {"A": (1, 1.0)}
