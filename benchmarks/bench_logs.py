@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from humanloop_async.server.ids import new_id
 from humanloop_async.server.records.feedback import record_feedback
 from humanloop_async.server.storage.configs import add_config, config_id_by_identity
-from humanloop_async.server.storage.database import Database, shown
+from humanloop_async.server.storage.database import Database, display_url
 from humanloop_async.server.storage.feedback import Origin
 from humanloop_async.server.storage.log_counts import count_logs
 from humanloop_async.server.storage.log_reading import page_of_logs
@@ -173,7 +173,7 @@ async def measure(database: Database, project_id: str, count: int, rounds: int) 
 
 async def run(address: str, count: int, rounds: int) -> None:
     """Fill and measure one database."""
-    print(f"{shown(address)}, {count:,} logs, median of {rounds}")
+    print(f"{display_url(address)}, {count:,} logs, median of {rounds}")
     database = await Database.open(address)
     try:
         await measure(database, await fill(database, count), count, rounds)

@@ -41,7 +41,7 @@ def in_database(work: Coroutine[Any, Any, T]) -> T:
     """
     from sqlalchemy.exc import DBAPIError
 
-    from ..server.storage.database import DatabaseError
+    from ..server.storage.errors import DatabaseError
 
     try:
         return asyncio.run(work)
@@ -114,7 +114,8 @@ def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
         file: Where to; nothing is overwritten.
         db: Path of a SQLite file, or a postgresql:// URL.
     """
-    from ..server.storage.database import DatabaseError, database_url
+    from ..server.storage.database import database_url
+    from ..server.storage.errors import DatabaseError
 
     try:
         url = database_url(db)

@@ -13,7 +13,8 @@ from ..server.http.access_log import access_logger
 from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
-from ..server.storage.database import DatabaseError, display_url
+from ..server.storage.database import display_url
+from ..server.storage.errors import DatabaseError
 from .failures import CommandError
 
 _EXAMPLE = {

@@ -17,7 +17,8 @@ from .providers.registry import Providers
 from .records.environments import Environments
 from .records.sampling import Sampler
 from .settings import ServeError, ServerSettings
-from .storage.database import Database, is_unreachable
+from .storage.database import Database
+from .storage.errors import is_unreachable
 from .storage.keys import add_key, any_key, generate_key, valid_key_id
 from .templates.jinja import JinjaRenderer
 

@@ -34,7 +34,16 @@ from msgspec import Struct
 from ...errors import is_retryable
 from ..errors import ApiError
 from ..storage.database import Database
-from ..storage.idempotency import Claim, Earlier, Outcome, earlier_call, forget, forget_expired, settle, take
+from ..storage.idempotency import (
+    Claim,
+    Outcome,
+    PreviousCall,
+    delete_claim,
+    delete_expired,
+    insert_claims,
+    previous_call,
+    store_outcomes,
+)
 from .log_writer import LogWriter
 
 MAX_KEY_CHARS = 255
@@ -134,12 +143,12 @@ class Idempotency:
         pause = _FIRST_LOOK
         while True:
             async with self._database.read() as connection:
-                earlier = await earlier_call(connection, call.claim.id)
+                earlier = await previous_call(connection, call.claim.id)
             if earlier is None:
                 return None
-            if not earlier.counts:
+            if not earlier.is_valid:
                 async with self._database.write() as connection:
-                    await forget(connection, call.claim.id, earlier)
+                    await delete_claim(connection, call.claim.id, earlier)
                 return None
             if earlier.fingerprint != call.claim.fingerprint or earlier.status is not None:
                 return self._answer(call, earlier)
@@ -156,18 +165,20 @@ class Idempotency:
             ApiError: What `work` raises, and then nothing has been done; or the key was used for something else (422).
         """
         async with self._database.unit_of_work() as connection:
-            while not await take(connection, [call.claim]):  # waits for another transaction that has just taken it
-                earlier = await earlier_call(connection, call.claim.id)
-                if earlier is not None and earlier.counts:
+            while not await insert_claims(
+                connection, [call.claim]
+            ):  # waits for another transaction that has just taken it
+                earlier = await previous_call(connection, call.claim.id)
+                if earlier is not None and earlier.is_valid:
                     return self._answer(call, earlier), True
                 if earlier is not None:
-                    await forget(connection, call.claim.id, earlier)
+                    await delete_claim(connection, call.claim.id, earlier)
             answer = await work()
             outcome = Outcome(claim=call.claim, status=answer.status, body=answer.body)
-            await settle(connection, [outcome])
+            await store_outcomes(connection, [outcome])
             return answer, False
 
-    def _answer(self, call: IdempotentCall, earlier: Earlier) -> Answer:
+    def _answer(self, call: IdempotentCall, earlier: PreviousCall) -> Answer:
         if earlier.fingerprint != call.claim.fingerprint:
             raise ApiError(422, "this Idempotency-Key came with another request before; use a new key for each request")
         assert earlier.status is not None
@@ -205,4 +216,4 @@ class Idempotency:
 
     async def _forget_some(self) -> int:
         async with self._database.write() as connection:
-            return await forget_expired(connection, CLEANUP_ROWS)
+            return await delete_expired(connection, CLEANUP_ROWS)

@@ -21,8 +21,9 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from ..storage.database import Database, first_line, is_unreachable, retry_transaction
-from ..storage.idempotency import Claim, Outcome, settle, take
+from ..storage.database import Database, retry_transaction
+from ..storage.errors import first_line, is_unreachable
+from ..storage.idempotency import Claim, Outcome, insert_claims, store_outcomes
 from ..storage.log_counts import count_logs
 from ..storage.logs import LogResult, NewLog, finish_logs, insert_logs
 from ..storage.servers import dead_owners, end_lease, mark_interrupted, renew_lease
@@ -226,7 +227,7 @@ class LogWriter:
                 if results := [row for entry in batch for row in entry.results]:
                     await finish_logs(connection, results)
                 if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
-                    await settle(connection, outcomes)
+                    await store_outcomes(connection, outcomes)
                 await count_logs(connection, [(row.project_id, row.created_at) for row in new])
         except BaseException:
             self._lease_renewed = _NEVER  # undone with the rest
@@ -266,7 +267,7 @@ async def _take_claims(connection: AsyncConnection, batch: Sequence[_Entry]) -> 
     entries = [(entry, entry.claim) for entry in batch if entry.claim is not None]
     if not entries:
         return []
-    taken = await take(connection, [claim for _, claim in entries])
+    taken = await insert_claims(connection, [claim for _, claim in entries])
     refused: list[_Entry] = []
     for entry, claim in entries:
         if claim.id in taken:

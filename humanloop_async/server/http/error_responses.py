@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..errors import ApiError
-from ..storage.database import first_line, is_unreachable
+from ..storage.errors import first_line, is_unreachable
 from .routing import BASE_PATH, SERVICE, json_response
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..errors import ApiError
 from ..settings import ServeError
 from ..storage.database import Database
-from ..storage.environments import keep_environments
+from ..storage.environments import get_or_create_environments
 from .references import MAX_NAME_CHARS
 
 
@@ -41,7 +41,7 @@ class Environments:
         if not names or len(set(names)) < len(names) or not all(0 < len(name) <= MAX_NAME_CHARS for name in names):
             raise ServeError(f"environments need different names of 1 to {MAX_NAME_CHARS} characters; one at least")
         async with database.write() as connection:
-            ids = await keep_environments(connection, names)
+            ids = await get_or_create_environments(connection, names)
         return cls([Environment(ids[name], name, "other" if at else "default") for at, name in enumerate(names)])
 
     @property

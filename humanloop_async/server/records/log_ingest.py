@@ -17,12 +17,12 @@ from ...types import ConfigRequest, CreateLogResponse, Feedback, FeedbackRequest
 from ..errors import ApiError, BodyPath, InvalidRequest, error_location
 from ..ids import new_id
 from ..storage.columns import to_utc
-from ..storage.configs import config_id_by_identity
+from ..storage.configs import config_exists, config_id_by_identity, get_or_create_other_config
 from ..storage.database import Database
+from ..storage.experiments import origin_of_trial
 from ..storage.feedback import Origin
 from ..storage.log_counts import count_logs
-from ..storage.logged_configs import config_exists, config_of_other_type, origin_of_trial
-from ..storage.logs import SubmittedLog, insert_submitted_logs, known_references
+from ..storage.logs import SubmittedLog, existing_references, insert_submitted_logs
 from ..storage.model_config import ModelConfig
 from .feedback import record_feedback
 from .references import MAX_NAME_CHARS, InlineConfig, ReferenceResolver, check_references
@@ -48,7 +48,7 @@ async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest
     _check_batch(requests, references)
     try:
         async with database.write() as connection:
-            if known := await known_references(connection, references):
+            if known := await existing_references(connection, references):
                 raise _taken(min(known))
             rows = await _Ingester(connection, ReferenceResolver(connection, create=True)).rows(requests)
             await insert_submitted_logs(connection, rows)
@@ -58,7 +58,7 @@ async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest
     except IntegrityError as exc:
         # Another call has come between the look and the insert.
         async with database.read() as connection:
-            known = await known_references(connection, references)
+            known = await existing_references(connection, references)
         if not known:
             raise
         raise _taken(min(known)) from exc
@@ -205,7 +205,7 @@ class _Ingester(Struct):
             case ModelConfigRequest() as config:
                 return await self.finder.config(InlineConfig(ModelConfig.from_request(config), config), project_id)
             case other:
-                return await config_of_other_type(self.connection, other, project_id)
+                return await get_or_create_other_config(self.connection, other, project_id)
 
 
 def _feedback(

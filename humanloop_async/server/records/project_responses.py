@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ... import types as t
+from ..storage.config_responses import config_responses
 from ..storage.configs import ConfigDetails, config_details
 from ..storage.deployments import deployments_of
 from ..storage.experiments import Experiment, configs_of, experiments_by_id, labels_of, results_of
 from ..storage.feedback import label_counts
 from ..storage.feedback_types import feedback_classes, feedback_types_of
-from ..storage.logged_configs import config_responses
 from ..storage.projects import project_details
 from .environments import Environment
 from .sampling import NOTHING_KNOWN, Sampler, mean_and_spread

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from ..http.access_log import access_logger
 from ..settings import ServeError, ServerSettings
-from ..storage.database import DatabaseError
+from ..storage.errors import DatabaseError
 from .serve import raise_file_limit, run, running, stopped_by_hangup, stopped_by_signals
 
 

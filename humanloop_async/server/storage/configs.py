@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...types import AgentConfigRequest, GenericConfigRequest, Json, ToolConfigRequest
+from ...wire.requests import drop_nulls
 from ..ids import new_id
-from .database import insert_or_ignore
+from .columns import utc_now
 from .model_config import ModelConfig
 from .schema import logs, model_configs, projects
+from .statements import insert_or_ignore
+
+OtherConfig: TypeAlias = ToolConfigRequest | GenericConfigRequest | AgentConfigRequest
+"""A configuration of another type than ``model``; logs may come with one."""
 
 
 class ConfigDetails(Struct, frozen=True):
@@ -32,6 +40,12 @@ async def config_by_id(connection: AsyncConnection, config_id: str) -> ModelConf
     query = select(model_configs.c.parameters).where(model_configs.c.id == config_id, model_configs.c.type == "model")
     row = (await connection.execute(query)).first()
     return msgspec.convert(row.parameters, ModelConfig) if row else None
+
+
+async def config_exists(connection: AsyncConnection, config_id: str) -> bool:
+    """Whether there is a configuration of that id, of whatever type."""
+    query = select(model_configs.c.id).where(model_configs.c.id == config_id)
+    return (await connection.execute(query)).first() is not None
 
 
 async def config_id_by_identity(connection: AsyncConnection, identity: str) -> str | None:
@@ -59,9 +73,30 @@ async def add_config(
         "name": name or f"{config.model} {identity[:6]}",
         "description": description,
         "parameters": config,
-        "created_at": datetime.now(UTC),
+        "created_at": utc_now(),
     }
     await insert_or_ignore(connection, model_configs, values)
+
+
+async def get_or_create_other_config(connection: AsyncConnection, config: OtherConfig, project_id: str) -> str:
+    """The id of a configuration that is not a model's, which is stored unless the project has it."""
+    fields = drop_nulls(cast("dict[str, Json]", msgspec.to_builtins(config)))
+    canonical = msgspec.json.encode([project_id, fields], order="deterministic")
+    identity = hashlib.sha256(canonical).hexdigest()
+    values = {
+        "id": new_id("config"),
+        "project_id": project_id,
+        "identity": identity,
+        "type": config.type,
+        "name": config.name or (config.agent_class if isinstance(config, AgentConfigRequest) else config.type),
+        "description": config.description,
+        "parameters": config,
+        "created_at": utc_now(),
+    }
+    await insert_or_ignore(connection, model_configs, values)
+    config_id = await config_id_by_identity(connection, identity)
+    assert config_id is not None
+    return config_id
 
 
 async def name_config(connection: AsyncConnection, config_id: str, name: str, description: str | None) -> None:
@@ -105,7 +140,7 @@ async def _details(connection: AsyncConnection, condition: ColumnElement[bool]) 
     return [ConfigDetails(*row) for row in await connection.execute(query)]
 
 
-async def configs_of_project(
+async def existing_model_configs(
     connection: AsyncConnection, project_id: str, config_ids: Collection[str]
 ) -> Collection[str]:
     """Which of these are model configurations of the project."""

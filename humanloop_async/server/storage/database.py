@@ -7,7 +7,7 @@ import importlib
 import random
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -15,21 +15,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Table, event, make_url, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    DisconnectionError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    SQLAlchemyError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from .errors import DatabaseError, first_line
 
 T = TypeVar("T")
 
@@ -63,28 +54,6 @@ _LOCK = 0x68756D616E6C6F6F  # PostgreSQL's advisory locks are numbers; this one 
 _joined: ContextVar[tuple[Database, object, AsyncConnection] | None] = ContextVar("_joined", default=None)
 
 
-UNREACHABLE = (ConnectionError, TimeoutError, InterfaceError, OperationalError, PoolTimeout)
-"""What is raised by a statement when the database has gone, is too busy, or cannot write."""
-
-
-# SQLSTATE's classes for connections, for what runs short, and for shutdowns; then "cannot write: read-only".
-_FAILURES = ("08", "53", "57", "25006")
-
-
-def is_unreachable(exc: BaseException) -> bool:
-    """Whether the database failed, and not the statement: for that, too, SQLite's driver raises an OperationalError,
-    and PostgreSQL's an InterfaceError when it cannot encode a value."""
-    cause = getattr(exc, "orig", exc)
-    if (getattr(cause, "sqlstate", None) or "").startswith(_FAILURES):
-        return True
-    if isinstance(exc, InternalError):
-        # asyncpg's own: PostgreSQL has said that it hangs up, and the end of the connection has not been seen yet.
-        return "cannot switch to state" in str(cause)
-    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(cause.__cause__, ValueError):
-        return False
-    return isinstance(exc, UNREACHABLE)
-
-
 _UNDONE = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 
 
@@ -102,10 +71,6 @@ async def retry_transaction(transaction: Callable[[], Awaitable[T]]) -> T:
                 raise
         await asyncio.sleep(random.uniform(0, 0.05 * attempt))
     raise AssertionError
-
-
-class DatabaseError(Exception):
-    """The database cannot be opened or brought up to date; the text says what to do."""
 
 
 def database_url(path_or_url: str) -> URL:
@@ -166,15 +131,15 @@ class Database:
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), make=migrate)
             database = cls(url)
             # To change large tables may take long, and so may waiting for another process that does.
-            patient = database if database._is_sqlite else cls(url, command_timeout=None)
+            migrator = database if database._is_sqlite else cls(url, command_timeout=None)
             try:
-                await (patient._migrate() if migrate else patient._reach())
+                await (migrator._migrate() if migrate else migrator._ping())
             except BaseException:
                 await database.aclose()
                 raise
             finally:
-                if patient is not database:
-                    await patient.aclose()
+                if migrator is not database:
+                    await migrator.aclose()
         except ModuleNotFoundError as exc:
             raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
         except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
@@ -245,32 +210,9 @@ class Database:
         async with self.exclusive() as connection:
             await connection.run_sync(upgrade)
 
-    async def _reach(self) -> None:
+    async def _ping(self) -> None:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
-
-
-def inserting(connection: AsyncConnection, table: Table) -> sqlite_dialect.Insert | postgresql.Insert:
-    """The start of an insert that says what to do about rows that are there."""
-    return (sqlite_dialect.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
-
-
-async def insert_or_ignore(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row unless it collides with one that is there: two racing inserts end as one row.
-
-    Returns:
-        Whether it was inserted.
-    """
-    done = await connection.execute(inserting(connection, table).values(values).on_conflict_do_nothing())
-    return done.rowcount == 1
-
-
-async def insert_or_update(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> None:
-    """Insert a row, or put these values into the one that has its primary key."""
-    key = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in values.items() if name not in key}
-    statement = inserting(connection, table).values(values)
-    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=rest))
 
 
 def display_url(path_or_url: str) -> str:
@@ -329,11 +271,6 @@ def _postgres_error() -> type[Exception]:
         return cast("type[Exception]", _asyncpg().PostgresError)
     except ModuleNotFoundError:
         return DatabaseError
-
-
-def first_line(exc: BaseException) -> str:
-    """An error without the statement, which SQLAlchemy adds."""
-    return str(exc).partition("\n")[0] or type(exc).__name__
 
 
 def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:

@@ -9,8 +9,8 @@ from msgspec import Struct
 from sqlalchemy import Delete, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import insert_or_ignore, insert_or_update
 from .schema import deployments, experiments, model_configs
+from .statements import insert_or_ignore, upsert
 
 
 class Deployment(Struct, frozen=True):
@@ -68,7 +68,7 @@ async def deploy(
         "created_at": datetime.now(UTC),
     }
     if replace:
-        await insert_or_update(connection, deployments, values)
+        await upsert(connection, deployments, values)
     else:
         await insert_or_ignore(connection, deployments, values)
 

@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from .database import insert_or_ignore
 from .schema import environments
+from .statements import insert_or_ignore
 
 
-async def keep_environments(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
+async def get_or_create_environments(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
     """The ids of the environments of these names, by name, made where they are missing."""
     for name in names:
         await insert_or_ignore(

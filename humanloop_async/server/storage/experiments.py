@@ -14,8 +14,8 @@ from ...types import PositiveLabel
 from ...types.experiments import Sampling, Sticky
 from ..ids import new_id
 from .columns import utc_now
-from .database import insert_or_ignore
 from .schema import experiment_configs, experiments, feedback, logs, positive_labels, projects, trials
+from .statements import insert_or_ignore
 
 
 class Experiment(Struct, frozen=True):
@@ -233,6 +233,13 @@ async def results_of(connection: AsyncConnection, experiment_ids: Collection[str
 async def add_trials(connection: AsyncConnection, new: Iterable[Trial]) -> None:
     """Store trials."""
     await connection.execute(insert(trials), [msgspec.structs.asdict(trial) for trial in new])
+
+
+async def origin_of_trial(connection: AsyncConnection, trial_id: str) -> tuple[str, str] | None:
+    """The ids of a trial's project and configuration."""
+    query = select(experiments.c.project_id, trials.c.config_id).join_from(experiments, trials)
+    row = (await connection.execute(query.where(trials.c.id == trial_id))).first()
+    return (row[0], row[1]) if row else None
 
 
 async def config_of_subject(

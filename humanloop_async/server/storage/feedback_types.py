@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
-from .database import insert_or_ignore, insert_or_update, inserting
 from .schema import feedback_labels, feedback_types
+from .statements import dialect_insert, insert_or_ignore, upsert
 
 BUILT_IN: Mapping[str, FeedbackClass] = {
     "rating": "select",
@@ -102,7 +102,7 @@ async def add_labels(
         if label.value not in built_in
     ]
     if rows:
-        await connection.execute(inserting(connection, feedback_labels).on_conflict_do_nothing(), rows)
+        await connection.execute(dialect_insert(connection, feedback_labels).on_conflict_do_nothing(), rows)
 
 
 async def set_positive_labels(
@@ -116,4 +116,4 @@ async def set_positive_labels(
     sentiments = dict.fromkeys(positive, "unset") | dict.fromkeys(labels, "positive")
     for (kind, value), sentiment in sentiments.items():
         row = {"project_id": project_id, "type": kind, "value": value, "sentiment": sentiment}
-        await insert_or_update(connection, feedback_labels, row | {"created_at": datetime.now(UTC)})
+        await upsert(connection, feedback_labels, row | {"created_at": datetime.now(UTC)})

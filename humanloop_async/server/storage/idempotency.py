@@ -11,10 +11,10 @@ from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import ApiError
-from .database import inserting
 from .schema import idempotency, servers
+from .statements import dialect_insert
 
-WITHDRAWN = ApiError(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
+INVALIDATED = ApiError(404, "what this call made has been deleted; use a new Idempotency-Key to make it again")
 """The outcome of a call whose logs were deleted."""
 
 
@@ -47,7 +47,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     body: bytes | None = None
 
 
-class Earlier(Struct, frozen=True):
+class PreviousCall(Struct, frozen=True):
     """What is known of a call that came with the same key.
 
     Attributes:
@@ -63,7 +63,7 @@ class Earlier(Struct, frozen=True):
     alive_until: datetime | None
 
     @property
-    def counts(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether it has not expired, and its server has not died over it."""
         now = datetime.now(UTC)
         is_over = self.status is not None
@@ -78,7 +78,7 @@ _own = (
     _t.expires_at == bindparam("claim_expires_at"),
     _t.status.is_(None),
 )
-_settle = update(idempotency).where(*_own).values(status=bindparam("outcome"), body=bindparam("answer"))
+_store = update(idempotency).where(*_own).values(status=bindparam("outcome"), body=bindparam("answer"))
 _release = delete(idempotency).where(*_own)
 _find = (
     select(_t.fingerprint, _t.owner, _t.status, _t.body, _t.expires_at, servers.c.alive_until)
@@ -87,15 +87,15 @@ _find = (
 )
 
 
-async def take(connection: AsyncConnection, claims: Sequence[Claim]) -> set[str]:
+async def insert_claims(connection: AsyncConnection, claims: Sequence[Claim]) -> set[str]:
     """Store claims; returns the ids of those that nobody had made before."""
     # In one order, so that two servers with several of the same never wait for each other.
     rows = [msgspec.structs.asdict(claim) for claim in sorted(claims, key=lambda claim: claim.id)]
-    missing = inserting(connection, idempotency).on_conflict_do_nothing().returning(_t.id)
+    missing = dialect_insert(connection, idempotency).on_conflict_do_nothing().returning(_t.id)
     return set((await connection.execute(missing, rows)).scalars())
 
 
-async def settle(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+async def store_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     """Store how claimed calls ended, and give back claims; those that somebody else has by now stay as they are."""
     names = [
         {f"claim_{name}": getattr(outcome.claim, name) for name in ("id", "owner", "expires_at")}
@@ -108,33 +108,33 @@ async def settle(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> No
     ]
     given_back = [name for name, outcome in zip(names, outcomes, strict=True) if outcome.status is None]
     if done:
-        await connection.execute(_settle, done)
+        await connection.execute(_store, done)
     if given_back:
         await connection.execute(_release, given_back)
 
 
-async def earlier_call(connection: AsyncConnection, claim_id: str) -> Earlier | None:
+async def previous_call(connection: AsyncConnection, claim_id: str) -> PreviousCall | None:
     """The call of that id."""
     row = (await connection.execute(_find, {"claim_id": claim_id})).first()
-    return Earlier(*row) if row else None
+    return PreviousCall(*row) if row else None
 
 
-async def forget(connection: AsyncConnection, claim_id: str, earlier: Earlier) -> None:
+async def delete_claim(connection: AsyncConnection, claim_id: str, call: PreviousCall) -> None:
     """Remove a call that does not count, unless somebody has taken it over meanwhile."""
-    same = (_t.id == claim_id, _t.owner == earlier.owner, _t.expires_at == earlier.expires_at)
+    same = (_t.id == claim_id, _t.owner == call.owner, _t.expires_at == call.expires_at)
     await connection.execute(delete(idempotency).where(*same))
 
 
-async def withdraw(connection: AsyncConnection, claim_ids: Collection[str] | Select[tuple[str | None]]) -> None:
-    """Put `WITHDRAWN` in place of what calls were answered, or will be."""
+async def invalidate(connection: AsyncConnection, claim_ids: Collection[str] | Select[tuple[str | None]]) -> None:
+    """Put `INVALIDATED` in place of what calls were answered, or will be."""
     if isinstance(claim_ids, Select) or claim_ids:
-        body = WITHDRAWN.body()
+        body = INVALIDATED.body()
         await connection.execute(
-            update(idempotency).where(_t.id.in_(claim_ids)).values(status=WITHDRAWN.status, body=body)
+            update(idempotency).where(_t.id.in_(claim_ids)).values(status=INVALIDATED.status, body=body)
         )
 
 
-async def forget_expired(connection: AsyncConnection, limit: int) -> int:
+async def delete_expired(connection: AsyncConnection, limit: int) -> int:
     """Remove calls whose time is over, at most so many; returns how many."""
     old = select(_t.id).where(_t.expires_at <= datetime.now(UTC)).limit(limit)
     return (await connection.execute(delete(idempotency).where(_t.id.in_(old)))).rowcount

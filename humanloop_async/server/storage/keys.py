@@ -16,8 +16,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
-from .database import insert_or_ignore
 from .schema import api_keys
+from .statements import insert_or_ignore
 
 
 class Key(Struct, frozen=True):

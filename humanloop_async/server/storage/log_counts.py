@@ -14,8 +14,8 @@ from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .database import inserting
 from .schema import log_counts
+from .statements import dialect_insert
 
 
 class Place(Struct, frozen=True):
@@ -35,7 +35,7 @@ async def count_logs(connection: AsyncConnection, logs: Iterable[tuple[str, date
     days = Counter((project_id, created_at.date()) for project_id, created_at in logs)
     if not days:
         return
-    statement = inserting(connection, log_counts)
+    statement = dialect_insert(connection, log_counts)
     more = {"count": log_counts.c.count + statement.excluded.count}
     await connection.execute(
         statement.on_conflict_do_update(index_elements=log_counts.primary_key, set_=more),

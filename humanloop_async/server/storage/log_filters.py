@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Float, Text, UnaryExpression, case, cast, false, func, or_, select, type_coerce
@@ -68,12 +68,17 @@ def reads_every_log(query: ListLogsQuery) -> bool:
     return bool(query.search or query.metadata_search or query.model_filter or query.feedback_filter or by_column)
 
 
-def way_through_all(query: ListLogsQuery) -> bool | None:
-    """Whether a list of all of a project's logs by time has the newest first; None of any other list."""
+def time_order(query: ListLogsQuery) -> Literal["asc", "desc"] | None:
+    """Return the sort direction if the query lists all of a project's logs by time, else None."""
     if replace(query, sort=None, page=0, size=1) != ListLogsQuery(project_id=query.project_id, size=1):
         return None
-    ways: dict[tuple[str, ...], bool] = {(): True, ("timestamp.desc",): True, ("timestamp.asc",): False}
-    return ways.get(tuple(query.sort or ()))
+    match query.sort:
+        case None | [] | ["timestamp.desc"]:
+            return "desc"
+        case ["timestamp.asc"]:
+            return "asc"
+        case _:
+            return None
 
 
 def from_day(day: date, *, newest_first: bool) -> ColumnElement[bool]:

@@ -19,10 +19,10 @@ from ...types import (
     ModelConfigResponse,
 )
 from .columns import JsonText
+from .config_responses import config_responses
 from .feedback import feedback_of
 from .log_counts import place_of
-from .log_filters import conditions, from_day, order_of, way_through_all
-from .logged_configs import config_responses
+from .log_filters import conditions, from_day, order_of, time_order
 from .schema import logs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # all others: failed
@@ -56,7 +56,8 @@ async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tup
     wanted = [*conditions(query, on_sqlite=on_sqlite)]
     order, skip = order_of(query.sort), query.page * query.size
     total: int | None = None
-    if (newest_first := way_through_all(query)) is not None:
+    if (direction := time_order(query)) is not None:
+        newest_first = direction == "desc"
         place = await place_of(connection, query.project_id, skip, newest_first=newest_first)
         if place.day is None:
             return [], place.total

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, UpdateLogRequest
 from .columns import utc_now
 from .experiments import Trial, add_trials
-from .idempotency import withdraw
+from .idempotency import invalidate
 from .log_counts import count_logs
 from .schema import logs
 from .search import folded, folded_json
@@ -120,7 +120,7 @@ async def insert_logs(connection: AsyncConnection, rows: Iterable[NewLog]) -> No
     await connection.execute(_insert_logs, [_new_columns(row) | {"updated_at": row.created_at} for row in rows])
 
 
-async def known_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
+async def existing_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
     """Those of the references that logs have already."""
     query = select(logs.c.reference_id).where(logs.c.reference_id.in_(references))
     return [reference for reference in (await connection.execute(query)).scalars() if reference is not None]
@@ -161,7 +161,7 @@ async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
     removed = (await connection.execute(removal.returning(*columns))).all()
     # Of a call that failed nothing is kept, and its key may have served another attempt since.
     made = [row for row in removed if row.status not in FAILED]
-    await withdraw(connection, {row.call_id for row in made if row.call_id is not None})
+    await invalidate(connection, {row.call_id for row in made if row.call_id is not None})
     await count_logs(connection, [(row.project_id, row.created_at) for row in removed], step=-1)
 
 

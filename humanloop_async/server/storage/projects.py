@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ListProjectsQuery
 from ..ids import new_id
-from .database import insert_or_ignore
-from .idempotency import withdraw
+from .idempotency import invalidate
 from .schema import log_counts, logs, model_configs, projects
+from .statements import insert_or_ignore
 
 
 class Project(Struct, frozen=True):
@@ -84,7 +84,7 @@ async def delete_project(connection: AsyncConnection, project_id: str) -> bool:
     # No log is added from here on, and so the answers of all calls that made its logs go with it.
     if (await connection.execute(select(projects.c.id).where(projects.c.id == project_id).with_for_update())).first():
         made_by = select(logs.c.call_id).where(logs.c.project_id == project_id, logs.c.call_id.is_not(None))
-        await withdraw(connection, made_by)
+        await invalidate(connection, made_by)
     return (await connection.execute(delete(projects).where(projects.c.id == project_id))).rowcount == 1
 
 

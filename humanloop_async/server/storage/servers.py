@@ -9,8 +9,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .columns import utc_now
-from .database import insert_or_ignore
 from .schema import logs, servers
+from .statements import insert_or_ignore
 
 INTERRUPTED = "the server stopped before the generation finished"
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import SessionProjectResponse, SessionResponse
 from ..ids import new_id
-from .database import insert_or_ignore
 from .schema import logs, projects, sessions
+from .statements import insert_or_ignore
 
 
 async def session_exists(connection: AsyncConnection, session_id: str) -> bool:

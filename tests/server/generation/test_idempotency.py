@@ -14,7 +14,7 @@ from humanloop_async.server.generation.idempotency import Idempotency
 from humanloop_async.server.generation.log_writer import LogWriter
 from humanloop_async.server.settings import ServerSettings
 from humanloop_async.server.storage.database import Database
-from humanloop_async.server.storage.idempotency import forget_expired
+from humanloop_async.server.storage.idempotency import delete_expired
 from tests.server.served import CHAT, COMPLETION, Api, events_of, is_postgres, on_both_databases, read_only, with_config
 
 pytestmark = on_both_databases
@@ -277,7 +277,7 @@ async def test_keys_expire_and_are_removed_in_batches(start: Callable[..., Any],
     removed = []
     for _ in range(3):
         async with database.write() as connection:
-            removed.append(await forget_expired(connection, 4))
+            removed.append(await delete_expired(connection, 4))
     assert removed == [4, 2, 0]
 
 

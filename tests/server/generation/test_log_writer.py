@@ -21,7 +21,7 @@ from humanloop_async.server.generation.log_writer import MAX_BATCH, MAX_PENDING,
 from humanloop_async.server.ids import new_id
 from humanloop_async.server.storage import database as database_module
 from humanloop_async.server.storage.database import Database
-from humanloop_async.server.storage.idempotency import Claim, Outcome, earlier_call
+from humanloop_async.server.storage.idempotency import Claim, Outcome, previous_call
 from humanloop_async.server.storage.logs import LogResult, NewLog
 from humanloop_async.server.storage.projects import add_project, project_by_name
 from tests.server.served import on_both_databases, read_only, rows
@@ -215,7 +215,7 @@ _DIES = """
 import asyncio, sys
 from humanloop_async.server.generation.log_writer import LogWriter
 from humanloop_async.server.storage.database import Database
-from humanloop_async.server.storage.idempotency import Claim, Outcome, earlier_call
+from humanloop_async.server.storage.idempotency import Claim, Outcome, previous_call
 from humanloop_async.server.storage.logs import NewLog
 
 async def main():
@@ -268,6 +268,6 @@ async def test_a_repetition_given_up_before_it_heard_of_the_first_releases_nothi
         await ended
         await writer.finish([], Outcome(claim=claims[0], status=200, body=b"first"))
     async with database.read() as connection:
-        earlier = await earlier_call(connection, "c")
+        earlier = await previous_call(connection, "c")
     assert earlier is not None
     assert (earlier.status, earlier.body) == (200, b"first")

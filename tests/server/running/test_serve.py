@@ -24,7 +24,7 @@ from aiohttp import web
 from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
 from humanloop_async.server.running.serve import ServerInfo, raise_file_limit, run, serve
 from humanloop_async.server.settings import ServeError
-from humanloop_async.server.storage.database import DatabaseError
+from humanloop_async.server.storage.errors import DatabaseError
 from tests.server.served import CHAT, events_of, hangup, with_config
 
 _SERVE = """

@@ -17,7 +17,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, insert, select, text
 
 from humanloop_async.server.storage import migrations
-from humanloop_async.server.storage.database import Database, DatabaseError, database_url
+from humanloop_async.server.storage.database import Database, database_url
+from humanloop_async.server.storage.errors import DatabaseError
 from humanloop_async.server.storage.feedback import label_counts
 from humanloop_async.server.storage.keys import add_key, any_key, generate_key, valid_key_id
 from humanloop_async.server.storage.schema import api_keys, metadata, projects

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from humanloop_async import EmbeddedServer
 from humanloop_async.server.settings import ServerSettings
-from humanloop_async.server.storage.database import READERS, Database, DatabaseError, is_unreachable
+from humanloop_async.server.storage.database import READERS, Database
+from humanloop_async.server.storage.errors import DatabaseError, is_unreachable
 from tests.postgres import Cluster, programs, running_cluster
 from tests.server.served import CHAT, COMPLETION, Api, on_both_databases, rows, with_config
 

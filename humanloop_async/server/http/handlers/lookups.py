@@ -11,7 +11,7 @@ from ...errors import ApiError, InvalidRequest
 from ...generation.config_resolver import find_experiment
 from ...records import project_responses as project_responses
 from ...records.references import MAX_NAME_CHARS
-from ...storage.configs import configs_of_project
+from ...storage.configs import existing_model_configs
 from ...storage.experiments import Experiment
 from ...storage.feedback_types import WITH_LABELS, feedback_classes
 from ...storage.projects import Project, project_by_id, project_for_update
@@ -73,7 +73,7 @@ async def lock_experiment(connection: AsyncConnection, experiment_id: str) -> Ex
 
 async def check_configs(connection: AsyncConnection, project_id: str, config_ids: Collection[str]) -> None:
     """Refuse configurations that are not the project's (404)."""
-    known = await configs_of_project(connection, project_id, config_ids)
+    known = await existing_model_configs(connection, project_id, config_ids)
     for config_id in config_ids:
         if config_id not in known:
             raise ApiError(404, f"the project has no model config {config_id!r:.80}")

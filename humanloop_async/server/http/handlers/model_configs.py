@@ -11,10 +11,10 @@ from ....wire.operations import projects as ops
 from ...errors import ApiError
 from ...records import project_responses as project_responses
 from ...records.references import NotFound, ReferenceResolver
+from ...storage.config_responses import config_responses
 from ...storage.configs import add_config, config_details, config_id_by_identity, mark_registered, name_config
 from ...storage.deployments import deploy
 from ...storage.experiments import experiment_id_by_name, set_active
-from ...storage.logged_configs import config_responses
 from ...storage.model_config import ModelConfig
 from ..routing import ApiCall, Handler
 from .lookups import check_name, lock_project, unknown_project

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from ..database import DatabaseError
+from ..errors import DatabaseError
 
 
 def upgrade(connection: Connection) -> None:

@@ -1,11 +1,9 @@
-"""Queries on ``model_configs`` as far as they are about all types of configuration: logs may come with any of them."""
+"""Configurations of every type as v4 returns them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import msgspec
 from sqlalchemy import Row, select
@@ -15,59 +13,18 @@ from ...types import (
     AgentConfigRequest,
     AgentConfigResponse,
     ConfigResponse,
-    GenericConfigRequest,
     GenericConfigResponse,
-    Json,
     ModelConfigResponse,
     ToolConfigRequest,
     ToolConfigResponse,
     ToolResponse,
 )
-from ...wire.requests import drop_nulls
-from ..ids import new_id
-from .configs import config_id_by_identity
-from .database import insert_or_ignore
+from .configs import OtherConfig
 from .model_config import ModelConfig
-from .schema import experiments, model_configs, trials
+from .schema import model_configs
 
-OtherConfig: TypeAlias = ToolConfigRequest | GenericConfigRequest | AgentConfigRequest
-
-STATUS = "committed"
+_STATUS = "committed"
 """Of every configuration: there are no drafts here, and what is deleted is gone."""
-
-
-async def config_of_other_type(connection: AsyncConnection, config: OtherConfig, project_id: str) -> str:
-    """The id of a configuration that is not a model's, which is stored unless the project has it."""
-    fields = drop_nulls(cast("dict[str, Json]", msgspec.to_builtins(config)))
-    canonical = msgspec.json.encode([project_id, fields], order="deterministic")
-    identity = hashlib.sha256(canonical).hexdigest()
-    values = {
-        "id": new_id("config"),
-        "project_id": project_id,
-        "identity": identity,
-        "type": config.type,
-        "name": config.name or (config.agent_class if isinstance(config, AgentConfigRequest) else config.type),
-        "description": config.description,
-        "parameters": config,
-        "created_at": datetime.now(UTC),
-    }
-    await insert_or_ignore(connection, model_configs, values)
-    config_id = await config_id_by_identity(connection, identity)
-    assert config_id is not None
-    return config_id
-
-
-async def config_exists(connection: AsyncConnection, config_id: str) -> bool:
-    """Whether there is a configuration of that id, of whatever type."""
-    query = select(model_configs.c.id).where(model_configs.c.id == config_id)
-    return (await connection.execute(query)).first() is not None
-
-
-async def origin_of_trial(connection: AsyncConnection, trial_id: str) -> tuple[str, str] | None:
-    """The ids of a trial's project and configuration."""
-    query = select(experiments.c.project_id, trials.c.config_id).join_from(experiments, trials)
-    row = (await connection.execute(query.where(trials.c.id == trial_id))).first()
-    return (row[0], row[1]) if row else None
 
 
 async def config_responses(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, ConfigResponse]:
@@ -86,8 +43,8 @@ async def config_responses(connection: AsyncConnection, ids: Collection[str]) ->
 def _response(row: Row[*tuple[Any, ...]]) -> ConfigResponse:
     if row.type == "model":
         config = msgspec.convert(row.parameters, ModelConfig)
-        return model_config_response(config, id=row.id, name=row.name, description=row.description)
-    common: dict[str, Any] = {"id": row.id, "status": STATUS, "name": row.name, "description": row.description}
+        return _model_config_response(config, id=row.id, name=row.name, description=row.description)
+    common: dict[str, Any] = {"id": row.id, "status": _STATUS, "name": row.name, "description": row.description}
     match msgspec.convert(row.parameters, OtherConfig):
         case ToolConfigRequest() as tool:
             return ToolConfigResponse(
@@ -110,7 +67,7 @@ def _response(row: Row[*tuple[Any, ...]]) -> ConfigResponse:
             return GenericConfigResponse(**common, other=generic.other)
 
 
-def model_config_response(config: ModelConfig, *, id: str, name: str, description: str | None) -> ModelConfigResponse:
+def _model_config_response(config: ModelConfig, *, id: str, name: str, description: str | None) -> ModelConfigResponse:
     """A model's configuration, as v4 answers it. A tool of its own has no id, and goes by its name."""
     fields: dict[str, Any] = {field: getattr(config, field) for field in ModelConfig.__struct_fields__}
     if config.tools is not None:
