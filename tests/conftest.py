@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a scripted server, the embedded server, no settings from outside."""
+"""Fixtures for the tests of several folders: a scripted server, the embedded server, no settings from outside."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from tests.postgres import Cluster, programs, running_cluster
+from tests.require_all import pytest_make_collect_report, pytest_runtest_makereport
 from tests.scripted import ScriptedServer, in_thread
 
 if TYPE_CHECKING:
     from humanloop_async import EmbeddedServer
 
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
+
 
 def pytest_configure() -> None:
-    # Started in the background by a shell, a process ignores Ctrl-C, and so would all that it starts.
+    # A shell starts background processes with Ctrl-C ignored, which the processes started by the tests would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -15,7 +15,7 @@ from benchmarks.__main__ import record
 from benchmarks.environments import Installed, this_interpreter
 from benchmarks.peers import raw_stream
 
-pytestmark = pytest.mark.skipif(not processes.PROC.exists(), reason="needs /proc")
+pytestmark = pytest.mark.skipif(not processes.PROC.exists(), reason="not applicable: needs /proc")
 
 
 def test_all_events_arrive_through_the_server_and_all_streams_are_logged() -> None:

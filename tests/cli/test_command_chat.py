@@ -158,7 +158,7 @@ def test_an_error_ends_the_answer_and_not_the_conversation(served: Served) -> No
 
 
 def test_what_was_typed_comes_back_with_the_up_key(served: Served) -> None:
-    pytest.importorskip("readline")
+    pytest.importorskip("readline", reason="not applicable: this Python has no readline")
     with talking(served) as terminal:
         terminal.wait_for("> ")
         first = ask(terminal, "/clear")

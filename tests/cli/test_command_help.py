@@ -85,7 +85,7 @@ def test_without_a_command_it_shows_the_help() -> None:
     assert "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted." in page.stdout
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="not applicable: needs /dev/full")
 def test_a_full_disk_takes_one_line() -> None:
     with open("/dev/full", "w") as full:
         command = [*COMMAND, "serve", "--help"]

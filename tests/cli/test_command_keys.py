@@ -52,7 +52,7 @@ def test_a_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
         assert call(served, key) == 200
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
+@pytest.mark.skipif(not FULL.exists(), reason="not applicable: needs /dev/full")
 def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
     assert keys(tmp_path, "create", "--name", "seen")[0] == 0
     for command in ("create", "list"):

@@ -145,7 +145,7 @@ def test_a_client_never_closed_is_told_once(far_peer: ScriptedServer, program: s
     assert "was not closed" in warnings[0]
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> None:
     """The child gets a thread and connections of its own; what it closes is not the parent's."""
@@ -168,7 +168,7 @@ def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> No
     assert out == "done\n"
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str) -> None:
     """What another thread of the parent held at that moment, nobody in the child would release."""
@@ -195,7 +195,7 @@ def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str
     assert out == "done\n"
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 def test_a_forked_child_writes_on_connections_of_its_own(far_peer: ScriptedServer, transport: str) -> None:
     far_peer.answers(completion("a"))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from humanloop_async import AsyncHumanloop, EmbeddedServer, types
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.providers.settings import ProviderSettings
@@ -144,6 +146,12 @@ def noted(calls: list[Call]) -> Iterator[None]:
         logger.removeHandler(notes)
         logger.propagate = True
         logger.setLevel(level)
+
+
+def only_for(run: Run, *clients: str) -> None:
+    """Skip the test for other clients than these; a prefix of a name selects several clients."""
+    if not run.client.startswith(clients):
+        pytest.skip(f"not applicable: {run.client} has no such feature")
 
 
 def config_id(got: Any, label: str) -> str:

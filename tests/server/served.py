@@ -22,7 +22,9 @@ on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgre
 
 hangup = pytest.param(
     signal.SIGHUP,
-    marks=pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="ignored here, as nohup has it"),
+    marks=pytest.mark.skipif(
+        signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="not applicable: SIGHUP is ignored, as under nohup"
+    ),
 )
 """A value for a test of what stops a server: its terminal is closed."""
 

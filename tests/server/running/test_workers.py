@@ -88,7 +88,7 @@ async def gone(pids: set[int], seconds: float = 8) -> None:
         await asyncio.sleep(0.05)
 
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not applicable: needs /proc")
 
 
 @linux
