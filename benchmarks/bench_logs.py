@@ -27,7 +27,7 @@ from humanloop_async.server.storage.database import Database, display_url
 from humanloop_async.server.storage.feedback import Origin
 from humanloop_async.server.storage.log_counts import count_logs
 from humanloop_async.server.storage.log_reading import page_of_logs
-from humanloop_async.server.storage.logs import SubmittedLog, insert_submitted_logs
+from humanloop_async.server.storage.logs import NewLog, insert_logs
 from humanloop_async.server.storage.model_config import ModelConfig
 from humanloop_async.server.storage.projects import add_project, project_by_name
 from humanloop_async.server.storage.schema import logs, sessions
@@ -44,7 +44,7 @@ SESSION = 10  # logs
 BATCH = 10_000
 
 
-def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Random) -> Iterator[SubmittedLog]:
+def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Random) -> Iterator[NewLog]:
     session_id = ""
     for number in range(count):
         if number % SESSION == 0:
@@ -52,34 +52,20 @@ def _rows(count: int, project_id: str, config_ids: list[str], chance: random.Ran
         words = " ".join(chance.choices(WORDS, k=80))
         if number % 100_000 == 77:
             words += " needle"
-        yield SubmittedLog(
+        yield NewLog(
             id=new_id("data"),
             project_id=project_id,
             config_id=chance.choices(config_ids, weights=(60, 30, 9.9, 0.1))[0],
             session_id=session_id,
             parent_id=None,
-            reference_id=None,
-            trial_id=None,
             status="complete",
             save=True,
             inputs={"question": words[:200]},
-            messages=None,
             output=words[100:],
-            output_message=None,
-            provider_request=None,
-            provider_response=None,
-            error=None,
             source=chance.choices(("app", "batch", "test"), weights=(90, 9.9, 0.1))[0],
-            source_datapoint_id=None,
-            environment=None,
             metadata={"number": number},
-            judgment=None,
-            stdout=None,
             prompt_tokens=50,
             output_tokens=60,
-            prompt_cost=None,
-            output_cost=None,
-            duration=None,
             created_at=START + number * SPACING,
         )
 
@@ -111,7 +97,7 @@ async def fill(database: Database, count: int) -> str:
             starts = {row.session_id: row.created_at for row in reversed(batch)}
             begun = [{"id": id, "created_at": at, "updated_at": at} for id, at in starts.items()]
             await connection.execute(insert(sessions), begun)
-            await insert_submitted_logs(connection, batch)
+            await insert_logs(connection, batch)
             values = chance.choices(("good", "bad"), k=len(rated))
             given = {
                 (id,): FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)

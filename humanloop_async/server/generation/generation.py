@@ -179,7 +179,7 @@ class Generation:
     def _new_log(self, sample: Sample, project_id: str) -> NewLog:
         request, context = self.request, self.context
         assert self._writer is not None
-        log = NewLog(
+        return NewLog(
             id=sample.id,
             project_id=project_id,
             config_id=context.config_id,
@@ -187,6 +187,9 @@ class Generation:
             parent_id=context.parent_id,
             owner=self._writer.owner,
             save=request.save,
+            inputs=request.inputs,
+            messages=self.messages,
+            provider_request=self.provider_request,
             source=request.source,
             source_datapoint_id=request.source_datapoint_id,
             user=request.user,
@@ -195,9 +198,6 @@ class Generation:
             environment=context.environment,
             trial=context.trial,
         )
-        if request.save:
-            log.inputs, log.messages, log.provider_request = request.inputs, self.messages, self.provider_request
-        return log
 
     def _result(
         self,

@@ -22,12 +22,15 @@ from ..storage.database import Database
 from ..storage.experiments import origin_of_trial
 from ..storage.feedback import Origin
 from ..storage.log_counts import count_logs
-from ..storage.logs import SubmittedLog, existing_references, insert_submitted_logs
+from ..storage.logs import NewLog, existing_references, insert_logs
 from ..storage.model_config import ModelConfig
 from .feedback import record_feedback
 from .references import MAX_NAME_CHARS, InlineConfig, ReferenceResolver, check_references
 
 T = TypeVar("T")
+
+# The columns that a request's fields of the same name fill; `_Ingester.row` replaces those that refer to other records.
+_COPIED = [name for name in NewLog.__struct_fields__ if name in LogRequest.__struct_fields__]
 
 
 async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest]) -> list[CreateLogResponse]:
@@ -51,7 +54,7 @@ async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest
             if known := await existing_references(connection, references):
                 raise _taken(min(known))
             rows = await _Ingester(connection, ReferenceResolver(connection, create=True)).rows(requests)
-            await insert_submitted_logs(connection, rows)
+            await insert_logs(connection, rows)
             origins = {row.id: Origin(row.project_id, row.config_id) for row in rows}
             await record_feedback(connection, origins, _feedback(rows, requests))
             await count_logs(connection, [(row.project_id, row.created_at) for row in rows])
@@ -104,7 +107,7 @@ class _Ingester(Struct):
             self.found[key] = await find()
         return cast("T", self.found[key])
 
-    async def rows(self, requests: Mapping[BodyPath, LogRequest]) -> list[SubmittedLog]:
+    async def rows(self, requests: Mapping[BodyPath, LogRequest]) -> list[NewLog]:
         # What is new is made kind by kind and in one order, so that two batches never wait for each other.
         await self._each(requests, lambda request: request.session_reference_id or "", self.nesting)
         await self._each(requests, lambda request: request.project or "", self.project)
@@ -121,40 +124,20 @@ class _Ingester(Struct):
             with error_location(loc):
                 await find(request)
 
-    async def row(self, request: LogRequest) -> SubmittedLog:
+    async def row(self, request: LogRequest) -> NewLog:
         parent_id, session_id = await self.nesting(request)
         project_id, config_id = await self.origin(request)
-        saved = request.save
-        return SubmittedLog(
-            id=new_id("data"),
-            project_id=project_id,
-            config_id=config_id,
-            session_id=session_id,
-            parent_id=parent_id,
-            reference_id=request.reference_id,
-            trial_id=request.trial_id,
-            status="complete" if request.error is None else "error",
-            save=saved,
-            inputs=request.inputs if saved else None,
-            messages=request.messages if saved else None,
-            output=request.output if saved else None,
-            output_message=request.output_message if saved else None,
-            provider_request=request.provider_request if saved else None,
-            provider_response=request.provider_response if saved else None,
-            error=request.error,
-            source=request.source,
-            source_datapoint_id=request.source_datapoint_id,
-            environment=request.environment,
-            metadata=request.metadata,
-            judgment=request.judgment,
-            stdout=request.stdout if saved else None,
-            prompt_tokens=request.prompt_tokens,
-            output_tokens=request.output_tokens,
-            prompt_cost=request.prompt_cost,
-            output_cost=request.output_cost,
-            duration=request.duration,
-            created_at=to_utc(request.created_at or datetime.now(UTC)),
-        )
+        copied = {name: getattr(request, name) for name in _COPIED}
+        own = {
+            "id": new_id("data"),
+            "project_id": project_id,
+            "config_id": config_id,
+            "session_id": session_id,
+            "parent_id": parent_id,
+            "status": "complete" if request.error is None else "error",
+            "created_at": to_utc(request.created_at or datetime.now(UTC)),
+        }
+        return NewLog(**(copied | own))
 
     async def nesting(self, request: LogRequest) -> tuple[str | None, str | None]:
         session = request.session_id, request.session_reference_id
@@ -208,9 +191,7 @@ class _Ingester(Struct):
                 return await get_or_create_other_config(self.connection, other, project_id)
 
 
-def _feedback(
-    rows: Sequence[SubmittedLog], requests: Mapping[BodyPath, LogRequest]
-) -> Mapping[BodyPath, FeedbackRequest]:
+def _feedback(rows: Sequence[NewLog], requests: Mapping[BodyPath, LogRequest]) -> Mapping[BodyPath, FeedbackRequest]:
     """What rides along with the logs."""
     found: dict[BodyPath, FeedbackRequest] = {}
     for row, (loc, request) in zip(rows, requests.items(), strict=True):
@@ -227,6 +208,6 @@ def _feedback(
     return found
 
 
-def _answer(row: SubmittedLog, request: LogRequest) -> CreateLogResponse:
+def _answer(row: NewLog, request: LogRequest) -> CreateLogResponse:
     named = request.session_id is not None or request.session_reference_id is not None
     return CreateLogResponse(id=row.id, project_id=row.project_id, session_id=row.session_id if named else None)

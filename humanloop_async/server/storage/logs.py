@@ -23,12 +23,22 @@ FAILED = ("error", "cancelled", "interrupted")
 """The states of logs whose generations did not come to their end."""
 
 
+CONTENT = (
+    *("inputs", "messages", "output", "raw_output", "output_message"),
+    *("provider_request", "provider_response", "stdout"),
+)
+"""Columns of ``logs`` that stay empty with ``save: false``."""
+
+
 class NewLog(Struct, kw_only=True):
-    """A log at the moment its generation begins; the fields are columns of ``logs``.
+    """A new row of ``logs``: of a generation that begins, or of a call that another program made.
+
+    The fields are columns. `insert_logs` leaves the `CONTENT` out unless `save` is true.
 
     Attributes:
-        trial: What the log is of; it is stored with the first of its logs.
-        call_id: The id of the claim that its call has, if any.
+        trial: A trial that is not stored yet; it is inserted with the first of its logs.
+        owner: The server process that generates, while the log is running.
+        call_id: The id of the call's claim, if the call has an ``Idempotency-Key``.
     """
 
     id: str
@@ -36,54 +46,35 @@ class NewLog(Struct, kw_only=True):
     config_id: str
     session_id: str | None
     parent_id: str | None
-    owner: str
     save: bool
+    status: Literal["running", "complete", "error"] = "running"
+    owner: str | None = None
+    call_id: str | None = None
+    trial: Trial | None = None
+    trial_id: str | None = None
+    reference_id: str | None = None
     inputs: dict[str, Json] | None = None
     messages: list[ChatMessage] | None = None
+    output: str | None = None
+    output_message: ChatMessage | None = None
     provider_request: dict[str, Json] | None = None
+    provider_response: dict[str, Json] | None = None
+    error: str | None = None
     source: str | None = None
     source_datapoint_id: str | None = None
     environment: str | None = None
-    trial: Trial | None = None
-    call_id: str | None = None
     user: str | None = None
     metadata: dict[str, Json] | None = None
     tool_choice: ToolChoiceValue | None = None
-    status: str = "running"
+    judgment: FeedbackValue | None = None
+    stdout: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_cost: float | None = None
+    output_cost: float | None = None
+    duration: float | None = None
     created_at: datetime = field(default_factory=utc_now)
-
-
-class SubmittedLog(Struct, kw_only=True):
-    """A log of what another program made; the fields are columns of ``logs``."""
-
-    id: str
-    project_id: str
-    config_id: str
-    session_id: str | None
-    parent_id: str | None
-    reference_id: str | None
-    trial_id: str | None
-    status: Literal["complete", "error"]
-    save: bool
-    inputs: dict[str, Json] | None
-    messages: list[ChatMessage] | None
-    output: str | None
-    output_message: ChatMessage | None
-    provider_request: dict[str, Json] | None
-    provider_response: dict[str, Json] | None
-    error: str | None
-    source: str | None
-    source_datapoint_id: str | None
-    environment: str | None
-    metadata: dict[str, Json] | None
-    judgment: FeedbackValue | None
-    stdout: str | None
-    prompt_tokens: int | None
-    output_tokens: int | None
-    prompt_cost: float | None
-    output_cost: float | None
-    duration: float | None
-    created_at: datetime
+    updated_at: datetime = field(default_factory=utc_now)
 
 
 class LogResult(Struct, kw_only=True):
@@ -104,6 +95,7 @@ class LogResult(Struct, kw_only=True):
 
 
 _insert_logs = insert(logs)
+_NEW_CONTENT = [name for name in CONTENT if name in NewLog.__struct_fields__]
 _results: dict[str, Any] = {name: bindparam(name) for name in LogResult.__struct_fields__ if name != "id"}
 _update_logs = (
     update(logs)
@@ -112,25 +104,17 @@ _update_logs = (
 )
 
 
-async def insert_logs(connection: AsyncConnection, rows: Iterable[NewLog]) -> None:
-    """Store logs of generations that begin, and the trials that they are of."""
-    rows = [*rows]
+async def insert_logs(connection: AsyncConnection, rows: Collection[NewLog]) -> None:
+    """Insert logs, and the trials that they belong to."""
     if trials := {row.trial.id: row.trial for row in rows if row.trial is not None}:
         await add_trials(connection, trials.values())
-    await connection.execute(_insert_logs, [_new_columns(row) | {"updated_at": row.created_at} for row in rows])
+    await connection.execute(_insert_logs, [_new_columns(row) for row in rows])
 
 
 async def existing_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
     """Those of the references that logs have already."""
     query = select(logs.c.reference_id).where(logs.c.reference_id.in_(references))
     return [reference for reference in (await connection.execute(query)).scalars() if reference is not None]
-
-
-async def insert_submitted_logs(connection: AsyncConnection, rows: Iterable[SubmittedLog]) -> None:
-    """Store logs of what other programs made."""
-    now = utc_now()
-    added = [_new_columns(row) | {"output_folded": folded(row.output), "updated_at": now} for row in rows]
-    await connection.execute(_insert_logs, added)
 
 
 async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLogRequest) -> None:
@@ -168,7 +152,7 @@ async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
 async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult]) -> None:
     """Store how generations ended."""
     # In the order in which feedback locks logs, so that the two never wait for each other.
-    rows = [_columns(result) for result in sorted(results, key=lambda result: result.id)]
+    rows = [msgspec.structs.asdict(result) for result in sorted(results, key=lambda result: result.id)]
     for row in rows:
         row["log_id"] = row.pop("id")
         row["output_folded"] = folded(row["output"])
@@ -185,13 +169,13 @@ async def session_of_log(
     return (row.id, row.session_id) if row else None
 
 
-def _columns(row: Struct) -> dict[str, Any]:
-    return msgspec.structs.asdict(row)
-
-
-def _new_columns(row: NewLog | SubmittedLog) -> dict[str, Any]:
-    columns = _columns(row) | {"inputs_folded": folded_json(row.inputs), "metadata_folded": folded_json(row.metadata)}
-    if isinstance(row, NewLog):
-        del columns["trial"]
-        columns["trial_id"] = row.trial.id if row.trial is not None else None
+def _new_columns(row: NewLog) -> dict[str, Any]:
+    columns = msgspec.structs.asdict(row)
+    if (trial := columns.pop("trial")) is not None:
+        columns["trial_id"] = trial.id
+    if not row.save:
+        columns |= dict.fromkeys(_NEW_CONTENT)
+    columns["inputs_folded"] = folded_json(columns["inputs"])
+    columns["output_folded"] = folded(columns["output"])
+    columns["metadata_folded"] = folded_json(columns["metadata"])
     return columns

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from humanloop_async.server.generation.generation import log_writer
+from humanloop_async.server.generation import log_writer
 from humanloop_async.server.generation.log_writer import MAX_BATCH, MAX_PENDING, UNSTORABLE, ClaimTaken, LogWriter
 from humanloop_async.server.ids import new_id
 from humanloop_async.server.storage import database as database_module
