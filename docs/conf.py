@@ -12,7 +12,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "examples"]
 
 html_theme = "furo"
-html_title = f"humanloop_async {__version__}"
+html_title = f"Humanloop Async {__version__}"
 html_show_sphinx = False
 
 myst_heading_anchors = 3
@@ -23,7 +23,11 @@ default_role = "py:obj"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "inherited-members": "Exception,Struct,list,object"}
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "Exception,Struct,list,object",
+    "exclude-members": "add_note, with_traceback",
+}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
