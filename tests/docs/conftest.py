@@ -14,12 +14,6 @@ from humanloop_async import EmbeddedServer
 from humanloop_async.server import ServerSettings
 
 
-def require(*modules: str) -> None:
-    """Skip a test module whose libraries are missing."""
-    for module in modules:
-        pytest.importorskip(module, reason=f"{module} is not installed (pip install --group docs)")
-
-
 @pytest.fixture(scope="module")
 def settings() -> ServerSettings:
     """The server's settings; a module may override them."""

@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
-import socket
 import ssl
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
 
-from humanloop_async import EmbeddedServer, Humanloop
+from humanloop_async import EmbeddedServer
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.providers.settings import ProviderSettings
+from tests.docs.programs import ended_log, free_port, listening, program
 
 pytestmark = pytest.mark.timeout(240)  # starting a server takes most of it
 ROOT = Path(__file__).parents[2]
@@ -39,39 +36,6 @@ CALL = {
 def settings() -> ServerSettings:
     # 20 to 60 tokens take 0.7 to 2 seconds.
     return ServerSettings(providers=ProviderSettings(mock_tokens_per_second=30))
-
-
-def program(name: str) -> str:
-    """Find a program; skip the test if it is missing."""
-    path = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Generator[None]:
-    """Run a program until it listens and the block ends."""
-    with subprocess.Popen(command) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None, "the program ended"
-                    assert time.monotonic() < deadline, "the program does not listen"
-                    time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
 
 
 @pytest.fixture
@@ -144,7 +108,7 @@ def proxy(
         check, command = [binary, "-c", "-q", "-f", str(config)], [binary, "-db", "-f", str(config)]
     done = subprocess.run(check, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), "the configuration has an error or a warning"
-    with running(command, port):
+    with listening(command, port):
         yield f"https://127.0.0.1:{port}"
 
 
@@ -159,20 +123,10 @@ def test_a_proxy_passes_tokens_on_at_once_and_closes_when_its_client_leaves(
         assert len(reads) > 5
         assert b"".join(reads).count(b'"finish_reason":"stop"') == 1
 
-        body = {**CALL, "project": "left"}
-        with browser.stream("POST", "/v4/chat", json=body) as response:
+        project = f"left behind {proxy}"
+        with browser.stream("POST", "/v4/chat", json={**CALL, "project": project}) as response:
             next(response.iter_bytes())
-    with Humanloop(server.api_key, base_url=server.base_url) as client:
-        (project,) = [project for project in client.projects.list() if project.name == "left"]
-        deadline = time.monotonic() + 30
-        while True:
-            (log,) = client.logs.list(project.id)
-            if log.observability_status != "running":
-                break
-            assert time.monotonic() < deadline, "the generation is still running"
-            time.sleep(0.1)
-        client.projects.delete(project.id)
-    assert log.error == "the client went away before the generation finished"
+    assert ended_log(server, project).error == "the client went away before the generation finished"
 
 
 def start(arguments: list[str], tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import humanloop_async
-
-from .conftest import require
-from .run_page import blocks
+from tests.docs.programs import require
+from tests.docs.run_page import blocks
 
 pytestmark = pytest.mark.timeout(240)  # commands of the shell take most of it
 ROOT = Path(__file__).parents[2]

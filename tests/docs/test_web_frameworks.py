@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from humanloop_async import EmbeddedServer, Humanloop, LogResponse
+from humanloop_async import EmbeddedServer
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.providers.settings import ProviderSettings
-
-from .conftest import require
+from tests.docs.programs import ended_log, free_port, listening, require
 
 require("uvicorn", "fastapi", "starlette", "django", "flask", "gunicorn")
 
@@ -39,37 +35,11 @@ def settings() -> ServerSettings:
 
 @pytest.fixture(params=COMMANDS)
 def address(request: pytest.FixtureRequest, server_environment: dict[str, str]) -> Iterator[str]:
-    """A running program."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [part.format(port=port) for part in COMMANDS[request.param]]
-    with subprocess.Popen([sys.executable, "-m", *command], cwd=PROGRAMS, env=server_environment) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None, "the program ended"
-                    assert time.monotonic() < deadline, "the program does not listen"
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-
-
-def log_of(server: EmbeddedServer, topic: str) -> LogResponse:
-    """Return the log of the story about a topic, once its generation has ended."""
-    with Humanloop(server.api_key, base_url=server.base_url) as client:
-        (project,) = [project for project in client.projects.list() if project.name == "stories"]
-        deadline = time.monotonic() + 30
-        while True:
-            (log,) = [log for log in client.logs.list(project.id) if topic in str(log.messages)]
-            if log.observability_status != "running":
-                return log
-            assert time.monotonic() < deadline, "the generation is still running"
-            time.sleep(0.1)
+    """The address of a running program."""
+    port = free_port()
+    command = [sys.executable, "-m", *(part.format(port=port) for part in COMMANDS[request.param])]
+    with listening(command, port, cwd=PROGRAMS, env=server_environment):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_a_program_streams_reports_errors_and_stops_when_its_browser_leaves(
@@ -81,7 +51,7 @@ def test_a_program_streams_reports_errors_and_stops_when_its_browser_leaves(
         # A whole stream, token by token.
         with browser.stream("GET", "/story", params={"topic": f"{program} whole"}) as response:
             pieces = list(response.iter_text())
-        log = log_of(server, f"{program} whole")
+        log = ended_log(server, "stories", f"{program} whole")
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert "".join(pieces) == log.raw_output
@@ -90,7 +60,7 @@ def test_a_program_streams_reports_errors_and_stops_when_its_browser_leaves(
         # The browser leaves after the first token.
         with browser.stream("GET", "/story", params={"topic": f"{program} left"}) as response:
             next(response.iter_text())
-        log = log_of(server, f"{program} left")
+        log = ended_log(server, "stories", f"{program} left")
         assert log.error == "the client went away before the generation finished"
 
         # A response that is not streamed.
