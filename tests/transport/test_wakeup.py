@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from loops import available_loops
-from scripted import END, STREAM, ScriptedServer, chunk, words
 
 from humanloop_async.transport import wakeup
 from humanloop_async.transport.wakeup import DirectWaiter, call_before_poll, running_loop, wake_and_flush
+from tests.loops import available_loops
+from tests.scripted import END, STREAM, ScriptedServer, chunk, words
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

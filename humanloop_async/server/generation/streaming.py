@@ -95,22 +95,23 @@ class EventStream:
             loop = asyncio.get_running_loop()
             self._watch = loop.call_later(self._write_timeout, self._watch_reader, now)
 
-    def send_now(self, encode: Callable[[T], bytes], what: T) -> bool:
-        """Write events from where no task is running, if they can go out without waiting.
+    def try_send(self, encode: Callable[[T], bytes], batch: T) -> bool:
+        """Write events from a protocol callback, if the connection accepts them without waiting.
 
         Args:
-            encode: Makes the events of `what`; called only if so.
+            encode: Turns `batch` into bytes; only called if the write can proceed.
+            batch: The data of the events.
 
         Returns:
-            Whether they have been written.
+            Whether the events have been written.
         """
         writer, protocol = self._writer, self._protocol
         transport = protocol.transport
         if writer is None or protocol.writing_paused or transport is None or transport.is_closing():
             return False
-        if events := encode(what):
+        if events := encode(batch):
             self._last_sent = self._clock()
-            # What `StreamWriter.write` does of a body without a length, in four calls instead of one.
+            # As `StreamWriter.write` does for a body without a length, which takes four calls.
             data = b"%x\r\n%b\r\n" % (len(events), events) if writer.chunked else events
             writer.output_size += len(data)
             transport.write(data)
@@ -182,15 +183,15 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
             b"".join([*(mux.last_event(*other) for other in others), mux.last_event(sample, chunk, usage)])
         )
 
-    def pass_on(batch: list[ProviderChunk]) -> bool:
+    def on_batch(batch: list[ProviderChunk]) -> bool:
         for chunk in batch:
             if chunk.finish_reason is not None:
                 return False
-        return events.send_now(mux.feed, batch)
+        return events.try_send(mux.feed, batch)
 
     try:
         async with generation.provider.stream(generation.call) as stream:
-            stream.offer = pass_on
+            stream.on_batch = on_batch
             async for batch in stream:
                 if data := mux.feed(batch):
                     await events.send(data)

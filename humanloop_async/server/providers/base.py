@@ -111,7 +111,7 @@ class ProviderReply(Struct):
     responses: list[Json] = field(default_factory=list[Json])
 
 
-Offer = Callable[[list[ProviderChunk]], bool]
+BatchCallback = Callable[[list[ProviderChunk]], bool]
 
 
 class ProviderStream(Protocol):
@@ -120,14 +120,15 @@ class ProviderStream(Protocol):
     Attributes:
         usage: Token counts of all samples together. Set by the time the iteration ends; None when the
             provider does not tell.
-        offer: For who iterates to set: may be called with a batch while the iteration waits, from where the batch was
-            received; what it takes (True) is not iterated. It must neither wait nor raise.
+        on_batch: Callback that the consumer may set. While the consumer awaits the next batch, the stream may pass a
+            batch here, from the protocol callback that received it. If it returns True, the batch is consumed and not
+            iterated. It must neither block nor raise.
 
     The iteration ends when every sample has had its `finish_reason`. When it cannot get there it raises
     a `ProviderError`, after the chunks that came whole. A cancelled iteration cannot be resumed.
     """
 
-    offer: Offer | None
+    on_batch: BatchCallback | None
 
     @property
     def usage(self) -> Usage | None: ...

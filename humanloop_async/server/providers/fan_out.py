@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...types import Usage
-from .base import Offer, ProviderCall, ProviderChunk, ProviderReply, ProviderStream
+from .base import BatchCallback, ProviderCall, ProviderChunk, ProviderReply, ProviderStream
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class _Part:
 class MergedStream:
     """Several streams, read at the same time, as one."""
 
-    offer: Offer | None = None
+    on_batch: BatchCallback | None = None
 
     def __init__(self, parts: list[_Part]) -> None:
         self._parts = parts

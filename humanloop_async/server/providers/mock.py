@@ -26,7 +26,7 @@ from msgspec import Meta, Struct
 
 from ...types import ChatMessage, FunctionTool, Json, ModelConfigTool, TextChatContent, ToolCall, ToolChoice, Usage
 from ...wire.requests import drop_nulls
-from .base import Offer, ProviderCall, ProviderChunk, ProviderError, ProviderReply, collect, v4_status
+from .base import BatchCallback, ProviderCall, ProviderChunk, ProviderError, ProviderReply, collect, v4_status
 from .mock_json import example
 
 _VOCABULARY = (
@@ -113,7 +113,7 @@ class MockProvider:
 class MockStream:
     """The chunks of one call, each at its time."""
 
-    offer: Offer | None = None
+    on_batch: BatchCallback | None = None
 
     def __init__(
         self, call: ProviderCall, options: MockOptions, tool: ModelConfigTool | None, failure: ProviderError | None

@@ -18,7 +18,7 @@ from ...wire.requests import HttpRequest
 from ...wire.retry import parse_retry_after
 from ...wire.sse import EventStreamDecoder
 from . import fan_out
-from .base import Offer, ProviderCall, ProviderChunk, ProviderError, ProviderReply, ProviderStream, v4_status
+from .base import BatchCallback, ProviderCall, ProviderChunk, ProviderError, ProviderReply, ProviderStream, v4_status
 from .openai_body import chat_body, completion_body
 from .openai_events import ErrorEvent, EventReader, MalformedAnswer, decoded, error_message, read_answer
 from .settings import OPENAI_BASE_URL, CompatibleServer
@@ -224,9 +224,9 @@ class OpenAIStream:
         self._room = num_samples * MAX_ANSWER_BYTES
         self._batch: list[ProviderChunk] = []  # to be handed over
         self._decoded = 0  # how many of the bytes that the next read brings are in it already
-        self.offer: Offer | None = None
+        self.on_batch: BatchCallback | None = None
         if isinstance(response, AiohttpResponse):
-            response.on_data = self._pass_on
+            response.on_data = self._on_data
 
     @property
     def usage(self) -> Usage | None:
@@ -279,11 +279,11 @@ class OpenAIStream:
                 raise
             return b""  # every sample is whole: what is missing is the usage at most
 
-    def _pass_on(self, data: bytes) -> bool:
-        if self.offer is None:
+    def _on_data(self, data: bytes) -> bool:
+        if self.on_batch is None:
             return False
         self._read_events(data, self._batch)
-        if self._failure is None and not self._ended and (not self._batch or self.offer(self._batch)):
+        if self._failure is None and not self._ended and (not self._batch or self.on_batch(self._batch)):
             self._batch = []
             return True
         self._decoded = len(data)

@@ -44,14 +44,14 @@ class Passed:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
-    counter, send_now = Passed(), EventStream.send_now
+    counter, try_send = Passed(), EventStream.try_send
 
     def counting(self: EventStream, encode: Any, what: Any) -> bool:
-        taken = send_now(self, encode, what)
+        taken = try_send(self, encode, what)
         counter.number += taken
         return taken
 
-    monkeypatch.setattr(EventStream, "send_now", counting)
+    monkeypatch.setattr(EventStream, "try_send", counting)
     return counter
 
 
@@ -120,8 +120,8 @@ async def test_what_comes_before_the_reader_runs_is_decoded_once() -> None:
 
     provider = CompatibleProvider("up", CompatibleServer(base_url="http://127.0.0.1"))
     stream = OpenAIStream(provider, Arrived(), 1, None)
-    stream.offer = lambda batch: False
-    assert not stream._pass_on(first)
+    stream.on_batch = lambda batch: False
+    assert not stream._on_data(first)
     assert [chunk.text for batch in (await anext(stream), await anext(stream)) for chunk in batch] == ["a", "b"]
     await provider.aclose()
 
@@ -184,6 +184,6 @@ async def test_what_goes_wrong_on_the_short_way_ends_the_call(
     def fails(self: EventStream, encode: Any, what: Any) -> bool:
         raise error("a mistake of ours")
 
-    monkeypatch.setattr(EventStream, "send_now", fails)
+    monkeypatch.setattr(EventStream, "try_send", fails)
     body = await body_of(tmp_path / "v4", STREAM, 0.01)
     assert "the server failed on this request" in body.split("\n\n")[-2]
