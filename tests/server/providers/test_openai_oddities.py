@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from test_openai import ANSWER, KEY, call, drain, text
-from test_openai_events import delta, read
 
 from humanloop_async.server.providers import openai
 from humanloop_async.server.providers.base import ProviderError
 from humanloop_async.server.providers.openai import OpenAIProvider
 from humanloop_async.server.providers.openai_events import read_answer
+from tests.server.providers.test_openai import ANSWER, KEY, call, drain, text
+from tests.server.providers.test_openai_events import delta, read
 
 
 @pytest.fixture
