@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import humanloop_async
-from humanloop_async import AsyncHumanloop, EmbeddedServer, SampleStream
+from humanloop_async import AsyncHumanloop, ChatChunk, EmbeddedServer, SampleStream
 
 IN_WHEEL = [
     r"humanloop_async/py\.typed",
@@ -49,15 +49,21 @@ def check_files(archive: str, names: list[str], patterns: list[str]) -> None:
 async def stream_two_samples() -> None:
     """Start the server, stream two samples at once, and compare them with the final response."""
 
-    async def read(sample: SampleStream) -> str:
+    async def read(sample: SampleStream[ChatChunk]) -> str:
         return "".join([text async for text in sample.text_stream])
 
-    async with EmbeddedServer() as server, AsyncHumanloop(server.api_key, base_url=server.base_url) as client:
-        question = [{"role": "user", "content": "Hello"}]
-        config = {"provider": "mock", "model": "any"}
-        async with client.chat_stream(project="smoke", model_config=config, messages=question, num_samples=2) as stream:
-            texts = await asyncio.gather(*map(read, stream.samples))
-            response = await stream.final()
+    async with (
+        EmbeddedServer() as server,
+        AsyncHumanloop(server.api_key, base_url=server.base_url) as client,
+        client.chat_stream(
+            project="smoke",
+            model_config={"provider": "mock", "model": "any"},
+            messages=[{"role": "user", "content": "Hello"}],
+            num_samples=2,
+        ) as stream,
+    ):
+        texts = await asyncio.gather(*map(read, stream.samples))
+        response = await stream.final()
     assert all(texts)
     assert texts == [sample.raw_output for sample in response.data]
 

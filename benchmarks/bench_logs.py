@@ -99,7 +99,7 @@ async def fill(database: Database, count: int) -> str:
             await connection.execute(insert(sessions), begun)
             await insert_logs(connection, batch)
             values = chance.choices(("good", "bad"), k=len(rated))
-            given = {
+            given: dict[tuple[str | int, ...], FeedbackRequest] = {
                 (id,): FeedbackRequest(type="rating", value=v, data_id=id) for id, v in zip(rated, values, strict=True)
             }
             await record_feedback(connection, rated, given)

@@ -73,7 +73,7 @@ class Expected:
 
 MODEL = {"model": "m", "temperature": 0.5}
 LABELS = [{"type": "rating", "value": "good"}]
-LOG = {"project": "p", "inputs": {"a": None}, "output": "hi", "config": {"type": "model", "model": "m"}}
+LOG: Any = {"project": "p", "inputs": {"a": None}, "output": "hi", "config": {"type": "model", "model": "m"}}
 AT = datetime(2026, 11, 21, 20, 31, tzinfo=UTC)
 
 CALLS = [

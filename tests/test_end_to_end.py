@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -19,26 +20,32 @@ from humanloop_async import (
     UnprocessableEntityError,
 )
 
-CONFIG = {"provider": "mock", "model": "mock", "prompt_template": "Greet {{name}}", "seed": 7}
-CHAT = {"provider": "mock", "model": "mock", "seed": 7}
+TransportName = Literal["aiohttp", "httpx"]
+CONFIG: Any = {"provider": "mock", "model": "mock", "prompt_template": "Greet {{name}}", "seed": 7}
+CHAT: Any = {"provider": "mock", "model": "mock", "seed": 7}
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])
-def transport(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def transport(request: pytest.FixtureRequest) -> TransportName:
+    name: TransportName = request.param
     return name
 
 
-async def test_plain_and_streamed_give_the_same(embedded: EmbeddedServer, transport: str) -> None:
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:  # type: ignore[arg-type]
-        params = {"project": "greeter", "model_config": CONFIG, "inputs": {"name": "Ada"}, "num_samples": 3}
-        plain = await client.complete(**params)  # type: ignore[arg-type]
+async def test_plain_and_streamed_give_the_same(embedded: EmbeddedServer, transport: TransportName) -> None:
+    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
+        params: dict[str, Any] = {
+            "project": "greeter",
+            "model_config": CONFIG,
+            "inputs": {"name": "Ada"},
+            "num_samples": 3,
+        }
+        plain = await client.complete(**params)
         texts: dict[int, str] = {}
 
         async def read(sample: SampleStream[CompletionChunk]) -> None:
             texts[sample.index] = "".join([text async for text in sample.text_stream])
 
-        async with client.complete_stream(**params) as stream:  # type: ignore[arg-type]
+        async with client.complete_stream(**params) as stream:
             async with anyio.create_task_group() as tasks:
                 for sample in stream.samples:
                     tasks.start_soon(read, sample)
@@ -55,12 +62,12 @@ async def test_plain_and_streamed_give_the_same(embedded: EmbeddedServer, transp
 
 async def test_a_configuration_is_used_again_by_its_id(embedded: EmbeddedServer) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url) as client:
-        messages = [{"role": "user", "content": "hi"}]
-        first = await client.chat(project="p", messages=messages, model_config=CHAT)  # type: ignore[arg-type]
+        messages: list[Any] = [{"role": "user", "content": "hi"}]
+        first = await client.chat(project="p", messages=messages, model_config=CHAT)
         assert first.data[0].model_config_id is not None
         again = await client.chat_model_config(
             project="p",
-            messages=messages,  # type: ignore[arg-type]
+            messages=messages,
             model_config_id=first.data[0].model_config_id,
         )
         assert again.data[0].output == first.data[0].output
@@ -72,16 +79,16 @@ async def test_a_configuration_is_used_again_by_its_id(embedded: EmbeddedServer)
 async def test_the_servers_words_reach_the_caller(embedded: EmbeddedServer) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, max_retries=0) as client:
         with pytest.raises(UnprocessableEntityError) as missing:
-            await client.complete(project="p", model_config=CONFIG)  # type: ignore[arg-type]
+            await client.complete(project="p", model_config=CONFIG)
         assert "name" in str(missing.value)
         with pytest.raises(UnprocessableEntityError, match="num_sample"):
             await client.complete(model_config=CONFIG, num_sample=1)  # type: ignore[call-overload]
-        failing = {**CHAT, "other": {"fail_after": 0, "status": 429}}
+        failing: Any = {**CHAT, "other": {"fail_after": 0, "status": 429}}
         with pytest.raises(RateLimitError) as refused:
-            await client.chat(project="p", messages=[], model_config=failing)  # type: ignore[arg-type]
+            await client.chat(project="p", messages=[], model_config=failing)
         assert refused.value.origin == "Mock"
-        midway = {**CHAT, "other": {"fail_after": 3, "status": 429, "tokens": 50}}
-        async with client.chat_stream(project="p", messages=[], model_config=midway) as stream:  # type: ignore[arg-type]
+        midway: Any = {**CHAT, "other": {"fail_after": 3, "status": 429, "tokens": 50}}
+        async with client.chat_stream(project="p", messages=[], model_config=midway) as stream:
             with pytest.raises(ApiException) as caught:
                 await stream.final()
         assert caught.value.status == 429
@@ -89,26 +96,26 @@ async def test_the_servers_words_reach_the_caller(embedded: EmbeddedServer) -> N
         assert caught.value.partial.data[0].finish_reason is None
     async with AsyncHumanloop("wrong", base_url=embedded.base_url) as stranger:
         with pytest.raises(AuthenticationError):
-            await stranger.complete(project="p", model_config=CONFIG)  # type: ignore[arg-type]
+            await stranger.complete(project="p", model_config=CONFIG)
 
 
-async def test_streams_left_early_do_not_hold_the_server_up(embedded: EmbeddedServer, transport: str) -> None:
-    slow = {**CHAT, "other": {"tokens_per_second": 20, "tokens": 10_000}}
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:  # type: ignore[arg-type]
+async def test_streams_left_early_do_not_hold_the_server_up(embedded: EmbeddedServer, transport: TransportName) -> None:
+    slow: Any = {**CHAT, "other": {"tokens_per_second": 20, "tokens": 10_000}}
+    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
         for _ in range(5):
-            async with client.chat_stream(project="p", messages=[], model_config=slow) as stream:  # type: ignore[arg-type]
+            async with client.chat_stream(project="p", messages=[], model_config=slow) as stream:
                 async for _ in stream:
                     break
-        response = await client.chat(project="p", messages=[], model_config=CHAT)  # type: ignore[arg-type]
+        response = await client.chat(project="p", messages=[], model_config=CHAT)
         assert response.data[0].output
 
 
-async def test_the_sync_client(embedded: EmbeddedServer, transport: str) -> None:
+async def test_the_sync_client(embedded: EmbeddedServer, transport: TransportName) -> None:
     def use() -> tuple[str, str]:
-        with Humanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:  # type: ignore[arg-type]
-            params = {"project": "greeter", "model_config": CONFIG, "inputs": {"name": "Ada"}}
-            plain = client.complete(**params)  # type: ignore[arg-type]
-            with client.complete_stream(**params) as stream:  # type: ignore[arg-type]
+        with Humanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
+            params: dict[str, Any] = {"project": "greeter", "model_config": CONFIG, "inputs": {"name": "Ada"}}
+            plain = client.complete(**params)
+            with client.complete_stream(**params) as stream:
                 return plain.data[0].raw_output, "".join(chunk.output for chunk in stream)
 
     plain, streamed = await asyncio.to_thread(use)
@@ -122,7 +129,7 @@ async def test_many_streams_at_once(embedded: EmbeddedServer) -> None:
             async with client.chat_stream(
                 project="many",
                 messages=[{"role": "user", "content": f"{number}"}],
-                model_config=CHAT,  # type: ignore[arg-type]
+                model_config=CHAT,
                 num_samples=2,
             ) as stream:
                 return len((await stream.final()).data)

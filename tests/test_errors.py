@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from humanloop_async.errors import ApiException, EventTooLarge, InvalidEvent, St
 from humanloop_async.types import ChatResponse, CompletionResponse, DataResponse, Json, ProviderApiKeys
 from humanloop_async.wire.requests import HttpRequest
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     name: value
     for name, value in vars(errors).items()
     if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
@@ -129,12 +130,13 @@ def test_the_message_is_the_one_of_the_response(body: Json, message: str) -> Non
 
 def test_long_messages_are_truncated() -> None:
     """A page of HTML, or a list of a thousand issues, is complete only in `body`, not in every log line."""
-    for body in (
+    bodies: list[Json] = [
         "x" * 9000,
         {"detail": "x" * 9000},
         {"detail": {"message": "x" * 9000}},
         {"detail": [{"msg": "x" * 9000}]},
-    ):
+    ]
+    for body in bodies:
         error = status_error(400, body)
         assert len(str(error)) < 2100
         assert error.body == body

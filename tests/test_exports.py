@@ -36,7 +36,7 @@ def test_dir_shows_the_public_names() -> None:
 
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="'humanloop_async' has no attribute 'nothing'"):
-        humanloop_async.nothing  # noqa: B018
+        humanloop_async.nothing  # type: ignore[attr-defined]  # noqa: B018
     assert not hasattr(humanloop_async, "ApiExceptions")
 
 

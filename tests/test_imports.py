@@ -26,8 +26,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Rooms of the package, and the rooms that each may import besides itself."""
 
-SERVER_LAYERS = ("ids", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service")
-SERVER_LAYERS += ("http", "running")
+SERVER_LAYERS = (
+    *("ids", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service"),
+    *("http", "running"),
+)
 """Rooms of the server, lowest first. A room may import the rooms below it, and the core."""
 
 for level, name in enumerate(SERVER_LAYERS):

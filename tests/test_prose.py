@@ -127,16 +127,16 @@ def noun_docstrings(path: Path) -> list[str]:
     ]
 
 
-def test_no_banned_phrases():
+def test_no_banned_phrases() -> None:
     assert [finding for path in documents(clean=True) for finding in findings(path)] == []
 
 
-def test_function_docstrings_start_with_a_verb():
+def test_function_docstrings_start_with_a_verb() -> None:
     modules = (path for path in documents(clean=True) if path.suffix == ".py")
     assert [docstring for path in modules for docstring in noun_docstrings(path)] == []
 
 
-def test_print_what_is_not_clean_yet():
+def test_print_what_is_not_clean_yet() -> None:
     for path in documents(clean=False):
         phrases = findings(path)
         docstrings = noun_docstrings(path) if path.suffix == ".py" else []
@@ -144,7 +144,7 @@ def test_print_what_is_not_clean_yet():
             print(f"{path.relative_to(ROOT)}: {len(phrases)} phrases, {len(docstrings)} docstrings")
 
 
-def test_phrases_are_found(tmp_path: Path):
+def test_phrases_are_found(tmp_path: Path) -> None:
     """The search works: in comments over several lines, joined strings and f-strings, but not in code."""
     path = tmp_path / "module.py"
     path.write_text(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gateway, processes, report
+from benchmarks import gateway, gateways, processes, report
 from benchmarks.__main__ import record
 from benchmarks.environments import Installed, this_interpreter
-from benchmarks.peers import raw_stream
+from benchmarks.peers import harness, raw_stream
 
 pytestmark = pytest.mark.skipif(not processes.PROC.exists(), reason="not applicable: needs /proc")
 
@@ -35,7 +35,7 @@ def test_all_events_arrive_through_the_server_and_all_streams_are_logged() -> No
 
 def test_a_server_that_loses_logs_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compared is a server that writes its logs."""
-    monkeypatch.setattr(gateway.Running, "logs", lambda running: 0 if running.gateway.is_ours else None)
+    monkeypatch.setattr(gateways.Running, "logs", lambda running: 0 if running.gateway.is_ours else None)
     made = record(["gateway"], ["ours"], rounds=1, scale=0.005, interpreter=this_interpreter)
     assert made["measures"]["gateway"][gateway.THROUGHPUT]["ours"]["failed"] == "0 of 1 streams were logged"
 
@@ -82,7 +82,7 @@ async def test_the_client_reads_every_event_however_they_are_cut(size: int) -> N
         client = raw_stream.RawStream(server.sockets[0].getsockname()[1], options)
         await client.open()
         for _ in range(2):
-            tally = raw_stream.harness.Tally()
+            tally = harness.Tally()
             await client.stream(1, tally)
             assert (tally.events, tally.chars) == (2, 3)
         await client.close()
@@ -102,7 +102,7 @@ async def test_an_answer_that_is_no_stream_is_a_failure() -> None:
         client = raw_stream.RawStream(server.sockets[0].getsockname()[1], options)
         await client.open()
         with pytest.raises(raw_stream.Failed, match="429"):
-            await client.stream(1, raw_stream.harness.Tally())
+            await client.stream(1, harness.Tally())
 
 
 def test_the_time_of_children_counts() -> None:

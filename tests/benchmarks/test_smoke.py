@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import record
-from benchmarks.environments import Peer, this_interpreter
+from benchmarks.environments import Installed, this_interpreter
 from benchmarks.measures import measures
 from benchmarks.peers import harness
 from benchmarks.runner import summarise
@@ -50,7 +50,7 @@ def test_a_peer_that_is_not_installed_is_a_gap_and_not_a_crash() -> None:
     assert both["peers"] == ["baseline-read", "official", "ours"]
 
 
-def absent_if_official(peer: Peer) -> Path | None:
+def absent_if_official(peer: Installed) -> Path | None:
     return None if peer.name == "official" else this_interpreter(peer)
 
 

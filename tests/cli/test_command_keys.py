@@ -72,7 +72,8 @@ def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
 
 
 def test_names_and_ids_are_text(tmp_path: Path) -> None:
-    for arguments in (["create", "--name", b"\xff"], ["revoke", b"\xff"]):
+    calls: list[list[str | bytes]] = [["create", "--name", b"\xff"], ["revoke", b"\xff"]]
+    for arguments in calls:
         done = run("keys", *arguments, "--db", str(tmp_path / "humanloop.db"))
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == "humanloop-async: '\\udcff' is not UTF-8\n"

@@ -139,7 +139,7 @@ async def test_keys_are_never_shown(peer: ScriptedServer) -> None:
         shown: list[object] = [client, client._core.config, client.completions, client._core]
         for options in ({}, {"extra_headers": {"X-A": secret + "\n"}}, {"provider_api_keys": {"openai": object()}}):
             with pytest.raises(ApiException) as caught:
-                await client.complete(model_config={"model": "m"}, **options)  # type: ignore[arg-type]
+                await client.complete(model_config={"model": "m"}, **options)
             error: BaseException | None = caught.value
             while error is not None:
                 shown.append(error)

@@ -351,7 +351,8 @@ async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, peer: Scrip
 async def test_a_slow_consumer_does_not_stop_the_clock_of_the_whole_call(
     client: AsyncHumanloop, peer: ScriptedServer
 ) -> None:
-    peer.plays(STREAM, *[chunk(event(0, "a")), 0.04] * 30, chunk(event(0, "b", "stop")), END)
+    steps: list[bytes | float] = [chunk(event(0, "a")), 0.04]
+    peer.plays(STREAM, *steps * 30, chunk(event(0, "b", "stop")), END)
     with pytest.raises(TotalTimeout):
         async with complete(client, Timeout(total=0.3)) as stream:
             async for _ in stream:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ async def test_final_before_anything_is_read(client: AsyncHumanloop, peer: Scrip
     assert (response.project_id, response.session_id, response.num_samples) == ("pr_1", "sesh_1", 2)
     assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
     assert response.round_trip_time > 0
-    assert response.body["data"][0]["output"] == "a b"
+    body: Any = response.body
+    assert body["data"][0]["output"] == "a b"
 
 
 async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, peer: ScriptedServer) -> None:

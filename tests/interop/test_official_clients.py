@@ -78,7 +78,7 @@ def test_get_configs_asks_no_server(run: Run) -> None:
 def test_every_key_is_there(run: Run, got: Any) -> None:
     """Also where its value is null: the documentation of 0.5 indexes plain dicts."""
     only_for(run, "python-0.5.18", "node")  # the models of 0.7 have other fields
-    answers = {
+    answers: dict[type[msgspec.Struct], list[Any]] = {
         types.ProjectResponse: [got["project"], got["renamed"], got["got_project"], got["deactivated"]],
         types.ProjectConfigResponse: [got["config"], *got["configs"], got["got_project"]["active_config"]],
         types.ModelConfigResponse: [got["config"]["config"], got["config_by_id"]],

@@ -34,7 +34,7 @@ from tests.sync.sync_calls import complete, left
 CONFIG = {"model": "m"}
 
 
-CALLS = {
+CALLS: dict[str, dict[str, Any]] = {
     "complete": {"model_config": CONFIG},
     "complete_deployed": {},
     "complete_experiment": {"experiment_id": "e"},

@@ -8,6 +8,7 @@ import itertools
 import zlib
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from aiohttp.client_proto import ResponseHandler
@@ -145,7 +146,7 @@ class NoTransport(asyncio.Transport):
         pass
 
 
-def received(reads: Sequence[bytes | bytearray], *, direct: bool) -> tuple[object, ...]:
+def received(reads: Sequence[bytes], *, direct: bool) -> tuple[object, ...]:
     """What a body is after these reads: its bytes, whether it ended, and what went wrong."""
     loop = asyncio.new_event_loop()
     try:
@@ -219,7 +220,8 @@ def test_chunks_are_what_the_parser_says_they_are(pieces: list[bytes], data: st.
     for piece in pieces:
         cuts = sorted(data.draw(st.lists(st.integers(0, len(piece)), max_size=2)))
         parts = [piece[begin:end] for begin, end in itertools.pairwise([0, *cuts, len(piece)]) if begin < end]
-        if reads and parts and data.draw(st.booleans()):
+        join: bool = data.draw(st.booleans()) if reads and parts else False
+        if join:
             reads[-1] += parts.pop(0)
         reads += parts
     assert received(reads, direct=True) == received(reads, direct=False)
@@ -232,7 +234,8 @@ def test_whole_chunks_that_nobody_reads_are_bounded_in_number() -> None:
 
 def test_reads_may_be_bytearrays() -> None:
     reads = [chunk(b"x" * size) for size in SIZES]
-    assert received(list(map(bytearray, reads)), direct=True) == received(reads, direct=False)
+    mutable: list[Any] = [bytearray(read) for read in reads]
+    assert received(mutable, direct=True) == received(reads, direct=False)
 
 
 def test_whole_chunks_do_not_reach_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:

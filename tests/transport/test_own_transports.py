@@ -138,7 +138,10 @@ async def test_leaving_a_tls_stream(authority: trustme.CA, tls_peer: ScriptedSer
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with httpx.AsyncClient(verify=trusting) as httpx_client:
-        by_name = {"aiohttp": AiohttpTransport(ssl=trusting), "httpx": HttpxTransport(httpx_client)}
+        by_name: dict[str, AiohttpTransport | HttpxTransport] = {
+            "aiohttp": AiohttpTransport(ssl=trusting),
+            "httpx": HttpxTransport(httpx_client),
+        }
         async with AsyncHumanloop(base_url=tls_peer.url, transport=by_name[transport]) as client:
             async with client.complete_stream(model_config={"model": "m"}) as stream:
                 await anext(stream)

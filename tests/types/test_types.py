@@ -51,7 +51,7 @@ def test_every_key_of_a_response_is_sent_even_when_null() -> None:
     """The official clients hand out plain dicts, and their users index them."""
     assert keys_of(CompletionResponse(data=[])) == set(RESPONSE_KEYS.split())
     assert keys_of(ChatResponse(data=[])) == {*RESPONSE_KEYS.split(), "tool_choice", "tool_call"}
-    sample = {"id": "", "index": 0, "output": "", "raw_output": ""}
+    sample: dict[str, Any] = {"id": "", "index": 0, "output": "", "raw_output": ""}
     assert keys_of(DataResponse(**sample)) == set(SAMPLE_KEYS.split())
     assert keys_of(ChatDataResponse(**sample)) == {
         *SAMPLE_KEYS.split(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS, Operation
+from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS, AnyOperation
 
 DOCUMENTED = """
 Chats_create                      POST   /chat                                                       200
@@ -60,7 +60,7 @@ def test_only_what_would_make_two_things_carries_a_key() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
-def test_an_operation_is_consistent(operation: Operation[None, None]) -> None:
+def test_an_operation_is_consistent(operation: AnyOperation) -> None:
     assert operation.summary.endswith(".")
     names = [*operation.path_parameters]
     for part in (operation.query, operation.request):

@@ -43,7 +43,7 @@ def test_the_provider_keys_that_old_clients_add_are_ignored(kind: type[msgspec.S
 
 
 def test_an_object_decodes_to_an_object_and_a_list_to_a_list() -> None:
-    one = {"type": "rating", "value": "good", "data_id": "data_1"}
+    one: dict[str, Any] = {"type": "rating", "value": "good", "data_id": "data_1"}
     assert decode_batch(dumped(one), t.FeedbackRequest) == t.FeedbackRequest(**one)
     two = decode_batch(dumped([one, {"type": "comment", "value": None}]), t.FeedbackRequest)
     assert two == [t.FeedbackRequest(**one), t.FeedbackRequest(type="comment")]
@@ -120,7 +120,7 @@ def test_a_configuration_from_a_response_can_be_logged(example: Any) -> None:
 
 
 def test_a_log_may_include_one_or_several_feedbacks() -> None:
-    one = {"type": "rating", "value": "good"}
+    one: dict[str, Any] = {"type": "rating", "value": "good"}
     log = decode_request(dumped({"feedback": one}), t.LogRequest)
     assert log.feedback == t.Feedback(type="rating", value="good")
     log = decode_request(dumped({"feedback": [one, one]}), t.LogRequest)

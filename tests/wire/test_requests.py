@@ -301,6 +301,6 @@ def test_the_server_decodes_the_bodies_that_the_client_encodes(inputs: dict[str,
 
 
 def test_drop_nulls_goes_one_level_deep_and_leaves_its_argument() -> None:
-    fields = {"a": None, "b": {"c": None}, "d": 0, "e": ""}
+    fields: dict[str, Any] = {"a": None, "b": {"c": None}, "d": 0, "e": ""}
     assert drop_nulls(fields) == {"b": {"c": None}, "d": 0, "e": ""}
     assert "a" in fields

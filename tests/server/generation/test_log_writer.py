@@ -21,6 +21,7 @@ from humanloop_async.server.generation.log_writer import MAX_BATCH, MAX_PENDING,
 from humanloop_async.server.ids import new_id
 from humanloop_async.server.storage import database as database_module
 from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.errors import is_unreachable
 from humanloop_async.server.storage.idempotency import Claim, Outcome, previous_call
 from humanloop_async.server.storage.logs import LogResult, NewLog
 from humanloop_async.server.storage.projects import add_project, project_by_name
@@ -50,7 +51,7 @@ def _statuses(address: str) -> list[str]:
 async def test_writes_of_many_calls_share_their_commits(
     database: Database, project_id: str, database_address: str
 ) -> None:
-    commits = []
+    commits: list[object] = []
     event.listen(database._engine.sync_engine, "commit", commits.append)
     async with LogWriter(database) as writer:
 
@@ -142,7 +143,7 @@ async def test_how_calls_ended_is_kept_while_the_database_is_away(
             for future in (ended, begun):  # told at once
                 with pytest.raises(DBAPIError) as caught:
                     await future
-                assert database_module.is_unreachable(caught.value)
+                assert is_unreachable(caught.value)
             assert _statuses(database_address) == ["running"]
         await _until(lambda: _statuses(database_address) == ["complete"])
     (row,) = rows(database_address, "SELECT output, prompt_tokens FROM logs")

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import uvloop
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
 from humanloop_async.server.running.embedded import EmbeddedServer
@@ -229,7 +229,7 @@ async def test_a_sample_that_finished_before_the_failure_stays_whole(api: Api) -
     assert list(statuses.values()) == ["error"]
 
 
-def _compatible(provider: TestServer) -> ProviderSettings:
+def _compatible(provider: BaseTestServer) -> ProviderSettings:
     return ProviderSettings(compatible={"backend": CompatibleServer(base_url=str(provider.make_url("/v1")))})
 
 

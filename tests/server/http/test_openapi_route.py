@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
@@ -53,13 +54,13 @@ async def test_every_operation_that_is_described_is_served(api: Api) -> None:
 
 async def _made(server: EmbeddedServer) -> dict[str, str]:
     """Ids of one of each kind, because random ones only lead to 404s."""
-    config = {"provider": "mock", "model": "words", "max_tokens": 5}
+    config: Any = {"provider": "mock", "model": "words", "max_tokens": 5}
     async with AsyncHumanloop(base_url=server.base_url, api_key=server.api_key) as client:
         chat = await client.chat(
             project="p",
             session_reference_id="s",
             messages=[{"role": "user", "content": "Hello"}],
-            model_config={**config, "chat_template": []},
+            model_config=config | {"chat_template": []},
         )
         project, (sample,) = str(chat.project_id), chat.data
         await client.projects.deploy_config(project_id=project, config_id=sample.model_config_id)

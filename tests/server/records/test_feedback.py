@@ -165,15 +165,16 @@ async def test_a_batch_is_done_in_its_order(api: Api) -> None:
 
 async def test_numbers_and_booleans_come_back_as_they_are(api: Api) -> None:
     log_id = await with_type(api, "stars", "number")
-    for value in (4.5, 0, -3):
-        await give(api, log_id, "stars", value)
-        assert await current(api, log_id) == [("stars", value, None)]
-    for value in (True, 7, "good"):
-        await give(api, log_id, "rating", value)
-        assert ("rating", value, None) in await current(api, log_id)
+    for number in (4.5, 0, -3):
+        await give(api, log_id, "stars", number)
+        assert await current(api, log_id) == [("stars", number, None)]
+    for rating in (True, 7, "good"):
+        await give(api, log_id, "rating", rating)
+        assert ("rating", rating, None) in await current(api, log_id)
     texts = api.rows("SELECT value FROM feedback ORDER BY value")
     assert texts == [{"value": "-3"}, {"value": "good"}]
-    for value in ("4", True, [], 10**400):
+    values: list[object] = ["4", True, [], 10**400]
+    for value in values:
         status, _ = await api.post("/feedback", {"type": "stars", "value": value, "data_id": log_id})
         assert status == 422
     _, answer = await api.post("/feedback", {"type": "stars", "data_id": log_id, "unset": True})
@@ -233,7 +234,9 @@ async def test_a_project_learns_labels_from_feedback(api: Api) -> None:
             kind.type: kind.values for kind in (await feedback_types_of(connection, [project["id"]]))[project["id"]]
         }
     await database.aclose()
-    labels = {kind: values and [(v.value, v.sentiment) for v in values] for kind, values in known.items()}
+    labels: dict[str, Any] = {
+        kind: values and [(v.value, v.sentiment) for v in values] for kind, values in known.items()
+    }
     assert labels == {
         "rating": [("good", "positive"), ("bad", "negative"), ("so so", "unset")],
         "action": None,

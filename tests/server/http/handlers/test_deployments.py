@@ -16,10 +16,10 @@ from tests.server.served import CHAT, Api, on_both_databases
 
 pytestmark = on_both_databases
 
-MODEL = {"provider": "mock", "model": "words", "max_tokens": 5}
-PROMPT = {**MODEL, "prompt_template": "Greet {{ name }}"}
+MODEL: dict[str, Any] = {"provider": "mock", "model": "words", "max_tokens": 5}
+PROMPT: dict[str, Any] = {**MODEL, "prompt_template": "Greet {{ name }}"}
 INPUTS = {"name": "Ada"}
-HELLO = [{"role": "user", "content": "Hello"}]
+HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_deploying_replaces_what_was_there_and_touches_nothing_else(client
     project_id = first.project_id
     production, staging, mine = await client.projects.list_deployed_configs(project_id)
     assert production.model_config_name == "first"
-    both = [{"id": staging.environment_id}, {"id": mine.environment_id, "name": "mine"}]
+    both: list[Any] = [{"id": staging.environment_id}, {"id": mine.environment_id, "name": "mine"}]
     deployed = await client.projects.deploy_config(project_id, config_id=second.config.id, environments=both)
     assert [(row.environment_name, row.model_config_name) for row in deployed] == [
         ("staging", "second"),
@@ -125,7 +125,11 @@ async def test_what_cannot_be_deployed_is_refused_and_changes_nothing(client: As
     for error, params in refused:
         with pytest.raises(error):
             await client.projects.deploy_config(project_id, **params)
-    for params in ({"active_config_id": stranger.config.id}, {"active_experiment_id": elsewhere.id}):
+    updates: list[dict[str, Any]] = [
+        {"active_config_id": stranger.config.id},
+        {"active_experiment_id": elsewhere.id},
+    ]
+    for params in updates:
         with pytest.raises(NotFoundError):
             await client.projects.update(project_id, name="renamed", **params)
     with pytest.raises(UnprocessableEntityError, match="exclude"):
@@ -175,7 +179,7 @@ async def test_the_active_config_says_where_it_comes_from(client: AsyncHumanloop
     experiment = await client.experiments.create(
         project.id, name="ab", positive_labels=[], config_ids=[config.config.id]
     )
-    where = [{"id": staging.environment_id}]
+    where: list[Any] = [{"id": staging.environment_id}]
     await client.projects.deploy_config(project.id, experiment_id=experiment.id, environments=where)
     sampled = await client.projects.get_active_config(project.id, environment="staging")
     assert (sampled.experiment_id, sampled.environment_id) == (experiment.id, staging.environment_id)
@@ -186,12 +190,15 @@ async def test_the_active_config_says_where_it_comes_from(client: AsyncHumanloop
 async def test_racing_deploys_end_as_one_of_them(client: AsyncHumanloop) -> None:
     configs = [await client.model_configs.register(project="greeter", **PROMPT, seed=seed) for seed in range(6)]
     project_id, ids = configs[0].project_id, [config.config.id for config in configs]
-    environments = [{"id": row.environment_id} for row in await client.projects.list_deployed_configs(project_id)]
+    environments: list[Any] = [
+        {"id": row.environment_id} for row in await client.projects.list_deployed_configs(project_id)
+    ]
     calls = (
         client.projects.deploy_config(project_id, config_id=config_id, environments=environments) for config_id in ids
     )
-    answers = await asyncio.gather(*calls, client.projects.deactivate_config(project_id, environment="mine"))
-    for answer, config_id in zip(answers[:-1], ids, strict=True):
+    deactivation = client.projects.deactivate_config(project_id, environment="mine")
+    answers, _ = await asyncio.gather(asyncio.gather(*calls), deactivation)
+    for answer, config_id in zip(answers, ids, strict=True):
         assert {row.model_config_id for row in answer} == {config_id}  # each saw its own work whole
     rows = await client.projects.list_deployed_configs(project_id)
     assert len({row.model_config_id for row in rows[:2]}) == 1
@@ -202,7 +209,7 @@ async def test_generation_uses_what_is_deployed_to_the_environment(client: Async
     production = await client.model_configs.register(project="greeter", **PROMPT)
     staging = await client.model_configs.register(project="greeter", **PROMPT, seed=2)
     project_id = production.project_id
-    where = [{"id": (await client.projects.list_deployed_configs(project_id))[1].environment_id}]
+    where: list[Any] = [{"id": (await client.projects.list_deployed_configs(project_id))[1].environment_id}]
     await client.projects.deploy_config(project_id, config_id=staging.config.id, environments=where)
     by_default = await client.complete_deployed(project="greeter", inputs=INPUTS)
     assert by_default.data[0].model_config_id == production.config.id

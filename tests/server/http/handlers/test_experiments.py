@@ -17,9 +17,9 @@ from tests.server.served import Api, on_both_databases
 
 pytestmark = on_both_databases
 
-PROMPT = {"provider": "mock", "model": "words", "max_tokens": 2, "prompt_template": "Greet {{ name }}"}
+PROMPT: dict[str, Any] = {"provider": "mock", "model": "words", "max_tokens": 2, "prompt_template": "Greet {{ name }}"}
 INPUTS = {"name": "Ada"}
-GOOD = [{"type": "rating", "value": "good"}]
+GOOD: list[Any] = [{"type": "rating", "value": "good"}]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_names_configs_and_labels_can_be_changed(client: AsyncHumanloop) -
 async def test_lists_in_a_request_are_bounded(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "A")
     many = ["config_x"] * 1001
-    labels = [{"type": "rating", "value": str(number)} for number in range(1001)]
+    labels: list[Any] = [{"type": "rating", "value": str(number)} for number in range(1001)]
     for params in ({"config_ids_to_register": many}, {"config_ids_to_deregister": many}, {"positive_labels": labels}):
         with pytest.raises(UnprocessableEntityError, match="at most 1000"):
             await client.experiments.update(setting.id, **params)

@@ -13,7 +13,7 @@ from tests.server.served import CHAT, Api, on_both_databases
 
 pytestmark = on_both_databases
 
-MODEL = {"provider": "mock", "model": "words", "prompt_template": "Greet {{ name }}"}
+MODEL: Any = {"provider": "mock", "model": "words", "prompt_template": "Greet {{ name }}"}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_bad_queries_are_refused(api: Api, query: str) -> None:
 async def test_a_deleted_project_is_gone_with_all_it_held_and_its_name_is_free(client: AsyncHumanloop) -> None:
     project = await client.projects.create("greeter")
     config = await client.model_configs.register(project="greeter", **MODEL)
-    labels = [{"type": "rating", "value": "good"}]
+    labels: list[Any] = [{"type": "rating", "value": "good"}]
     await client.experiments.create(
         project.id, name="ab", positive_labels=labels, config_ids=[config.config.id], set_active=True
     )
@@ -187,7 +187,7 @@ async def test_a_config_comes_back_as_it_was_registered(client: AsyncHumanloop) 
     }
     made = await client.model_configs.register(project="greeter", **sent)
     found = await client.model_configs.get(made.config.id)
-    body = found.body
+    body: Any = found.body
     assert body["type"] == "model"
     assert body["stop"] == ["x"]
     assert body["chat_template"][0]["content"] == "Be {{ manner }}"
@@ -219,13 +219,14 @@ async def test_feedback_types_can_be_given_at_creation(client: AsyncHumanloop) -
     assert kinds["tone"] == {"warm": "positive"}
     assert kinds["stars"] == {}
     assert kinds["rating"] == {"good": "positive", "bad": "negative", "great": "positive"}
-    for wrong in (
+    types: list[Any] = [
         {"type": "rating", "class": "text"},
         {"type": "stars", "class": "number", "values": [{"value": "1"}]},
         {"type": ""},
         {"type": "tone", "values": [{"value": ""}]},
         {"type": "tone", "values": [{"value": "x" * 256}]},
-    ):
+    ]
+    for wrong in types:
         with pytest.raises(UnprocessableEntityError):
             await client.projects.create("other", feedback_types=[wrong])
     assert len([project async for project in client.projects.list()]) == 1
