@@ -1,6 +1,6 @@
-"""The v4 API, self-hosted: `EmbeddedServer` inside a program, `create_app` for a runner of one's own.
+"""The v4 API, self-hosted: `EmbeddedServer` runs inside a program, `create_app` is for your own runner.
 
-`humanloop_async.server.running.serve` runs it on an address until it is told to stop, as the command line does.
+`humanloop_async.server.running.serve` listens on an address until it gets a signal, as the command line does.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["EmbeddedServer", "ServerSettings", "create_app"]
 _HOMES = {"EmbeddedServer": "running.embedded", "ServerSettings": "settings", "create_app": "http.app"}
 
 
-if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+if not TYPE_CHECKING:  # with it, a type checker would accept every misspelt name
 
     def __getattr__(name: str) -> object:
-        # On first use: the provider's and the template's child processes import this package too, and need none of it.
+        # On first use: the child processes of a provider and of templates import this package, but none of these.
         if (home := _HOMES.get(name)) is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f".{home}", __name__), name)

@@ -1,4 +1,4 @@
-"""Answers other than 200, in v4's two shapes: ``{"detail": {...}}`` and ``{"detail": [...]}``."""
+"""Error responses in the two forms of v4: ``{"detail": {...}}`` and ``{"detail": [...]}``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..types import ErrorDetail, ErrorResponse, HTTPValidationError, ValidationI
 from .providers.base import PLATFORM, ProviderError
 
 BodyPath: TypeAlias = tuple[str | int, ...]
-"""A path in a request's body: ``(3, "feedback")``."""
+"""A path in the body of a request, such as ``(3, "feedback")``."""
 
-_TYPES = {
+_ERROR_TYPES = {
     400: "bad_request_error",
     401: "authentication_error",
     404: "not_found_error",
@@ -32,13 +32,13 @@ _TYPES = {
 
 
 class ApiError(Exception):
-    """A request that is answered with an error.
+    """An error to send as the response to a request.
 
     Attributes:
         status: HTTP status code.
-        message: What is wrong and what to do, for people.
-        origin: Whose word it is: a provider's name, or `PLATFORM`.
-        retry_after: Seconds to wait before trying again, or None.
+        message: Description for people: the problem, and a way to solve it.
+        origin: The reporter of the error: a provider's name, or `PLATFORM`.
+        retry_after: Seconds to wait before a retry, or None.
     """
 
     def __init__(self, status: int, message: str, origin: str = PLATFORM, retry_after: float | None = None) -> None:
@@ -50,23 +50,22 @@ class ApiError(Exception):
 
     @classmethod
     def from_provider(cls, error: ProviderError) -> ApiError:
-        """A provider's refusal or failure, as v4 passes it on."""
+        """Return the error by which v4 reports a provider's error."""
         return cls(error.status, error.message, error.origin, error.retry_after)
 
     def body(self) -> bytes:
-        """The JSON body; also the data of the event that ends a stream."""
-        kind = _TYPES.get(self.status) or f"{HTTPStatus(self.status).name.lower()}_error"
-        return msgspec.json.encode(
-            ErrorResponse(detail=ErrorDetail(type=kind, message=self.message, code=self.status, origin=self.origin))
-        )
+        """Return the JSON body, which is also the data of the event that ends a stream."""
+        error_type = _ERROR_TYPES.get(self.status) or f"{HTTPStatus(self.status).name.lower()}_error"
+        detail = ErrorDetail(type=error_type, message=self.message, code=self.status, origin=self.origin)
+        return msgspec.json.encode(ErrorResponse(detail=detail))
 
     def headers(self) -> dict[str, str]:
-        """``Retry-After`` in whole seconds, when there is something to wait for."""
+        """Return the ``Retry-After`` header, in whole seconds, if `retry_after` is set."""
         return {} if self.retry_after is None else {"Retry-After": str(math.ceil(self.retry_after))}
 
 
 class InvalidRequest(ApiError):
-    """A request that does not fit its operation's schema (422), with one entry for each place."""
+    """A request that does not fit its operation's schema (422), with one issue for each invalid field."""
 
     def __init__(self, issues: list[ValidationIssue]) -> None:
         super().__init__(422, "; ".join(issue.msg for issue in issues))
@@ -74,7 +73,7 @@ class InvalidRequest(ApiError):
 
     @classmethod
     def at(cls, *loc: str | int, msg: str, kind: str = "value_error") -> InvalidRequest:
-        """One problem, of the body's field at that path."""
+        """Return an error with one issue, which concerns the field at a path in the body."""
         return cls([ValidationIssue(loc=["body", *loc], msg=msg, type=kind)])
 
     def body(self) -> bytes:
@@ -83,12 +82,12 @@ class InvalidRequest(ApiError):
 
 @contextmanager
 def error_location(loc: BodyPath) -> Generator[None]:
-    """Let refusals inside the block say where in the body that is which they are about."""
+    """Prefix errors raised in the block with the request-body path they refer to."""
     try:
         yield
     except InvalidRequest as exc:
-        places = [["body", *loc, *issue.loc[1:]] for issue in exc.issues]
-        raise InvalidRequest([replace(issue, loc=at) for issue, at in zip(exc.issues, places, strict=True)]) from exc
+        issues = [replace(issue, loc=["body", *loc, *issue.loc[1:]]) for issue in exc.issues]
+        raise InvalidRequest(issues) from exc
     except ApiError as exc:
         if not loc:
             raise

@@ -1,4 +1,4 @@
-"""Identifiers: a prefix that names the kind, and 21 random letters and digits (125 bits)."""
+"""Identifiers: a prefix for the kind of object, and 21 random letters and digits (125 bits)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(prefix: Literal["ann", "config", "data", "env", "exp", "key", "pr", "sesh", "srv", "trial"]) -> str:
-    """A new identifier, such as ``pr_`` and 21 characters."""
-    # One draw for all 21 characters: `secrets.choice` would ask the system 21 times.
+    """Return a new identifier: the prefix, an underscore and 21 characters."""
+    # One random number for all 21 characters: `secrets.choice` would need 21 system calls.
     number = secrets.randbits(160)
     characters: list[str] = []
     for _ in range(21):

@@ -1,4 +1,4 @@
-"""One running server's parts: database, providers, log writer, and the generations in progress."""
+"""The parts of a running server: database, providers, log writer, and the generations in progress."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from .storage.keys import add_key, any_key, generate_key, valid_key_id
 from .templates.jinja import JinjaRenderer
 
 MAX_SEARCHES = 2
-"""Lists that read all of a project's logs run so many at once; more of them wait for each other."""
+"""Most requests at once that read all logs of a project; further ones wait."""
 
 READY_TIMEOUT = 5.0
-"""Seconds within which the database of a server that is ready answers."""
+"""Seconds that the database has to respond when a client asks whether the server is ready."""
 
 
 class Service:
-    """What the handlers work with. Its parts exist while `run` does.
+    """The parts of a server that its handlers use. They exist while `run` is active.
 
     Attributes:
-        stopping: No new generation is taken.
-        new_key: A key that was made at start, because the database had none and none was given.
+        stopping: Whether new generations are rejected.
+        new_key: The API key that was created at start, if the database had none and none was configured.
     """
 
     database: Database
     environments: Environments
     log_writer: LogWriter
     idempotency: Idempotency
-    preparation: GenerationBuilder
+    generation_builder: GenerationBuilder
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -53,35 +53,35 @@ class Service:
         self._idle = asyncio.Event()
 
     async def run(self) -> AsyncGenerator[None]:
-        """Open everything, and close it in reverse; aiohttp's form of a context manager."""
+        """Open all parts, and close them in reverse order. This is a cleanup context of aiohttp."""
         async with AsyncExitStack() as stack:
             self.database = await Database.open(self.settings.database)
             stack.push_async_callback(self.database.aclose)
             self.new_key = await ensure_api_key(self.database, self.settings)
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
-            keys = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
-            self.idempotency = await stack.enter_async_context(keys)
+            idempotency = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
+            self.idempotency = await stack.enter_async_context(idempotency)
             providers = Providers(self.settings.providers)
             stack.push_async_callback(providers.aclose)
             jinja = JinjaRenderer()
             stack.push_async_callback(jinja.aclose)
-            selector = ConfigResolver(self.database, self.environments, self.sampler)
-            self.preparation = GenerationBuilder(self.settings, self.database, selector, providers, jinja)
+            resolver = ConfigResolver(self.database, self.environments, self.sampler)
+            self.generation_builder = GenerationBuilder(self.settings, self.database, resolver, providers, jinja)
             yield
 
     @contextmanager
-    def admitted(self) -> Generator[None]:
-        """Count the current task as a generation.
+    def admission(self) -> Generator[None]:
+        """Count the current task as a running generation inside the block.
 
         Raises:
-            ApiError: Too many run at once (429), or the server is stopping (503).
+            ApiError: `max_generations` are running (429), or the server is stopping (503).
         """
         if self.stopping:
             raise ApiError(503, "the server is stopping", retry_after=1)
         if len(self._running) >= self.settings.max_generations:
             limit = self.settings.max_generations
-            raise ApiError(429, f"{limit} generations run already, which is this server's limit", retry_after=1)
+            raise ApiError(429, f"the server already runs {limit} generations, its limit; retry later", retry_after=1)
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -93,24 +93,24 @@ class Service:
                 self._idle.set()
 
     async def drain(self) -> None:
-        """Take no new generations; give the running ones `ServerSettings.shutdown_timeout`, then cancel them."""
+        """Reject new generations; cancel those that still run after `ServerSettings.shutdown_timeout` seconds."""
         self.stopping = True
-        wait = self.settings.shutdown_timeout
+        timeout = self.settings.shutdown_timeout
         while self._running:
             self._idle.clear()
             try:
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(timeout):
                     await self._idle.wait()
             except TimeoutError:
                 for task in self._running:
                     task.cancel()
-                wait = 1  # to say so to the client; one that does not read would keep it from ending
+                timeout = 1  # to send their errors; cancel again those whose client does not read
 
     async def check_ready(self) -> None:
-        """Whether calls can be served.
+        """Check that calls can be served.
 
         Raises:
-            ApiError: The server is stopping, or its database does not answer (503).
+            ApiError: The server is stopping, or its database is unreachable (503).
         """
         if self.stopping:
             raise ApiError(503, "the server is stopping", retry_after=1)
@@ -120,30 +120,32 @@ class Service:
         except Exception as exc:
             if not is_unreachable(exc):
                 raise
-            raise ApiError(503, "the database does not answer", retry_after=1) from exc
+            raise ApiError(503, "the database is unreachable", retry_after=1) from exc
 
 
 async def ensure_api_key(database: Database, settings: ServerSettings) -> str | None:
-    """Let the configured key in; without one, see to it that there is any. Several servers may start at once.
+    """Store the configured API key; without one, create a key if the database has none.
+
+    Several servers may do this at the same time.
 
     Returns:
-        A key that had to be made.
+        The key that was created, or None.
 
     Raises:
-        ServeError: The key was revoked, or the server would be open to other machines without one.
+        ServeError: The configured key has been revoked, or there is no key and other machines can reach the server.
     """
     async with database.exclusive() as connection:
         if settings.api_key is not None:
             await add_key(connection, settings.api_key, "given at start")
             if await valid_key_id(connection, settings.api_key) is None:
-                raise ServeError("the key in HUMANLOOP_API_KEY has been revoked; give another one")
+                raise ServeError("the key in HUMANLOOP_API_KEY has been revoked; use another one")
             return None
         if await any_key(connection):
             return None
         if not settings.is_loopback:
             raise ServeError(
-                f"{settings.host} can be reached from other machines, and no key protects it; set "
-                "HUMANLOOP_API_KEY, or make a key with `humanloop-async keys create`"
+                f"other machines can reach {settings.host}, and the database has no API key; set "
+                "HUMANLOOP_API_KEY, or create a key with `humanloop-async keys create`"
             )
         key = generate_key()
         await add_key(connection, key, "made at first start")

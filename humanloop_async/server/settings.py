@@ -1,4 +1,4 @@
-"""What a server is configured with."""
+"""Configuration of a server."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from .providers.settings import ProviderSettings
 
 
 class ServeError(Exception):
-    """The server cannot start as configured; the text says what to do."""
+    """The server cannot start with its configuration; the message says what to change."""
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
     """Configuration of one server.
 
     Attributes:
-        host: Address to listen on. One beyond loopback needs an `api_key`, or one made before.
-        port: Port to listen on; 0 takes a free one.
+        host: Address to listen on. Any address except loopback needs an `api_key`, or a key in the database.
+        port: Port to listen on; 0 selects a free one.
         database: Path of a SQLite file, or a ``postgresql://`` URL.
-        api_key: Key to let in, beside those in the database; None makes one when the database has none.
+        api_key: API key to accept in addition to those in the database. With None, one is created if the database has
+            none.
         providers: Configuration of the model providers.
-        environments: Names of the environments that configurations are deployed to; the first is the default. One
-            that is left out keeps its deployments, and has them again when it is named again. A new name is a new
-            environment.
-        experiment_sampling: How an experiment picks a configuration unless it says so itself: each equally often, or
-            by Thompson sampling, the better ones more often.
-        experiment_sticky: Whether a session, or a user, stays with the configuration that an experiment picked first,
-            unless the experiment says so itself.
-        experiment_seed: Makes the picks repeatable, for tests; None leaves them to chance.
+        environments: Names of the environments that configurations are deployed to; the first is the default. An
+            environment whose name is removed keeps its deployments until the name is added again.
+        experiment_sampling: Default sampling of experiments that set none: ``uniform``, or ``thompson`` (favours better
+            configurations).
+        experiment_sticky: Default stickiness of experiments that set none: whether a session, or a user, keeps the
+            configuration it got first.
+        experiment_seed: Seed that makes the sampling of experiments repeatable, for tests.
         max_body_bytes: Largest request body, in bytes (413 above). The default leaves room for images.
-        body_timeout: Seconds within which a request body has to arrive (408 after them).
-        max_num_samples: Most samples of one call (422 above).
+        body_timeout: Seconds that a request body may take to arrive (408 above).
+        max_num_samples: Most samples in one call (422 above).
         max_template_chars: Largest prompt or chat template, in characters (422 above).
-        max_rendered_chars: Largest prompt or message a template may grow to, in characters (422 above).
-        max_generations: Most generations that run at once in one process (429 above).
-        idempotency_ttl: Seconds for which an ``Idempotency-Key`` is remembered.
-        write_timeout: Seconds after which a client that reads nothing of its stream counts as gone.
-        keep_alive: Seconds of silence after which a stream gets a comment.
-        shutdown_timeout: Seconds that running generations get when the server is told to stop.
+        max_rendered_chars: Largest prompt or message after rendering, in characters (422 above).
+        max_generations: Most generations running at once in one process (429 above).
+        idempotency_ttl: Seconds for which an ``Idempotency-Key`` and its response are stored.
+        write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
+        keep_alive: Seconds without an event after which a comment is sent on a stream.
+        shutdown_timeout: Seconds that running generations get to finish when the server stops.
     """
 
     host: str = "127.0.0.1"
@@ -65,7 +65,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     keep_alive: float = 15
     shutdown_timeout: float = 30
 
-    def __repr__(self) -> str:  # a key, or a database's password, must not show
+    def __repr__(self) -> str:  # keys and the database's password are secret
         return f"ServerSettings({self.host}:{self.port})"
 
     @property
@@ -78,15 +78,12 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Settings from ``HUMANLOOP_API_KEY`` and the providers' variables (`ProviderSettings.from_environ`).
+        """Read settings from ``HUMANLOOP_API_KEY`` and the providers' variables (`ProviderSettings.from_environ`).
 
         Raises:
-            ValueError: A variable's value makes no sense; the text names the variable.
+            ValueError: The value of a variable is invalid; the message names the variable.
         """
         api_key = environ.get("HUMANLOOP_API_KEY", "").strip() or None
-        if api_key is not None and not api_key.isprintable():  # nor are bytes that are not UTF-8
-            raise ValueError("HUMANLOOP_API_KEY holds characters that no header can")
-        return cls(
-            api_key=api_key,
-            providers=ProviderSettings.from_environ(environ),
-        )
+        if api_key is not None and not api_key.isprintable():  # false also for bytes that are not UTF-8
+            raise ValueError("HUMANLOOP_API_KEY contains characters not allowed in an HTTP header")
+        return cls(api_key=api_key, providers=ProviderSettings.from_environ(environ))

@@ -126,7 +126,7 @@ def test_a_proxy_passes_tokens_on_at_once_and_closes_when_its_client_leaves(
         project = f"left behind {proxy}"
         with browser.stream("POST", "/v4/chat", json={**CALL, "project": project}) as response:
             next(response.iter_bytes())
-    assert ended_log(server, project).error == "the client went away before the generation finished"
+    assert ended_log(server, project).error == "the client disconnected before the generation finished"
 
 
 def start(arguments: list[str], tmp_path: Path) -> None:

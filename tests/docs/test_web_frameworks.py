@@ -61,7 +61,7 @@ def test_a_program_streams_reports_errors_and_stops_when_its_browser_leaves(
         with browser.stream("GET", "/story", params={"topic": f"{program} left"}) as response:
             next(response.iter_text())
         log = ended_log(server, "stories", f"{program} left")
-        assert log.error == "the client went away before the generation finished"
+        assert log.error == "the client disconnected before the generation finished"
 
         # A response that is not streamed.
         response = browser.get("/story.json", params={"topic": f"{program} json"})

@@ -123,7 +123,7 @@ def test_provider_keys_reach_the_provider_and_nothing_else(run: Run) -> None:
         ("missing_input", 422, "unprocessable_entity_error", "Missing input variables: name"),
         ("no_stream", 422, "unprocessable_entity_error", "Missing input variables: name"),
         ("unknown", 404, "not_found_error", "there is no project 'pr_unknown'"),
-        ("taken", 422, "unprocessable_entity_error", "there is a project '{project}' already; names are unique"),
+        ("taken", 422, "unprocessable_entity_error", "there is already a project '{project}'; choose another name"),
     ],
 )
 def test_refusals(got: Any, label: str, status: int, kind: str, message: str) -> None:

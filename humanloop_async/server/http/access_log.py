@@ -1,6 +1,6 @@
 """A line for each request, in the log ``humanloop_async.server.access``.
 
-Neither bodies nor headers nor queries are in it: those hold prompts and keys.
+Bodies, headers and queries are left out: they contain prompts and keys.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-CLIENT_LEFT = 499
-"""Stands for the status of a request whose client did not wait for its end, as in nginx's log."""
+CLIENT_CLOSED_REQUEST = 499
+"""Logged as the status of a request whose client disconnected before the end of the response, as nginx does."""
 
 access_logger = logging.getLogger("humanloop_async.server.access")
 
 
 class AccessLog(AbstractAccessLogger):
-    """Writes the lines of requests that were answered."""
+    """Writes the lines of requests that got a response."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        _write(request, CLIENT_LEFT if request.transport is None else response.status, time)
+        _write(request, CLIENT_CLOSED_REQUEST if request.transport is None else response.status, time)
 
     @property
     def enabled(self) -> bool:
@@ -30,17 +30,17 @@ class AccessLog(AbstractAccessLogger):
 
 
 @web.middleware
-async def log_left_requests(
+async def log_disconnects(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Write the lines of those that ended because their client left, of which aiohttp says nothing."""
+    """Write the lines of requests that their client cancelled by disconnecting, which aiohttp does not log."""
     clock = asyncio.get_running_loop().time
-    begun = clock()
+    start = clock()
     try:
         return await handler(request)
     except asyncio.CancelledError:
         if request.transport is None:
-            _write(request, CLIENT_LEFT, clock() - begun)
+            _write(request, CLIENT_CLOSED_REQUEST, clock() - start)
         raise
 
 

@@ -1,4 +1,4 @@
-"""The v4 API as an aiohttp application: routes, key check, error replies."""
+"""The v4 API as an aiohttp application."""
 
 from __future__ import annotations
 
@@ -12,22 +12,15 @@ from ...wire.operations import GENERATION_OPERATIONS, LOG_OPERATIONS, PROJECT_OP
 from ..service import Service
 from ..settings import ServerSettings
 from .error_responses import error_middleware
-from .handlers import HANDLERS
 from .handlers.generation import generate
-from .routing import (
-    BASE_PATH,
-    SERVICE,
-    add_route,
-    add_routes,
-    json_response,
-)
+from .routing import BASE_PATH, SERVICE, add_route, add_routes, json_response
 
 
 def create_app(settings: ServerSettings | None = None) -> web.Application:
-    """The server as an application of its own or a part of another's tests.
+    """Return the server as an application, for your runner or as a sub-application.
 
-    It opens its database when the application starts. The runner must be made with ``handler_cancellation=True``,
-    or a client that goes away does not stop the generation; `EmbeddedServer` and `serve` see to that.
+    The application opens its database when it starts. Pass ``handler_cancellation=True`` to its runner: without it a
+    client that disconnects does not stop its generation. `EmbeddedServer` and `serve` do this.
 
     Raises:
         DatabaseError: On start: the database cannot be opened.
@@ -41,28 +34,28 @@ def create_app(settings: ServerSettings | None = None) -> web.Application:
     app.router.add_get("/openapi.json", _openapi)
     for operation in GENERATION_OPERATIONS:
         add_route(app, operation, partial(generate, operation))
-    add_routes(app, service, (*PROJECT_OPERATIONS, *LOG_OPERATIONS), HANDLERS)
+    add_routes(app, (*PROJECT_OPERATIONS, *LOG_OPERATIONS))
     app.cleanup_ctx.append(lambda _: service.run())
     app.on_shutdown.append(lambda _: service.drain())
     return app
 
 
 async def _health(_: web.Request) -> web.Response:
-    """Whether the process runs."""
+    """Report that the process runs."""
     return json_response(b'{"status":"ok"}')
 
 
 async def _ready(request: web.Request) -> web.Response:
-    """Whether it takes calls: its database answers, and it is not stopping."""
+    """Report whether the server accepts calls: its database is reachable, and it is not stopping."""
     await request.app[SERVICE].check_ready()
     return json_response(b'{"status":"ready"}')
 
 
 async def _openapi(_: web.Request) -> web.Response:
-    """What the server can do, for tools. It asks for no key, because it tells nothing that the package does not."""
-    return json_response(_description())
+    """Describe the API. This needs no key: the description is as public as the package."""
+    return json_response(_encoded_document())
 
 
 @cache
-def _description() -> bytes:
+def _encoded_document() -> bytes:
     return msgspec.json.encode(openapi_document(BASE_PATH))

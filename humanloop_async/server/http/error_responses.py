@@ -1,4 +1,4 @@
-"""Error responses: every exception of a handler becomes JSON of v4's shape."""
+"""Error responses: every exception of a handler becomes JSON in the form of v4."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ logger = logging.getLogger(__name__)
 async def error_middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Every error as JSON of v4's shape. Errors nobody foresaw go to the log, not to the client."""
+    """Turn every exception into an error response. Details of unexpected ones go to the log, not to the client."""
     try:
         return await handler(request)
-    except Exception as exc:  # noqa: BLE001 - the last stop
-        refusal = _error_of(request, exc)
-        headers = refusal.headers()
+    except Exception as exc:  # noqa: BLE001 - every error gets a response
+        error = _api_error(request, exc)
+        headers = error.headers()
         if isinstance(exc, web.HTTPMethodNotAllowed):
             headers["Allow"] = exc.headers["Allow"]
-    response = json_response(refusal.body(), refusal.status, headers)
+    response = json_response(error.body(), error.status, headers)
     if request.content.exception() is not None or not request.content.is_eof():
-        response.force_close()  # the client's next request could be taken for the rest of this one's body
+        response.force_close()  # the rest of this body would be read as the next request
     return response
 
 
-def _error_of(request: web.Request, exc: Exception) -> ApiError:
+def _api_error(request: web.Request, exc: Exception) -> ApiError:
     match exc:
         case ApiError():
             return exc
         case web.HTTPRequestEntityTooLarge():
             return ApiError(413, f"the body is larger than {request.app[SERVICE].settings.max_body_bytes} bytes")
         case web.HTTPMethodNotAllowed():
-            return ApiError(405, f"{request.method} is not allowed here; use {', '.join(sorted(exc.allowed_methods))}")
+            allowed = ", ".join(sorted(exc.allowed_methods))
+            return ApiError(405, f"{request.method} is not allowed for {request.path}; use {allowed}")
         case web.HTTPNotFound():
-            where = f"what it has is below {BASE_PATH}, and listed in /openapi.json"
-            return ApiError(404, f"this server has nothing at {request.path}; {where}")
+            return ApiError(404, f"no route for {request.path}; the API is under {BASE_PATH}, see /openapi.json")
         case web.HTTPException():
             return ApiError(exc.status, exc.reason)
         case _:
@@ -50,8 +50,9 @@ def _error_of(request: web.Request, exc: Exception) -> ApiError:
 
 
 def unexpected_error(exc: BaseException) -> ApiError:
+    """Log an unexpected exception, and return the error that its client gets (500, or 503 without the database)."""
     if is_unreachable(exc):
-        logger.error("the database does not answer: %s", first_line(exc))
-        return ApiError(503, "the database does not answer", retry_after=1)
+        logger.error("the database is unreachable: %s", first_line(exc))
+        return ApiError(503, "the database is unreachable", retry_after=1)
     logger.error("a request failed", exc_info=exc)
-    return ApiError(500, "the server failed on this request; its log tells more")
+    return ApiError(500, "internal server error; see the server log")

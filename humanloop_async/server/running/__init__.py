@@ -1,1 +1,1 @@
-"""Runs the server: on an address, in several processes, or inside another program."""
+"""Ways to run the server: on an address, in several processes, or inside another program."""

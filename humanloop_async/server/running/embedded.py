@@ -1,4 +1,4 @@
-"""The server inside another program: a test, a notebook, a service."""
+"""A server inside another program: a test, a notebook, a service."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .serve import running
 
 
 class EmbeddedServer:
-    """A whole server, on a free port of 127.0.0.1, for as long as the block runs.
+    """A complete server on a free port of 127.0.0.1, which runs as long as the block.
 
     ::
 
@@ -24,17 +24,18 @@ class EmbeddedServer:
             client = AsyncHumanloop(base_url=server.base_url, api_key=server.api_key)
 
     Args:
-        database: Path of a SQLite file, or a ``postgresql://`` URL; None uses a temporary file, removed at the end.
-        api_key: Key that clients send; None makes one.
-        providers: Configuration of the providers, such as the pace of ``mock``. Default: no provider keys; the
-            environment is not read.
-        shutdown_timeout: Seconds that running generations get when the block ends; None gives them none.
-        settings: All other settings; the arguments above go before it. Where it says nothing, or a setting's default,
-            of address, database and `shutdown_timeout`, those are as described here.
+        database: Path of a SQLite file, or a ``postgresql://`` URL; None uses a temporary file, which is
+            removed at the end.
+        api_key: API key that clients send; None creates one.
+        providers: Configuration of the providers, such as the speed of ``mock``. Default: no provider keys; environment
+            variables are not read.
+        shutdown_timeout: Seconds that running generations get to finish when the block ends; None means 0.
+        settings: Remaining settings; the arguments above take precedence. Default address, database and
+            `shutdown_timeout` are replaced by those of an embedded server.
 
     Attributes:
-        base_url: What clients take, such as ``http://127.0.0.1:40123/v4``; set inside the block.
-        api_key: Key that clients send.
+        base_url: Base URL for clients, such as ``http://127.0.0.1:40123/v4``; set inside the block.
+        api_key: API key that clients send.
 
     Raises:
         DatabaseError: On entering: the database cannot be opened.
@@ -53,13 +54,15 @@ class EmbeddedServer:
     ) -> None:
         settings = settings or ServerSettings()
         self.api_key: str = api_key or settings.api_key or generate_key()
-        self._database = database if database is not None else _said(settings, "database")
+        if shutdown_timeout is None:
+            shutdown_timeout = _custom(settings, "shutdown_timeout") or 0
+        self._database = database if database is not None else _custom(settings, "database")
         self._settings = msgspec.structs.replace(
             settings,
-            port=_said(settings, "port") or 0,
+            port=_custom(settings, "port") or 0,
             api_key=self.api_key,
             providers=providers or settings.providers,
-            shutdown_timeout=_said(settings, "shutdown_timeout") or 0 if shutdown_timeout is None else shutdown_timeout,
+            shutdown_timeout=shutdown_timeout,
         )
         self._stack = AsyncExitStack()
 
@@ -78,7 +81,7 @@ class EmbeddedServer:
         await self._stack.aclose()
 
 
-def _said(settings: ServerSettings, name: str) -> Any:
-    """What settings say of something; None when it is the default."""
+def _custom(settings: ServerSettings, name: str) -> Any:
+    """Return the value of a setting, or None if it is the default."""
     value = getattr(settings, name)
     return None if value == getattr(ServerSettings(), name) else value

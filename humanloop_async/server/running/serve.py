@@ -1,4 +1,4 @@
-"""Running the server on an address, until it is told to stop."""
+"""A server on an address, until it gets a signal."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from msgspec import Struct
 
-from ..http.access_log import AccessLog, access_logger, log_left_requests
+from ..http.access_log import AccessLog, access_logger, log_disconnects
 from ..http.app import create_app
 from ..http.routing import BASE_PATH, SERVICE
 from ..settings import ServeError, ServerSettings
 
 MAX_LINE_BYTES = 256 * 1024
-"""Longest request line, and longest header, in bytes (400 above): ``DELETE /logs`` has its ids in the first."""
+"""Longest request line and longest header, in bytes (400 above). The line of ``DELETE /logs`` contains the ids."""
 
 HEAD_TIMEOUT = 30.0
-"""Seconds within which the first request of a connection has to come."""
+"""Seconds that the first request of a connection may take to arrive."""
 
 logger = logging.getLogger(__name__)
 
 
 class ServerInfo(Struct, frozen=True, kw_only=True):
-    """What a server that listens is like.
+    """The address of a listening server, and its first API key.
 
     Attributes:
-        base_url: What clients take, such as ``http://127.0.0.1:8460/v4``.
-        new_key: A key made at this start, because there was none; it cannot be shown again.
+        base_url: Base URL for clients, such as ``http://127.0.0.1:8460/v4``.
+        new_key: The API key that was created at start, if there was none. It cannot be shown again.
     """
 
     base_url: str
     new_key: str | None
 
-    def __repr__(self) -> str:  # the key must not show
+    def __repr__(self) -> str:  # the key is secret
         return f"ServerInfo({self.base_url})"
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
-    """Run a server as what a process is for: on uvloop, where the extra `fast` has brought that."""
+    """Run a server as the only task of the process: on uvloop if it is installed (extra `fast`)."""
     loop_factory = None
     with suppress(ImportError):
         import uvloop
@@ -56,19 +56,22 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
 
 
 def raise_file_limit(max_generations: int) -> None:
-    """Let the process have as many open files as it may: a generation has two connections, the usual limit is 1,024."""
+    """Raise the limit of open files to the maximum: a generation uses two connections, and the usual limit is 1,024.
+
+    Logs a warning if `max_generations` need more than that.
+    """
     try:
         import resource
-    except ImportError:  # Windows, which has no such limit
+    except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS allows fewer than it says
+    with suppress(ValueError, OSError):  # macOS allows fewer than it reports
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     needed = 2 * max_generations + 50
     if soft != resource.RLIM_INFINITY and soft < needed:
         logger.warning(
-            "%s generations at once need up to %s open files, and this process may have %s (ulimit -n)",
+            "%s generations at once need up to %s open files, but the limit is %s; raise it with ulimit -n",
             max_generations,
             needed,
             soft,
@@ -78,48 +81,53 @@ def raise_file_limit(max_generations: int) -> None:
 async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], object] | None = None) -> None:
     """Serve until SIGTERM, SIGINT, SIGHUP or cancellation.
 
-    Then no new generation is taken (503), those that run get `ServerSettings.shutdown_timeout` seconds, and what
-    still runs after that is cancelled and logged as interrupted. A second signal ends the process at once; SIGHUP does
-    not, because a terminal that is closed may send it twice.
+    The server then rejects new generations (503), and cancels those that still run after
+    `ServerSettings.shutdown_timeout` seconds; their logs get the status ``interrupted``. A second SIGTERM or SIGINT
+    ends the process at once. A second SIGHUP does not, because a closing terminal may send two.
 
     Args:
-        on_ready: Called once the server listens, with its address and a key that was made.
+        settings: Configuration of the server.
+        on_ready: Called when the server listens.
 
     Raises:
-        ServeError: It may not or cannot listen on the address.
+        ServeError: The server cannot listen on the address, or must not without an API key.
         DatabaseError: The database cannot be opened.
     """
     stop = asyncio.Event()
-    with stopped_by_hangup(stop):
+    with stop_on_hangup(stop):
         async with running(settings) as info:
-            with stopped_by_signals(stop):
+            with stop_on_signals(stop):
                 if on_ready is not None:
                     on_ready(info)
                 await stop.wait()
 
 
 @asynccontextmanager
-async def running(settings: ServerSettings, listener: socket.socket | None = None) -> AsyncGenerator[ServerInfo]:
-    """A server that listens for as long as the block runs, and then stops as `serve` does.
+async def running(
+    settings: ServerSettings, listener: socket.socket | None = None, *, head_timeout: float = HEAD_TIMEOUT
+) -> AsyncGenerator[ServerInfo]:
+    """Run a server as long as the block, and then stop it as `serve` does.
 
     Args:
-        listener: A socket to listen on, in place of the settings' address.
+        settings: Configuration of the server.
+        listener: Socket to listen on, instead of the address in the settings.
+        head_timeout: Seconds that the first request of a connection may take to arrive.
 
     Raises:
-        ServeError: It may not or cannot listen on the address.
+        ServeError: The server cannot listen on the address, or must not without an API key.
         DatabaseError: The database cannot be opened.
     """
     app = create_app(settings)
-    app.middlewares.insert(0, log_left_requests)
+    app.middlewares.insert(0, log_disconnects)
     service = app[SERVICE]
     runner = web.AppRunner(
         app,
-        handler_cancellation=True,  # a client that goes away stops its generation
+        handler_cancellation=True,  # a client that disconnects stops its generation
         access_log=access_logger,
         access_log_class=AccessLog,
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_LINE_BYTES,
-        shutdown_timeout=1,  # `drain` has given generations their time already
+        shutdown_timeout=1,  # `drain` has already waited for the generations
     )
     try:
         await runner.setup()
@@ -127,26 +135,30 @@ async def running(settings: ServerSettings, listener: socket.socket | None = Non
             await _site(runner, settings, listener).start()
         except (OSError, UnicodeError) as exc:
             raise cannot_listen(settings, exc) from exc
-        closing = asyncio.create_task(_close_idle_connections(runner))
+        closing = asyncio.create_task(_close_idle_connections(runner, head_timeout))
         try:
             yield ServerInfo(base_url=base_url(runner.addresses[0]), new_key=service.new_key)
         finally:
             closing.cancel()
     finally:
-        await service.drain()  # before the sockets close, so that new calls get an answer
+        await service.drain()  # before the sockets close, so that new calls get a response
         await runner.cleanup()
 
 
-async def _close_idle_connections(runner: web.AppRunner) -> None:
-    """Close connections that ask for nothing; aiohttp's own clock begins after a connection's first request."""
+async def _close_idle_connections(runner: web.AppRunner, head_timeout: float) -> None:
+    """Close connections without a first request. aiohttp's keep-alive timeout starts only after that."""
     assert runner.server is not None
-    silent: set[RequestHandler] = set()
+    idle: set[RequestHandler] = set()
     while True:
-        await asyncio.sleep(HEAD_TIMEOUT / 2)
-        before, silent = silent, {one for one in runner.server.connections if one._request_count == 0}
-        for connection in runner.server.connections:
-            if connection in before and connection in silent:
-                connection.force_close()
+        await asyncio.sleep(head_timeout / 2)
+        before, idle = idle, {connection for connection in runner.server.connections if has_no_request(connection)}
+        for connection in before & idle:
+            connection.force_close()
+
+
+def has_no_request(connection: object) -> bool:
+    """Return whether a connection has never received a request; False if this aiohttp does not count them."""
+    return getattr(connection, "_request_count", 1) == 0
 
 
 def _site(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> web.BaseSite:
@@ -156,26 +168,29 @@ def _site(runner: web.AppRunner, settings: ServerSettings, listener: socket.sock
 
 
 def cannot_listen(settings: ServerSettings, exc: OSError | UnicodeError) -> ServeError:
-    """What to say of an address that cannot be had; a name with an empty or very long part is a UnicodeError."""
-    words = "this is no name of a host" if isinstance(exc, UnicodeError) else exc.strerror or exc
-    return ServeError(f"cannot listen on {settings.host} port {settings.port}: {words}")
+    """Return the error for an address that is not available.
+
+    A host name with an empty or very long label raises UnicodeError.
+    """
+    reason = "not a valid host name" if isinstance(exc, UnicodeError) else exc.strerror or exc
+    return ServeError(f"cannot listen on {settings.host} port {settings.port}: {reason}")
 
 
 def base_url(address: tuple[str, int]) -> str:
-    """What clients of a server on that socket address take."""
+    """Return the base URL of a server that listens on a socket address."""
     host, port = address[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
 
 
 @contextmanager
-def stopped_by_signals(stop: asyncio.Event, *numbers: signal.Signals) -> Generator[None]:
-    """In the block, SIGINT and SIGTERM, or other signals, set `stop`; after it they act as they always do."""
+def stop_on_signals(stop: asyncio.Event, *numbers: signal.Signals) -> Generator[None]:
+    """Set `stop` when a signal arrives inside the block: one of `numbers`, by default SIGINT and SIGTERM."""
     loop = asyncio.get_running_loop()
     numbers = numbers or (signal.SIGINT, signal.SIGTERM)
     try:
         for number in numbers:
             loop.add_signal_handler(number, stop.set)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: cancel the task instead
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: callers cancel the task
         yield
         return
     try:
@@ -185,9 +200,11 @@ def stopped_by_signals(stop: asyncio.Event, *numbers: signal.Signals) -> Generat
             loop.remove_signal_handler(number)
 
 
-def stopped_by_hangup(stop: asyncio.Event) -> AbstractContextManager[None]:
-    """In the block, SIGHUP sets `stop`, unless it is ignored, as ``nohup`` has it. The block is everything, stopping
-    included: a terminal that is closed may send it twice."""
+def stop_on_hangup(stop: asyncio.Event) -> AbstractContextManager[None]:
+    """Set `stop` when SIGHUP arrives inside the block, unless the process ignores it, as under ``nohup``.
+
+    The block must include the shutdown: a closing terminal may send two.
+    """
     if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         return nullcontext()
-    return stopped_by_signals(stop, signal.SIGHUP)
+    return stop_on_signals(stop, signal.SIGHUP)

@@ -1,7 +1,7 @@
 """One process of `humanloop_async.server.running.workers`.
 
-It gets its work on standard input, listens on a socket it inherited, says ``ready`` on standard output, and stops on
-SIGTERM or SIGHUP. A parent that dies closes the pipe, which has the same effect.
+It reads its configuration from standard input, listens on an inherited socket, prints ``ready`` on standard output, and
+stops on SIGTERM or SIGHUP. It also stops when its parent dies, which closes the pipe.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from msgspec import Struct
 from ..http.access_log import access_logger
 from ..settings import ServeError, ServerSettings
 from ..storage.errors import DatabaseError
-from .serve import raise_file_limit, run, running, stopped_by_hangup, stopped_by_signals
+from .serve import raise_file_limit, run, running, stop_on_hangup, stop_on_signals
 
 
-class Work(Struct, frozen=True, kw_only=True):
-    """What a worker is started with."""
+class WorkerConfig(Struct, frozen=True, kw_only=True):
+    """Configuration of a worker, as its parent sends it."""
 
     settings: ServerSettings
     listener: int  # file descriptor
     access_log: bool
 
 
-class _Parent(asyncio.Protocol):
+class _ParentPipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # the second one ends a process that is stopping already
+        os.kill(os.getpid(), signal.SIGTERM)  # ends a process that is already stopping
 
 
-async def _serve(work: Work) -> None:
+async def _serve(config: WorkerConfig) -> None:
     stop = asyncio.Event()
-    listener = socket.socket(fileno=work.listener)  # closed by the server
-    await asyncio.get_running_loop().connect_read_pipe(_Parent, sys.stdin)
-    with stopped_by_hangup(stop):
-        async with running(work.settings, listener):
-            with stopped_by_signals(stop):
+    listener = socket.socket(fileno=config.listener)  # closed by the server
+    await asyncio.get_running_loop().connect_read_pipe(_ParentPipe, sys.stdin)
+    with stop_on_hangup(stop):
+        async with running(config.settings, listener):
+            with stop_on_signals(stop):
                 print("ready", flush=True)
                 await stop.wait()
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
+    """Serve until a signal arrives or the parent dies."""
+    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerConfig)
     logging.basicConfig(format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(message)s")
-    access_logger.setLevel(logging.INFO if work.access_log else logging.WARNING)
-    raise_file_limit(work.settings.max_generations)
+    access_logger.setLevel(logging.INFO if config.access_log else logging.WARNING)
+    raise_file_limit(config.settings.max_generations)
     try:
-        run(_serve(work))
+        run(_serve(config))
     except (ServeError, DatabaseError, OSError) as exc:
         sys.exit(f"humanloop-async: {exc}".partition("\n")[0])
 

@@ -1,9 +1,9 @@
 """Several server processes on one address.
 
-On Linux each has a listening socket of its own (``SO_REUSEPORT``), among which the kernel spreads connections evenly; a
-socket that all accept from gives most of a burst to whoever wakes first. Elsewhere, where that option spreads nothing,
-they share one. All sockets belong to the parent: when a worker dies, the connections that wait for it are kept for the
-one that takes its place.
+On Linux each has a separate listening socket (``SO_REUSEPORT``), among which the kernel spreads connections evenly;
+with one shared socket, the process that wakes first accepts most of a burst. Other systems do not spread connections
+with that option, so there the processes share one socket. The parent owns all sockets: when a worker dies, connections
+in its backlog are kept for its replacement.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import msgspec
 from ..service import ensure_api_key
 from ..settings import ServeError, ServerSettings
 from ..storage.database import Database
-from .serve import ServerInfo, base_url, cannot_listen, stopped_by_hangup, stopped_by_signals
-from .worker import Work
+from .serve import ServerInfo, base_url, cannot_listen, stop_on_hangup, stop_on_signals
+from .worker import WorkerConfig
 
 MAX_DEATHS, DEATHS_WITHIN = 5, 60.0
-"""How many workers may die within how many seconds; one more, and all stop."""
+"""Most workers that may die within a number of seconds; after one more, all stop."""
 
-START_SECONDS = 60.0
-"""Longest time a worker may take to come up."""
+START_TIMEOUT = 60.0
+"""Seconds that a worker may take to start."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,72 +40,80 @@ async def serve_workers(
 ) -> None:
     """Serve with several processes until SIGTERM, SIGINT, SIGHUP or cancellation, and then stop as `serve` does.
 
-    A process that dies is replaced. Each has its own bounds, `ServerSettings.max_generations` among them.
+    A process that dies is replaced. Limits such as `ServerSettings.max_generations` apply to each process.
 
     Args:
-        count: How many processes, beside this one, which only looks after them.
-        access_log: Whether they write a line per request to standard error.
-        on_ready: Called once all of them listen, with their address and a key that was made.
+        settings: Configuration of each process.
+        count: Number of processes, not counting this one, which only supervises them.
+        access_log: Whether to write a line for each request to standard error.
+        on_ready: Called when all processes listen.
 
     Raises:
-        ServeError: They may not or cannot listen on the address, or die again and again.
+        ServeError: The processes cannot listen on the address, must not without an API key, or die again and again.
         DatabaseError: The database cannot be opened.
     """
-    database = await Database.open(settings.database)  # once and here: no worker finds old tables
+    database = await Database.open(settings.database)  # migrates the tables before any worker starts
     try:
         new_key = await ensure_api_key(database, settings)
     finally:
         await database.aclose()
     stop = asyncio.Event()
     with ExitStack() as stack:
-        stack.enter_context(stopped_by_hangup(stop))
+        stack.enter_context(stop_on_hangup(stop))
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
         info = ServerInfo(base_url=base_url(listeners[0].getsockname()), new_key=new_key)
-        works = [Work(settings=settings, listener=one.fileno(), access_log=access_log) for one in listeners]
+        configs = [
+            WorkerConfig(settings=settings, listener=listener.fileno(), access_log=access_log) for listener in listeners
+        ]
         workers = _Workers(count, lambda: on_ready and on_ready(info))
-        with stopped_by_signals(stop):
+        with stop_on_signals(stop):
             try:
-                await _first(stop.wait(), *(workers.keep(works[index % len(works)]) for index in range(count)))
+                supervisors = (workers.supervise(configs[index % len(configs)]) for index in range(count))
+                await _wait_for_first(stop.wait(), *supervisors)
             finally:
-                workers.tell_to_stop()
-        # From here on a second SIGINT or SIGTERM ends this process, and with it the workers, at once.
-        await workers.ended()
+                workers.terminate()
+        # From here on, another SIGINT or SIGTERM ends this process and its workers at once.
+        await workers.wait()
 
 
 class _Workers:
     def __init__(self, count: int, on_ready: Callable[[], object]) -> None:
-        self._missing = count  # of those to be ready before the first time all are
+        self._missing = count  # workers to wait for before `on_ready`
         self._on_ready = on_ready
         self._processes: set[Process] = set()
         self._deaths: deque[float] = deque()
 
-    async def keep(self, work: Work) -> None:
-        """Start one, and another one when it has died; ends by `ServeError` only."""
+    async def supervise(self, config: WorkerConfig) -> None:
+        """Start a worker, and replace it when it dies. Does not return.
+
+        Raises:
+            ServeError: The first worker fails to start, or workers die too often.
+        """
         while True:
-            process = await self._start(work)
-            if await _is_ready(process, work):
+            process = await self._start(config)
+            if await _is_ready(process, config):
                 self._missing -= 1
                 if self._missing == 0:
                     self._on_ready()
             elif self._missing > 0:
-                raise ServeError("a server process did not come up; what it said is above")
+                raise ServeError("a worker failed to start; see its output above")
             await process.wait()
             self._processes.discard(process)
             self._count_death(process)
 
-    def tell_to_stop(self) -> None:
+    def terminate(self) -> None:
         for process in self._processes:
             with suppress(ProcessLookupError):
                 process.terminate()
 
-    async def ended(self) -> None:
+    async def wait(self) -> None:
         try:
             await asyncio.gather(*(process.wait() for process in self._processes))
         finally:
-            self.tell_to_stop()  # again, when cancelled: at once
+            self.terminate()  # if cancelled, a second SIGTERM ends them at once
 
-    async def _start(self, work: Work) -> Process:
-        # A session of its own: Ctrl-C in a terminal is for the parent, which tells the others.
+    async def _start(self, config: WorkerConfig) -> Process:
+        # A new session: Ctrl-C in a terminal goes to the parent only, which terminates the workers.
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -113,7 +121,7 @@ class _Workers:
             stdin=PIPE,
             stdout=PIPE,
             start_new_session=True,
-            pass_fds=[work.listener],
+            pass_fds=[config.listener],
         )
         self._processes.add(process)
         return process
@@ -124,17 +132,17 @@ class _Workers:
         while self._deaths[0] < now - DEATHS_WITHIN:
             self._deaths.popleft()
         if len(self._deaths) > MAX_DEATHS:
-            raise ServeError(f"{len(self._deaths)} server processes died within {DEATHS_WITHIN:g} seconds; giving up")
-        logger.warning("server process %s ended with status %s; starting another", process.pid, process.returncode)
+            raise ServeError(f"{len(self._deaths)} workers died within {DEATHS_WITHIN:g} seconds; see the log above")
+        logger.warning("worker %s exited with status %s; starting a replacement", process.pid, process.returncode)
 
 
-async def _is_ready(process: Process, work: Work) -> bool:
+async def _is_ready(process: Process, config: WorkerConfig) -> bool:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        # Through the pipe, because arguments and environment can be read by others.
-        process.stdin.write(msgspec.json.encode(work) + b"\n")
-        async with asyncio.timeout(START_SECONDS):
+        # Through the pipe, because other users can read arguments, and the configuration contains keys.
+        process.stdin.write(msgspec.json.encode(config) + b"\n")
+        async with asyncio.timeout(START_TIMEOUT):
             return await process.stdout.readline() == b"ready\n"
     except (ConnectionError, TimeoutError):
         with suppress(ProcessLookupError):
@@ -142,9 +150,9 @@ async def _is_ready(process: Process, work: Work) -> bool:
         return False
 
 
-async def _first(*waits: Awaitable[object]) -> None:
-    """Until one of them has ended; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
+async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
+    """Wait until one of them has finished, and cancel the others."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -162,7 +170,7 @@ def _listeners(settings: ServerSettings, count: int) -> list[socket.socket]:
         if not sys.platform.startswith("linux"):
             return [listener]
         address = listener.getsockname()
-        listener.close()  # bound without the option, it made sure that no other server has the port
+        listener.close()  # bound without the option, it has shown that no other server has the port
         return [socket.create_server(address, family=family, reuse_port=True) for _ in range(count)]
     except (OSError, UnicodeError) as exc:
         raise cannot_listen(settings, exc) from exc

@@ -66,7 +66,7 @@ async def test_a_client_that_stops_reading_gives_its_place_back(start: Callable[
         async with api.opened("/chat", endless) as response:
             assert response.status == 200
             await _eventually(lambda: [log["status"] for log in api.logs()] == ["cancelled"], 10)
-        assert api.logs()[0]["error"] == "the client went away before the generation finished"
+        assert api.logs()[0]["error"] == "the client disconnected before the generation finished"
         assert (await api.post("/chat", CHAT))[0] == 200
 
 

@@ -135,7 +135,7 @@ async def test_a_worker_that_dies_is_replaced(database_address: str) -> None:
         before = servers.workers()
         victim = before.pop()
         os.kill(victim, signal.SIGKILL)
-        await servers.said(f"server process {victim} ended with status -9; starting another")
+        await servers.said(f"worker {victim} exited with status -9; starting a replacement")
         assert set(await asyncio.gather(*(servers.ask() for _ in range(8)))) == {200}  # the other one is there
         deadline = time.monotonic() + 8
         while len(servers.workers()) < 2:
@@ -150,7 +150,7 @@ async def test_workers_that_die_again_and_again_end_it(database_address: str) ->
         for worker in servers.workers():
             os.kill(worker, signal.SIGKILL)
         output = await servers.end()
-        assert "gave up: 6 server processes died within 60 seconds" in output
+        assert "gave up: 6 workers died within 60 seconds" in output
         assert servers.process.returncode == 1
 
 

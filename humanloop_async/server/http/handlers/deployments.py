@@ -1,8 +1,8 @@
-"""What is deployed to the environments of a project."""
+"""Deployments to the environments of a project."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,18 +10,19 @@ from .... import types as t
 from ....wire.operations import projects as ops
 from ...errors import ApiError, InvalidRequest
 from ...generation.config_resolver import find_experiment, nothing_deployed
-from ...records import project_responses as project_responses
-from ...records.environments import Environment
+from ...records import project_responses
+from ...records.environments import Environment, Environments
 from ...storage.deployments import deploy, deployments_of, undeploy, undeploy_config, undeploy_experiment
 from ...storage.experiments import Trial
 from ...storage.projects import Project, update_project
-from ..routing import ApiCall, Handler
+from ..calls import ApiCall, handles
 from .experiments import store_trial
 from .lookups import check_count, check_deployable, find_project, lock_project, project_response
 
 
-async def get_active_config(call: ApiCall) -> t.GetModelConfigResponse:
-    environment, project_id = _environment(call), call.path["id"]
+@handles(ops.GET_ACTIVE_CONFIG)
+async def get_active_config(call: ApiCall[None, t.EnvironmentQuery]) -> t.GetModelConfigResponse:
+    environment, project_id = call.service.environments.named(call.query.environment), call.path["id"]
     trial: Trial | None = None
     async with call.service.database.read() as connection:
         await find_project(connection, project_id)
@@ -33,38 +34,43 @@ async def get_active_config(call: ApiCall) -> t.GetModelConfigResponse:
             experiment = await find_experiment(connection, experiment_id)
             trial = await call.service.sampler.sample(connection, experiment)
             config_id = trial.config_id
-        answer = await project_responses.config_to_use(
+        response = await project_responses.config_to_use(
             connection,
             config_id or "",
             environment=environment,
             experiment_id=experiment_id,
             trial_id=trial.id if trial is not None else None,
         )
-    if answer is None:  # it went away in between
+    if response is None:  # the config was deleted after `deployments_of` returned it
         raise nothing_deployed(environment.name)
     if trial is not None:
-        await store_trial(call, trial)
-    return answer
+        await store_trial(call.service, trial)
+    return response
 
 
-async def deactivate_config(call: ApiCall) -> t.ProjectResponse:
+@handles(ops.DEACTIVATE_CONFIG)
+async def deactivate_config(call: ApiCall[None, t.EnvironmentQuery]) -> t.ProjectResponse:
     return await _deactivate(call, undeploy_config)
 
 
-async def deactivate_experiment(call: ApiCall) -> t.ProjectResponse:
+@handles(ops.DEACTIVATE_EXPERIMENT)
+async def deactivate_experiment(call: ApiCall[None, t.EnvironmentQuery]) -> t.ProjectResponse:
     return await _deactivate(call, undeploy_experiment)
 
 
-async def list_deployed_configs(call: ApiCall) -> list[t.EnvironmentProjectConfigResponse]:
+@handles(ops.LIST_DEPLOYED_CONFIGS)
+async def list_deployed_configs(call: ApiCall[None, None]) -> list[t.EnvironmentProjectConfigResponse]:
     async with call.service.database.read() as connection:
         project = await find_project(connection, call.path["id"])
-        return await _deployed(connection, project, [*call.service.environments])
+        return await _deployment_rows(connection, project, [*call.service.environments])
 
 
-async def deploy_config(call: ApiCall) -> list[t.EnvironmentProjectConfigResponse]:
+@handles(ops.DEPLOY_CONFIG)
+async def deploy_config(
+    call: ApiCall[t.EnvironmentProjectConfigRequest, None],
+) -> list[t.EnvironmentProjectConfigResponse]:
     body, project_id = call.body, call.path["project_id"]
-    assert isinstance(body, t.EnvironmentProjectConfigRequest)
-    environments = _environments(call, body.environments)
+    environments = _requested_environments(call.service.environments, body.environments)
     async with call.service.database.write() as connection:
         project = await lock_project(connection, project_id)
         await update_project(connection, project_id, {})
@@ -73,10 +79,11 @@ async def deploy_config(call: ApiCall) -> list[t.EnvironmentProjectConfigRespons
             await deploy(
                 connection, project_id, environment.id, config_id=body.config_id, experiment_id=body.experiment_id
             )
-        return await _deployed(connection, project, environments)
+        return await _deployment_rows(connection, project, environments)
 
 
-async def delete_deployed_config(call: ApiCall) -> None:
+@handles(ops.DELETE_DEPLOYED_CONFIG)
+async def delete_deployed_config(call: ApiCall[None, None]) -> None:
     environment = call.service.environments.of_id(call.path["environment_id"])
     async with call.service.database.write() as connection:
         project = await lock_project(connection, call.path["project_id"])
@@ -85,40 +92,40 @@ async def delete_deployed_config(call: ApiCall) -> None:
 
 
 async def _deactivate(
-    call: ApiCall, take_back: Callable[[AsyncConnection, str, str], Awaitable[None]]
+    call: ApiCall[None, t.EnvironmentQuery], undeploy: Callable[[AsyncConnection, str, str], Awaitable[None]]
 ) -> t.ProjectResponse:
-    environment, project_id = _environment(call), call.path["id"]
+    environment, project_id = call.service.environments.named(call.query.environment), call.path["id"]
     async with call.service.database.write() as connection:
         await lock_project(connection, project_id)
         await update_project(connection, project_id, {})
-        await take_back(connection, project_id, environment.id)
-    return await project_response(call, project_id)
+        await undeploy(connection, project_id, environment.id)
+    return await project_response(call.service, project_id)
 
 
-def _environment(call: ApiCall) -> Environment:
-    query = call.query
-    assert isinstance(query, t.EnvironmentQuery)
-    return call.service.environments.named(query.environment)
-
-
-def _environments(call: ApiCall, requested: list[t.EnvironmentRequest] | None) -> list[Environment]:
+def _requested_environments(
+    environments: Environments, requested: list[t.EnvironmentRequest] | None
+) -> list[Environment]:
     if requested is None:
-        return [call.service.environments.default]
+        return [environments.default]
     check_count(requested, "environments")
     if not requested:
-        raise InvalidRequest.at("environments", msg="name one at least; without a list it is the default environment")
-    found = {item.id: call.service.environments.of_id(item.id) for item in requested}
+        raise InvalidRequest.at(
+            "environments", msg="is empty; name an environment, or omit the field for the default one"
+        )
+    by_id = {item.id: environments.of_id(item.id) for item in requested}
     for item in requested:
-        if item.name not in (None, found[item.id].name):
-            raise ApiError(422, f"the environment {item.id} is {found[item.id].name!r}, not {item.name!r:.80}")
-    return [*found.values()]
+        if item.name not in (None, by_id[item.id].name):
+            raise ApiError(
+                422, f"the environment {item.id} has the name {by_id[item.id].name!r}, not {item.name!r:.80}"
+            )
+    return [*by_id.values()]
 
 
-async def _deployed(
+async def _deployment_rows(
     connection: AsyncConnection, project: Project, environments: list[Environment]
 ) -> list[t.EnvironmentProjectConfigResponse]:
-    """One row for each environment, also for those that have nothing."""
-    found = {deployed.environment_id: deployed for deployed in await deployments_of(connection, [project.id])}
+    """Return a row for each environment, also for those without a deployment."""
+    by_environment = {deployed.environment_id: deployed for deployed in await deployments_of(connection, [project.id])}
     rows: list[t.EnvironmentProjectConfigResponse] = []
     for environment in environments:
         row = t.EnvironmentProjectConfigResponse(
@@ -128,18 +135,8 @@ async def _deployed(
             environment_name=environment.name,
             environment_tag=environment.tag,
         )
-        if (deployed := found.get(environment.id)) is not None:
+        if (deployed := by_environment.get(environment.id)) is not None:
             row.model_config_id, row.model_config_name = deployed.config_id, deployed.config_name
             row.experiment_id, row.experiment_name = deployed.experiment_id, deployed.experiment_name
         rows.append(row)
     return rows
-
-
-HANDLERS: Mapping[str, Handler] = {
-    ops.GET_ACTIVE_CONFIG.id: get_active_config,
-    ops.DEACTIVATE_CONFIG.id: deactivate_config,
-    ops.DEACTIVATE_EXPERIMENT.id: deactivate_experiment,
-    ops.LIST_DEPLOYED_CONFIGS.id: list_deployed_configs,
-    ops.DEPLOY_CONFIG.id: deploy_config,
-    ops.DELETE_DEPLOYED_CONFIG.id: delete_deployed_config,
-}

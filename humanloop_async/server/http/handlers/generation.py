@@ -23,89 +23,99 @@ from ...generation.streaming import ClientGone, EventStream, stream_answer
 from ...providers.base import ProviderError
 from ...service import Service
 from ..error_responses import unexpected_error
-from ..routing import REPLAYED, SERVICE, check_key, decode_body, json_response, read_body
+from ..requests import check_key, decode_body, read_body
+from ..routing import REPLAYED, SERVICE, json_response
 
-CLIENT_GONE = "the client went away before the generation finished"
+CLIENT_GONE = "the client disconnected before the generation finished"
 STOPPING = "the server is stopping"
-DELETED = "the project of this call, or something else that it is about, has just been deleted"
+DELETED = "the project, or another object this request refers to, was deleted during the request"
 
 GenerationOperation = Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse]
 
 
 async def generate(operation: GenerationOperation, request: web.Request) -> web.StreamResponse:
-    """The eight generation operations."""
+    """Serve a call of a generation operation."""
     service = request.app[SERVICE]
     key_id = await check_key(service, request)
     raw = await read_body(service, request)
     body = decode_body(raw, partial(decode_request, kind=operation.request))
-    once = service.idempotency.call(request, key_id, raw)
-    with service.admitted():
+    idempotent_call = service.idempotency.call(request, key_id, raw)
+    with service.admission():
         if body.stream:
-            return await _streamed(service, body, once, request)
-        begun = await _begin(service, body, once)
-        if isinstance(begun, Answer):
-            return json_response(begun.body, begun.status, REPLAYED)
-        return await _whole(service, begun)
+            return await _respond_stream(service, body, idempotent_call, request)
+        started = await _start_or_replay(service, body, idempotent_call)
+        if isinstance(started, Answer):
+            return json_response(started.body, started.status, REPLAYED)
+        return await _respond(service, started)
 
 
-async def _begin(
+async def _start_or_replay(
     service: Service,
     body: t.GenerationRequest,
-    once: IdempotentCall | None,
+    idempotent_call: IdempotentCall | None,
     waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Generation | Answer:
-    """A generation that has begun, or what an earlier call with the same key has answered; meanwhile in `waiting`."""
+    """Start a generation, or return the response of an earlier call with the same key.
+
+    The wait for an earlier call that is still running is inside the context `waiting`.
+
+    Raises:
+        ApiError: The request is rejected, or an object it refers to was deleted (404).
+    """
     while True:
-        if once is not None:
+        if idempotent_call is not None:
             async with waiting():
-                earlier = await service.idempotency.earlier(once)
-            if earlier is not None:
-                return earlier
+                answer = await service.idempotency.earlier(idempotent_call)
+            if answer is not None:
+                return answer
         try:
-            generation = await service.preparation.prepare(body)
-            await generation.begin(service.log_writer, once)
-        except ClaimTaken:  # by a repetition that came at the same moment
+            generation = await service.generation_builder.prepare(body)
+            await generation.begin(service.log_writer, idempotent_call)
+        except ClaimTaken:  # by a request with the same key that arrived at the same time
             continue
         except IntegrityError as exc:
             raise ApiError(404, DELETED) from exc
         return generation
 
 
-async def _whole(service: Service, generation: Generation) -> web.Response:
+async def _respond(service: Service, generation: Generation) -> web.Response:
     try:
         reply = await generation.provider.generate(generation.call)
-        answers = reply.responses
-        for sample, made in zip(generation.samples, reply.samples, strict=True):
-            sample.pieces = [made.text]
-            sample.finish_reason, sample.tool_calls = made.finish_reason, made.tool_calls
-            if answers:  # one for all samples, or one for each
-                sample.response = answers[sample.index if len(answers) > 1 else 0]
-        answer = encode_response(generation, reply.usage, answers)
-        await generation.complete(generation.samples, reply.usage, lambda: answer)
+        responses = reply.responses
+        for sample, generated in zip(generation.samples, reply.samples, strict=True):
+            sample.pieces = [generated.text]
+            sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
+            if responses:  # one for all samples, or one for each
+                sample.response = responses[sample.index if len(responses) > 1 else 0]
+        body = encode_response(generation, reply.usage, responses)
+        await generation.complete(generation.samples, reply.usage, lambda: body)
     except (Exception, asyncio.CancelledError) as exc:
-        raise await _ended_by(exc, service, generation) from exc
-    return json_response(answer)
+        raise await _finish_failed(exc, service, generation) from exc
+    return json_response(body)
 
 
-async def _streamed(
-    service: Service, body: t.GenerationRequest, once: IdempotentCall | None, request: web.Request
+async def _respond_stream(
+    service: Service, body: t.GenerationRequest, idempotent_call: IdempotentCall | None, request: web.Request
 ) -> web.StreamResponse:
-    """A stream. Comments keep it alive while it waits for a provider, or for an earlier call's outcome, and not while
-    it may still be refused for a reason of its own, with a status."""
+    """Respond with a stream of events.
+
+    Comments keep it alive while it waits for a provider or for an earlier call. No comment is sent while the request
+    itself may still be rejected: the first one sends the headers, after which the error could have no status.
+    """
     events = EventStream(request, service.settings.write_timeout)
     kept_alive = partial(events.kept_alive, service.settings.keep_alive)
     try:
         try:
-            begun = await _begin(service, body, once, kept_alive)
-            if isinstance(begun, Generation):
+            started = await _start_or_replay(service, body, idempotent_call, kept_alive)
+            if isinstance(started, Generation):
                 async with kept_alive():
-                    await _generated(service, begun, events)
-            elif begun.status == 200:
-                await _replayed(begun, events)
+                    await _run_stream(service, started, events)
+            elif started.status == 200:
+                await _replay(started, events)
             elif events.opened:
-                await events.send_error(begun.body)
+                await events.send_error(started.body)
             else:
-                return json_response(begun.body, begun.status, REPLAYED)
+                return json_response(started.body, started.status, REPLAYED)
         except ClientGone:
             raise
         except asyncio.CancelledError as exc:
@@ -128,22 +138,26 @@ async def _streamed(
     return events.response
 
 
-async def _generated(service: Service, generation: Generation, events: EventStream) -> None:
+async def _run_stream(service: Service, generation: Generation, events: EventStream) -> None:
     try:
         await stream_answer(generation, events)
     except (Exception, asyncio.CancelledError) as exc:
-        raise await _ended_by(exc, service, generation) from exc
+        raise await _finish_failed(exc, service, generation) from exc
 
 
-async def _replayed(earlier: Answer, events: EventStream) -> None:
+async def _replay(answer: Answer, events: EventStream) -> None:
     if not events.opened:
         events.response.headers.update(REPLAYED)
-    for event in replayed_events(earlier.body):
+    for event in replayed_events(answer.body):
         await events.send(event)
 
 
-async def _ended_by(exc: BaseException, service: Service, generation: Generation) -> ApiError:
-    """End the logs of a generation that was cut short, and say how to answer; raises when nobody is there to answer."""
+async def _finish_failed(exc: BaseException, service: Service, generation: Generation) -> ApiError:
+    """Finish the logs of a generation that failed, and return the error for its client.
+
+    Raises:
+        BaseException: `exc` itself, if the client has disconnected.
+    """
     if generation.not_begun is not None and not isinstance(exc, ClientGone):
         exc = generation.not_begun
     if isinstance(exc, asyncio.CancelledError) and service.stopping:
@@ -153,11 +167,11 @@ async def _ended_by(exc: BaseException, service: Service, generation: Generation
         generation.abandon("cancelled", CLIENT_GONE)
         raise exc
     if isinstance(exc, ProviderError):
-        refusal, error = ApiError.from_provider(exc), str(exc)
-    elif isinstance(exc, IntegrityError):  # its logs refer to what is gone by now
-        refusal, error = ApiError(404, DELETED), DELETED
+        api_error, message = ApiError.from_provider(exc), str(exc)
+    elif isinstance(exc, IntegrityError):  # the logs refer to a deleted row
+        api_error, message = ApiError(404, DELETED), DELETED
     else:
-        refusal, error = unexpected_error(exc), f"{type(exc).__name__} in the server"
-    with suppress(Exception):  # when the log cannot be written, the writer has said so
-        await generation.fail(error, refusal)
-    return refusal
+        api_error, message = unexpected_error(exc), f"{type(exc).__name__} in the server"
+    with suppress(Exception):  # if the log cannot be written, the writer has logged that
+        await generation.fail(message, api_error)
+    return api_error

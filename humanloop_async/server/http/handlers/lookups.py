@@ -1,4 +1,4 @@
-"""What several handlers look up and check, and refuse when it is not there."""
+"""Lookups and checks that several handlers need."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .... import types as t
 from ...errors import ApiError, InvalidRequest
 from ...generation.config_resolver import find_experiment
-from ...records import project_responses as project_responses
+from ...records import project_responses
 from ...records.references import MAX_NAME_CHARS
+from ...service import Service
 from ...storage.configs import existing_model_configs
 from ...storage.experiments import Experiment
 from ...storage.feedback_types import WITH_LABELS, feedback_classes
 from ...storage.projects import Project, project_by_id, project_for_update
-from ..routing import ApiCall
 
 MAX_ITEMS = 1_000
-"""Most configurations, labels or kinds of feedback in one request: each is looked up or stored on its own."""
+"""Most configurations, labels or feedback types in one request: each takes a statement or a row."""
 
 
 def check_name(name: str, *loc: str | int) -> None:
-    """Refuse a name that is empty or too long; `loc` is its place in the body, ``name`` when nothing is given."""
+    """Reject a name that is empty or too long (422); `loc` is its path in the body, by default ``name``."""
     if not 0 < len(name) <= MAX_NAME_CHARS:
         raise InvalidRequest.at(*(loc or ("name",)), msg=f"must have 1 to {MAX_NAME_CHARS} characters")
 
 
 def check_count(items: Sequence[object] | None, *loc: str | int) -> None:
-    """Refuse a list of more than `MAX_ITEMS`; `loc` is its place in the body."""
+    """Reject a list of more than `MAX_ITEMS` items (422); `loc` is its path in the body."""
     if items is not None and len(items) > MAX_ITEMS:
-        raise InvalidRequest.at(*loc, msg=f"takes at most {MAX_ITEMS} at a time")
+        raise InvalidRequest.at(*loc, msg=f"has {len(items)} items; send at most {MAX_ITEMS} at a time")
 
 
 def unknown_project(project_id: str) -> ApiError:
-    """The refusal of a project's id."""
+    """Return the error for a project id that does not exist."""
     return ApiError(404, f"there is no project {project_id!r:.80}")
 
 
 async def find_project(connection: AsyncConnection, project_id: str) -> Project:
-    """The project of that id.
+    """Return a project.
 
     Raises:
-        ApiError: There is none (404).
+        ApiError: There is no project with this id (404).
     """
     if (project := await project_by_id(connection, project_id)) is None:
         raise unknown_project(project_id)
@@ -50,10 +50,10 @@ async def find_project(connection: AsyncConnection, project_id: str) -> Project:
 
 
 async def lock_project(connection: AsyncConnection, project_id: str) -> Project:
-    """The same for a transaction that is to change what the project has: it stays there until the end.
+    """Return a project, and lock its row until the transaction ends, so that it cannot be deleted before.
 
     Raises:
-        ApiError: There is none (404).
+        ApiError: There is no project with this id (404).
     """
     if (project := await project_for_update(connection, project_id)) is None:
         raise unknown_project(project_id)
@@ -61,18 +61,18 @@ async def lock_project(connection: AsyncConnection, project_id: str) -> Project:
 
 
 async def lock_experiment(connection: AsyncConnection, experiment_id: str) -> Experiment:
-    """The experiment of that id, its project held.
+    """Return an experiment, and lock the row of its project until the transaction ends.
 
     Raises:
-        ApiError: There is none (404).
+        ApiError: There is no experiment with this id (404).
     """
     experiment = await find_experiment(connection, experiment_id)
     await lock_project(connection, experiment.project_id)
-    return await find_experiment(connection, experiment_id)  # it could go until its project was held
+    return await find_experiment(connection, experiment_id)  # it may have been deleted before the project was locked
 
 
 async def check_configs(connection: AsyncConnection, project_id: str, config_ids: Collection[str]) -> None:
-    """Refuse configurations that are not the project's (404)."""
+    """Reject configurations of other projects (404)."""
     known = await existing_model_configs(connection, project_id, config_ids)
     for config_id in config_ids:
         if config_id not in known:
@@ -82,15 +82,14 @@ async def check_configs(connection: AsyncConnection, project_id: str, config_ids
 async def check_labels(
     connection: AsyncConnection, project_id: str, labels: Iterable[t.PositiveLabel], *, of_select: bool = False
 ) -> None:
-    """Refuse positive labels that feedback in the project cannot have (422).
+    """Reject positive labels that feedback in the project cannot have (422).
 
-    Args:
-        of_select: Only kinds that have a list of labels will do.
+    With `of_select`, also reject labels of feedback types that have no list of labels.
     """
     classes = (await feedback_classes(connection, [project_id]))[project_id]
     for label in labels:
-        its_class = classes.get(label.type)
-        if its_class is None or (of_select and its_class not in WITH_LABELS):
+        feedback_class = classes.get(label.type)
+        if feedback_class is None or (of_select and feedback_class not in WITH_LABELS):
             kind = f"feedback type {'with labels ' if of_select else ''}{label.type!r:.80}"
             raise InvalidRequest.at("positive_labels", "type", msg=f"the project has no {kind}")
         check_name(label.value, "positive_labels", "value")
@@ -99,9 +98,9 @@ async def check_labels(
 async def check_deployable(
     connection: AsyncConnection, project_id: str, config_id: str | None, experiment_id: str | None
 ) -> None:
-    """Refuse what a project cannot deploy: not one of the two (422), or not the project's (404)."""
+    """Reject a deployment of both or none of the two (422), or of another project's config or experiment (404)."""
     if (config_id is None) == (experiment_id is None):
-        raise ApiError(422, "give one of `config_id` and `experiment_id`: the two exclude each other")
+        raise ApiError(422, "`config_id` and `experiment_id` exclude each other; give one of them")
     if config_id is not None:
         await check_configs(connection, project_id, [config_id])
     elif experiment_id is not None:
@@ -110,17 +109,16 @@ async def check_deployable(
             raise ApiError(404, f"the project has no experiment {experiment_id!r:.80}")
 
 
-async def project_response(call: ApiCall, project_id: str) -> t.ProjectResponse:
-    """The project of that id as v4 answers it.
+async def project_response(service: Service, project_id: str) -> t.ProjectResponse:
+    """Return the v4 response that describes a project.
 
     Raises:
-        ApiError: There is none (404).
+        ApiError: There is no project with this id (404).
     """
-    service = call.service
     async with service.database.read() as connection:
-        found = await project_responses.projects(
+        responses = await project_responses.projects(
             connection, [project_id], service.environments.default, service.sampler
         )
-    if not found:
+    if not responses:
         raise unknown_project(project_id)
-    return found[0]
+    return responses[0]

@@ -1,8 +1,6 @@
-"""``/projects``, what is deployed aside."""
+"""``/projects``, except for deployments."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,17 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .... import types as t
 from ....wire.operations import projects as ops
 from ...errors import ApiError, InvalidRequest
-from ...records import project_responses as project_responses
+from ...records import project_responses
 from ...storage.configs import project_configs
 from ...storage.deployments import deploy
-from ...storage.feedback_types import (
-    BUILT_IN,
-    add_feedback_type,
-    add_labels,
-    set_positive_labels,
-)
+from ...storage.feedback_types import BUILT_IN, add_feedback_type, add_labels, set_positive_labels
 from ...storage.projects import add_project, delete_project, project_page, update_project
-from ..routing import ApiCall, Handler
+from ..calls import ApiCall, handles
 from .lookups import (
     check_count,
     check_deployable,
@@ -33,10 +26,10 @@ from .lookups import (
 )
 
 
-async def list_projects(call: ApiCall) -> t.PaginatedData[t.ProjectResponse]:
+@handles(ops.LIST_PROJECTS)
+async def list_projects(call: ApiCall[None, t.ListProjectsQuery]) -> t.PaginatedData[t.ProjectResponse]:
     query = call.query
-    assert isinstance(query, t.ListProjectsQuery)
-    if query.user_filter:  # there are no users here, so no project has such a one
+    if query.user_filter:  # this server has no users, so no project matches
         return t.PaginatedData(records=[], page=query.page, size=query.size, total=0)
     async with call.service.database.read() as connection:
         ids, total = await project_page(connection, query)
@@ -46,27 +39,28 @@ async def list_projects(call: ApiCall) -> t.PaginatedData[t.ProjectResponse]:
     return t.PaginatedData(records=records, page=query.page, size=query.size, total=total)
 
 
-async def create_project(call: ApiCall) -> t.ProjectResponse:
+@handles(ops.CREATE_PROJECT)
+async def create_project(call: ApiCall[t.CreateProjectRequest, None]) -> t.ProjectResponse:
     body = call.body
-    assert isinstance(body, t.CreateProjectRequest)
     check_name(body.name)
     check_count(body.feedback_types, "feedback_types")
     async with call.service.database.write() as connection:
         project_id = await add_project(connection, body.name, directory_id=body.directory_id)
         if project_id is None:
-            raise _taken(body.name)
-        for kind in body.feedback_types or ():
-            await _add_kind(connection, project_id, kind)
-    return await project_response(call, project_id)
+            raise _name_taken(body.name)
+        for feedback_type in body.feedback_types or ():
+            await _add_feedback_type(connection, project_id, feedback_type)
+    return await project_response(call.service, project_id)
 
 
-async def get_project(call: ApiCall) -> t.ProjectResponse:
-    return await project_response(call, call.path["id"])
+@handles(ops.GET_PROJECT)
+async def get_project(call: ApiCall[None, None]) -> t.ProjectResponse:
+    return await project_response(call.service, call.path["id"])
 
 
-async def update(call: ApiCall) -> t.ProjectResponse:
+@handles(ops.UPDATE_PROJECT)
+async def update(call: ApiCall[t.UpdateProjectRequest, None]) -> t.ProjectResponse:
     body, project_id = call.body, call.path["id"]
-    assert isinstance(body, t.UpdateProjectRequest)
     if body.name is not None:
         check_name(body.name)
     check_count(body.positive_labels, "positive_labels")
@@ -80,7 +74,7 @@ async def update(call: ApiCall) -> t.ProjectResponse:
                 connection, project_id, {name: value for name, value in columns.items() if value is not None}
             )
         except IntegrityError as exc:
-            raise _taken(body.name or "") from exc
+            raise _name_taken(body.name or "") from exc
         if body.active_config_id is not None or body.active_experiment_id is not None:
             await check_deployable(connection, project_id, body.active_config_id, body.active_experiment_id)
             await deploy(
@@ -95,52 +89,45 @@ async def update(call: ApiCall) -> t.ProjectResponse:
             await set_positive_labels(
                 connection, project_id, [(label.type, label.value) for label in body.positive_labels]
             )
-    return await project_response(call, project_id)
+    return await project_response(call.service, project_id)
 
 
-async def delete(call: ApiCall) -> None:
+@handles(ops.DELETE_PROJECT)
+async def delete(call: ApiCall[None, None]) -> None:
     async with call.service.database.write() as connection:
         if not await delete_project(connection, call.path["id"]):
             raise unknown_project(call.path["id"])
 
 
-async def list_configs(call: ApiCall) -> list[t.ProjectConfigResponse]:
-    query, project_id = call.query, call.path["id"]
-    assert isinstance(query, t.ListConfigsQuery)
+@handles(ops.LIST_CONFIGS)
+async def list_configs(call: ApiCall[None, t.ListConfigsQuery]) -> list[t.ProjectConfigResponse]:
+    project_id = call.path["id"]
     async with call.service.database.read() as connection:
         await find_project(connection, project_id)
         configs = await project_responses.project_configs(connection, await project_configs(connection, project_id))
-    if query.evaluation_aggregates:
+    if call.query.evaluation_aggregates:
         for config in configs:
-            config.evaluation_aggregates = []  # no evaluator has seen a log yet
+            config.evaluation_aggregates = []  # this server runs no evaluators
     return configs
 
 
-def _taken(name: str) -> ApiError:
-    return ApiError(422, f"there is a project {name!r:.80} already; names are unique")
+def _name_taken(name: str) -> ApiError:
+    return ApiError(422, f"there is already a project {name!r:.80}; choose another name")
 
 
-async def _add_kind(connection: AsyncConnection, project_id: str, kind: t.FeedbackTypeRequest) -> None:
-    check_name(kind.type, "feedback_types", "type")
-    check_count(kind.values, "feedback_types", "values")
-    feedback_class = BUILT_IN.get(kind.type) or kind.class_ or "select"
-    if kind.class_ not in (None, feedback_class):
-        raise InvalidRequest.at("feedback_types", "class", msg=f"{kind.type!r} is built in, as {feedback_class!r}")
-    if kind.values and feedback_class not in ("select", "multi_select"):
+async def _add_feedback_type(connection: AsyncConnection, project_id: str, request: t.FeedbackTypeRequest) -> None:
+    check_name(request.type, "feedback_types", "type")
+    check_count(request.values, "feedback_types", "values")
+    feedback_class = BUILT_IN.get(request.type) or request.class_ or "select"
+    if request.class_ not in (None, feedback_class):
         raise InvalidRequest.at(
-            "feedback_types", "values", msg=f"{kind.type!r:.80} is a {feedback_class} without labels"
+            "feedback_types", "class", msg=f"{request.type!r} has the built-in class {feedback_class!r}"
         )
-    for label in kind.values or ():
+    if request.values and feedback_class not in ("select", "multi_select"):
+        raise InvalidRequest.at(
+            "feedback_types", "values", msg=f"a feedback type of the class {feedback_class!r} takes no labels"
+        )
+    for label in request.values or ():
         check_name(label.value, "feedback_types", "values", "value")
-    await add_feedback_type(connection, project_id, kind.type, feedback_class)
-    await add_labels(connection, project_id, kind.type, kind.values or ())
-
-
-HANDLERS: Mapping[str, Handler] = {
-    ops.LIST_PROJECTS.id: list_projects,
-    ops.CREATE_PROJECT.id: create_project,
-    ops.GET_PROJECT.id: get_project,
-    ops.UPDATE_PROJECT.id: update,
-    ops.DELETE_PROJECT.id: delete,
-    ops.LIST_CONFIGS.id: list_configs,
-}
+    await add_feedback_type(connection, project_id, request.type, feedback_class)
+    await add_labels(connection, project_id, request.type, request.values or ())
