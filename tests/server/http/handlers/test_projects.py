@@ -164,7 +164,7 @@ async def test_the_first_registered_config_is_deployed_and_later_ones_are_not(cl
 
 
 async def test_registering_needs_a_project_that_makes_sense(client: AsyncHumanloop) -> None:
-    with pytest.raises(UnprocessableEntityError, match="is needed"):
+    with pytest.raises(UnprocessableEntityError, match="give `project` or `project_id`"):
         await client.model_configs.register(**MODEL)
     project = await client.projects.create("greeter")
     with pytest.raises(UnprocessableEntityError, match="differ"):
