@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -28,6 +30,14 @@ def pytest_configure() -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HUMANLOOP_API_KEY", "HUMANLOOP_BASE_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed for random numbers, which a failing test shows; set HUMANLOOP_TESTS_SEED to use it again."""
+    seed = int(os.environ.get("HUMANLOOP_TESTS_SEED") or random.randrange(2**32))
+    print(f"HUMANLOOP_TESTS_SEED={seed}")
+    return seed
 
 
 @pytest.fixture(scope="session")

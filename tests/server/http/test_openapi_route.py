@@ -19,7 +19,7 @@ from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.wire.operations import OPERATIONS
 from tests.server.served import Api
 
-SECONDS = 30
+SECONDS = 20  # a number of examples is no bound: some of them take seconds
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -92,7 +92,7 @@ def _known_ids(ids: dict[str, str]) -> str:
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="the group `fuzz` is not installed")
 async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_schema(
-    tmp_path: Path, httpserver: HTTPServer
+    tmp_path: Path, httpserver: HTTPServer, seed: int
 ) -> None:
     refusal = {"error": {"message": "no such key", "type": "invalid_request_error"}}
     httpserver.expect_request(re.compile(".*")).respond_with_json(refusal, status=401)
@@ -101,7 +101,8 @@ async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_sche
         (tmp_path / "schemathesis.toml").write_text(_known_ids(await _made(server)))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{root(server)}/openapi.json"),
-            *("-H", f"X-API-KEY:{server.api_key}", "--checks", ",".join(CHECKS), "--max-time", str(SECONDS)),
+            *("-H", f"X-API-KEY:{server.api_key}", "--checks", ",".join(CHECKS)),
+            *("--max-time", str(SECONDS), "--seed", str(seed)),
             *("--continue-on-failure", "--no-color", "--generation-database", "none", "--request-timeout", "15"),
             cwd=tmp_path,
             env={**os.environ, "COLUMNS": "200"},

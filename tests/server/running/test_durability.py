@@ -57,6 +57,7 @@ class Seen:
 class Load:
     """Clients that stream as fast as they can, each call under an ``Idempotency-Key`` of its own."""
 
+    chance: random.Random
     samples: dict[str, Seen] = field(default_factory=dict)
     cut: dict[str, dict[str, Any]] = field(default_factory=dict)  # calls whose end nobody saw
     numbers: count[int] = field(default_factory=count)
@@ -66,8 +67,11 @@ class Load:
             with suppress(aiohttp.ClientError):
                 while True:
                     call = f"call-{next(self.numbers)}"
-                    tokens = random.randrange(1, 40)
-                    config = {"max_tokens": tokens, "other": {"tokens_per_second": random.choice([100, 400, 2000])}}
+                    tokens = self.chance.randrange(1, 40)
+                    config = {
+                        "max_tokens": tokens,
+                        "other": {"tokens_per_second": self.chance.choice([100, 400, 2000])},
+                    }
                     self.cut[call] = {
                         "project": f"p{client % 3}",
                         "messages": [{"role": "user", "content": f"{call} {'x' * 500}"}],
@@ -160,13 +164,13 @@ def check(address: str, load: Load) -> None:
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(("database_kind", "kills"), [("sqlite", 15), ("postgresql", 8)])
 async def test_what_was_seen_to_end_survives_a_kill_and_nothing_is_half(
-    database_address: str, servers: Servers, kills: int
+    database_address: str, servers: Servers, kills: int, seed: int
 ) -> None:
-    load = Load()
+    load = Load(random.Random(seed))
     for _ in range(kills):
         async with servers.serving() as (pid, url):
             clients = [asyncio.create_task(load.run(url, client)) for client in range(CLIENTS)]
-            await asyncio.sleep(random.uniform(0.1, 0.6))
+            await asyncio.sleep(load.chance.uniform(0.1, 0.6))
             os.kill(pid, signal.SIGKILL)
             await asyncio.gather(*clients)
         check(database_address, load)
