@@ -1,4 +1,4 @@
-"""What the server remembers: SQLAlchemy Core tables, one file of queries for each resource, Alembic migrations.
+"""The database: SQLAlchemy Core tables, a module of queries for each resource, and Alembic migrations.
 
-Every function takes an open connection, so that the caller decides which statements share a transaction.
+Each query function takes an open connection, so that its caller decides which statements share a transaction.
 """

@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and on PostgreSQL."""
+"""Column types with the same meaning on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def to_utc(moment: datetime) -> datetime:
-    """A moment in UTC; one without a zone is in UTC already."""
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+def to_utc(time: datetime) -> datetime:
+    """Convert a time to UTC; a time without a zone is read as UTC."""
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
     try:
-        return moment.astimezone(UTC)
-    except OverflowError:  # by some hours before the year 1 or after 9999
-        return (datetime.min if moment.year == 1 else datetime.max).replace(tzinfo=UTC)
+        return time.astimezone(UTC)
+    except OverflowError:  # the result would be up to a day before the year 1 or after 9999
+        return (datetime.min if time.year == 1 else datetime.max).replace(tzinfo=UTC)
 
 
 @overload
@@ -30,12 +30,12 @@ def replace_nul(text: str) -> str: ...
 @overload
 def replace_nul(text: str | None) -> str | None: ...
 def replace_nul(text: str | None) -> str | None:
-    """A text as every database can hold it: U+0000, which PostgreSQL refuses, becomes U+FFFD."""
+    """Replace U+0000, which PostgreSQL rejects, with U+FFFD."""
     return text.replace("\0", "\ufffd") if text and "\0" in text else text
 
 
 class ShortText(TypeDecorator[str]):
-    """Ids, and words of a fixed set; an id with U+0000 is one that nobody has, not an error."""
+    """Ids and enumerations. U+0000 is replaced, so that an id with it is unknown rather than an error."""
 
     impl = String
     cache_ok = True
@@ -45,14 +45,14 @@ class ShortText(TypeDecorator[str]):
 
 
 class PlainText(ShortText):
-    """Text of any length, U+0000 aside likewise."""
+    """Text of any length; U+0000 is replaced."""
 
     impl = Text
     cache_ok = True
 
 
 class JsonText(TypeDecorator[Any]):
-    """Any JSON value as compact text, Structs included; None is NULL. A search for a substring works on it."""
+    """A JSON value or a Struct as compact text, which can be searched for a substring; None is NULL."""
 
     impl = Text
     cache_ok = True
@@ -65,7 +65,7 @@ class JsonText(TypeDecorator[Any]):
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A moment, in UTC. A value without a zone is read as UTC; what comes back always has its zone."""
+    """A time in UTC. A value without a zone is read as UTC; results always have the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -74,7 +74,7 @@ class UtcTime(TypeDecorator[datetime]):
         if value is None:
             return None
         value = to_utc(value)
-        # SQLite has no zones: its text must be in one zone to sort as time.
+        # SQLite stores text without a zone, which sorts as time only if all of it is in one zone.
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

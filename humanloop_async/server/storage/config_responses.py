@@ -24,11 +24,11 @@ from .model_config import ModelConfig
 from .schema import model_configs
 
 _STATUS = "committed"
-"""Of every configuration: there are no drafts here, and what is deleted is gone."""
+"""The status of every configuration: this server has no drafts, and deleting a configuration removes its row."""
 
 
 async def config_responses(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, ConfigResponse]:
-    """Configurations of any type, as v4 answers them."""
+    """Return v4 responses for configurations of any type, by id."""
     query = select(
         model_configs.c.id,
         model_configs.c.type,
@@ -68,7 +68,7 @@ def _response(row: Row[*tuple[Any, ...]]) -> ConfigResponse:
 
 
 def _model_config_response(config: ModelConfig, *, id: str, name: str, description: str | None) -> ModelConfigResponse:
-    """A model's configuration, as v4 answers it. A tool of its own has no id, and goes by its name."""
+    """Return the v4 response for a model configuration. An inline tool has no id; its name stands in."""
     fields: dict[str, Any] = {field: getattr(config, field) for field in ModelConfig.__struct_fields__}
     if config.tools is not None:
         fields["tools"] = [

@@ -25,7 +25,7 @@ OtherConfig: TypeAlias = ToolConfigRequest | GenericConfigRequest | AgentConfigR
 
 
 class ConfigDetails(Struct, frozen=True):
-    """Where a configuration belongs, and how it has been used."""
+    """A configuration's project, and the logs that used it."""
 
     id: str
     project_id: str
@@ -36,22 +36,22 @@ class ConfigDetails(Struct, frozen=True):
 
 
 async def config_by_id(connection: AsyncConnection, config_id: str) -> ModelConfig | None:
-    """The parameters of the model configuration of that id; other types only come with logs."""
+    """Return a model configuration, or None if there is none with that id and of type ``model``."""
     query = select(model_configs.c.parameters).where(model_configs.c.id == config_id, model_configs.c.type == "model")
     row = (await connection.execute(query)).first()
     return msgspec.convert(row.parameters, ModelConfig) if row else None
 
 
 async def config_exists(connection: AsyncConnection, config_id: str) -> bool:
-    """Whether there is a configuration of that id, of whatever type."""
+    """Return whether a configuration of any type exists."""
     query = select(model_configs.c.id).where(model_configs.c.id == config_id)
     return (await connection.execute(query)).first() is not None
 
 
 async def config_id_by_identity(connection: AsyncConnection, identity: str) -> str | None:
-    """The id of the configuration with that identity."""
+    """Return the id of the configuration with an identity."""
     query = select(model_configs.c.id).where(model_configs.c.identity == identity)
-    return (await connection.execute(query)).scalar()
+    return await connection.scalar(query)
 
 
 async def add_config(
@@ -62,7 +62,10 @@ async def add_config(
     name: str | None = None,
     description: str | None = None,
 ) -> None:
-    """Keep a configuration unless the project has it. Without a name it gets one; see `name_config`."""
+    """Insert a configuration unless the project has an equal one.
+
+    The default name is the model and the start of the identity.
+    """
     identity = config.identity(project_id)
     values = {
         "id": new_id("config"),
@@ -79,7 +82,7 @@ async def add_config(
 
 
 async def get_or_create_other_config(connection: AsyncConnection, config: OtherConfig, project_id: str) -> str:
-    """The id of a configuration that is not a model's, which is stored unless the project has it."""
+    """Return the id of a configuration that is not a model's; insert it unless the project has an equal one."""
     fields = drop_nulls(cast("dict[str, Json]", msgspec.to_builtins(config)))
     canonical = msgspec.json.encode([project_id, fields], order="deterministic")
     identity = hashlib.sha256(canonical).hexdigest()
@@ -100,23 +103,22 @@ async def get_or_create_other_config(connection: AsyncConnection, config: OtherC
 
 
 async def name_config(connection: AsyncConnection, config_id: str, name: str, description: str | None) -> None:
-    """Give a configuration its first name, in place of one that was made for it; one that was given stays."""
-    made = model_configs.c.model + " " + func.substr(model_configs.c.identity, 1, 6)
+    """Name a configuration that has the default name of `add_config`; another name stays."""
+    default_name = model_configs.c.model + " " + func.substr(model_configs.c.identity, 1, 6)
     await connection.execute(
         update(model_configs)
-        .where(model_configs.c.id == config_id, model_configs.c.name == made)
+        .where(model_configs.c.id == config_id, model_configs.c.name == default_name)
         .values(name=name, description=func.coalesce(description, model_configs.c.description))
     )
 
 
 async def config_details(connection: AsyncConnection, config_ids: Collection[str]) -> dict[str, ConfigDetails]:
-    """The configurations of these ids that belong to projects, by id."""
-    found = await _details(connection, model_configs.c.id.in_(config_ids))
-    return {config.id: config for config in found}
+    """Return configurations by id; those that do not exist or belong to no project are missing."""
+    return {config.id: config for config in await _details(connection, model_configs.c.id.in_(config_ids))}
 
 
 async def project_configs(connection: AsyncConnection, project_id: str) -> Sequence[ConfigDetails]:
-    """A project's configurations, newest first."""
+    """Return a project's configurations, newest first."""
     return await _details(connection, model_configs.c.project_id == project_id)
 
 
@@ -143,15 +145,15 @@ async def _details(connection: AsyncConnection, condition: ColumnElement[bool]) 
 async def existing_model_configs(
     connection: AsyncConnection, project_id: str, config_ids: Collection[str]
 ) -> Collection[str]:
-    """Which of these are model configurations of the project."""
+    """Return the ids among `config_ids` that are model configurations of a project."""
     query = select(model_configs.c.id).where(
         model_configs.c.id.in_(config_ids), model_configs.c.project_id == project_id, model_configs.c.type == "model"
     )
-    return set((await connection.execute(query)).scalars())
+    return set(await connection.scalars(query))
 
 
 async def mark_registered(connection: AsyncConnection, project_id: str, config_id: str) -> bool:
-    """Remember that a configuration was registered; whether it is the project's first one that was."""
+    """Mark a configuration as registered, and return whether it is the project's first registered one."""
     others = select(model_configs.c.id).where(model_configs.c.project_id == project_id, model_configs.c.is_registered)
     is_first = (await connection.execute(select(~exists(others)))).scalar_one()
     await connection.execute(update(model_configs).where(model_configs.c.id == config_id).values(is_registered=True))

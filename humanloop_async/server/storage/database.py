@@ -1,4 +1,4 @@
-"""Opening a database, its transactions, and bringing its tables up to date."""
+"""Open a database, migrate its tables, and run transactions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,22 +24,22 @@ from .errors import DatabaseError, first_line
 T = TypeVar("T")
 
 BUSY_TIMEOUT = 30.0
-"""Longest wait, in seconds, for another process that is writing to the same SQLite file."""
+"""Longest wait for another process that is writing to the same SQLite file, in seconds."""
 
 CONNECT_TIMEOUT = 10.0
-"""Longest wait, in seconds, for PostgreSQL to take a connection."""
+"""Longest wait for PostgreSQL to accept a connection, in seconds."""
 
 COMMAND_TIMEOUT = 120.0
-"""Longest wait, in seconds, for PostgreSQL to do one statement. A search through a million logs takes it four."""
+"""Longest run of one statement on PostgreSQL, in seconds. Searching a million logs takes about four."""
 
 CLOSE_TIMEOUT = 5.0
-"""Longest wait, in seconds, for the connections of a kind to close."""
+"""Longest wait for the connections of one pool to close, in seconds."""
 
 READERS, WRITERS = 10, 5
-"""Most connections of a server process to its database; more calls than that wait for each other, a moment each."""
+"""Pool sizes of a server process. Further calls wait for a connection, which each call holds only for a moment."""
 
 ATTEMPTS = 5
-"""How often a transaction is tried that the database undoes in favour of others."""
+"""Maximum attempts of a transaction that the database rolls back in favour of another."""
 
 _ENGINE: dict[str, Any] = {
     "hide_parameters": True,  # errors go to logs, and parameters hold prompts
@@ -48,36 +47,36 @@ _ENGINE: dict[str, Any] = {
     "pool_use_lifo": True,
 }
 
-_LOCK = 0x68756D616E6C6F6F  # PostgreSQL's advisory locks are numbers; this one is "humanloo"
+_LOCK = 0x68756D616E6C6F6F  # the number of PostgreSQL's advisory lock: "humanloo" in ASCII
 
-# With its task: one that it starts has a copy of the context, and must not use the same connection meanwhile.
+# Includes the task: a task that it starts inherits the context, but must not use the same connection concurrently.
 _joined: ContextVar[tuple[Database, object, AsyncConnection] | None] = ContextVar("_joined", default=None)
 
 
-_UNDONE = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
+_ROLLED_BACK = {"40001", "40P01"}  # PostgreSQL's serialization_failure and deadlock_detected
 
 
 async def retry_transaction(transaction: Callable[[], Awaitable[T]]) -> T:
-    """Do something that is one transaction, again when the database undid it in favour of another.
+    """Run a function that is one transaction; run it again when the database rolled it back in favour of another.
 
-    Transactions here lock what they share in one order, so that they do not wait for each other in a circle; but
-    deleting a project, or somebody's own program, may come across one.
+    Our transactions lock shared rows in one order, so that they cannot deadlock with each other. Deleting a project, or
+    a program of the operator, can still conflict with one.
     """
-    for attempt in count(1):
+    for attempt in range(1, ATTEMPTS):
         try:
             return await transaction()
         except DBAPIError as exc:
-            if attempt == ATTEMPTS or getattr(exc.orig, "sqlstate", None) not in _UNDONE:
+            if getattr(exc.orig, "sqlstate", None) not in _ROLLED_BACK:
                 raise
         await asyncio.sleep(random.uniform(0, 0.05 * attempt))
-    raise AssertionError
+    return await transaction()
 
 
 def database_url(path_or_url: str) -> URL:
-    """The SQLAlchemy URL of a SQLite file's path, or of a ``sqlite://`` or ``postgresql://`` URL.
+    """Return the SQLAlchemy URL of a SQLite file's path, or of a ``sqlite://`` or ``postgresql://`` URL.
 
     Raises:
-        DatabaseError: Another kind of database, or a database in memory, which connections could not share.
+        DatabaseError: The URL is invalid, of another kind of database, or of a database in memory.
     """
     if "://" not in path_or_url:
         url = URL.create("sqlite", database=path_or_url)
@@ -85,11 +84,11 @@ def database_url(path_or_url: str) -> URL:
         try:
             url = make_url(path_or_url)
         except (ArgumentError, ValueError) as exc:
-            raise DatabaseError("the database's URL cannot be read; expected postgresql://USER@HOST/NAME") from exc
+            raise DatabaseError("invalid database URL; expected postgresql://USER@HOST/NAME") from exc
     kind = url.get_backend_name()
     match kind:
         case "sqlite" if url.database in (None, "", ":memory:"):
-            raise DatabaseError("SQLite needs a file here, because connections do not share a database in memory")
+            raise DatabaseError("connections cannot share a SQLite database in memory; give a file's path")
         case "sqlite":
             return url.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
@@ -99,41 +98,67 @@ def database_url(path_or_url: str) -> URL:
 
 
 class Database:
-    """One open database.
+    """An open database.
 
-    SQLite runs in WAL mode with ``synchronous=FULL``: a commit has reached the disk when it returns, and survives
-    a power cut. (WAL's usual companion, NORMAL, would only survive the death of this process.)
+    SQLite runs in WAL mode with ``synchronous=FULL``: a commit is on the disk when it returns, and survives a power
+    cut. (NORMAL, the usual setting with WAL, only survives the end of the process.)
+
+    Args:
+        url: From `database_url`.
+        command_timeout: Longest run of one statement on PostgreSQL, in seconds; None is no limit.
+        busy_timeout: Longest wait for another process that is writing to the same SQLite file, in seconds.
     """
 
-    def __init__(self, url: URL, command_timeout: float | None = COMMAND_TIMEOUT) -> None:
+    def __init__(
+        self, url: URL, *, command_timeout: float | None = COMMAND_TIMEOUT, busy_timeout: float = BUSY_TIMEOUT
+    ) -> None:
         self._is_sqlite = url.get_backend_name() == "sqlite"
-        # Connections of its own for writing: no search through a million logs keeps a log from being written.
-        self._engine = _engine(url, WRITERS, command_timeout).execution_options(begin_immediate=True)
-        # Outside a transaction SQLite commits by itself; PostgreSQL's driver must be told to.
-        autocommit: dict[str, Any] = {} if self._is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._reader = _engine(url, READERS, command_timeout).execution_options(**autocommit)
-        # SQLite has one writer. Waiting for it here is fair and quick; SQLite's own waiting is neither.
-        self._writing = asyncio.Lock()
+        new_engine = (
+            partial(_sqlite_engine, url, busy_timeout)
+            if self._is_sqlite
+            else partial(_postgres_engine, url, command_timeout)
+        )
+        # A separate pool for writing: slow searches must not keep logs from being written.
+        self._writer = new_engine(WRITERS)
+        self._reader = new_engine(READERS)
+        if self._is_sqlite:
+            # Take the write lock first: a transaction that reads and then writes could fail halfway otherwise.
+            event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+        else:
+            # SQLite commits each statement outside a transaction; PostgreSQL's driver needs this option for it.
+            self._reader = self._reader.execution_options(isolation_level="AUTOCOMMIT")
+        # SQLite has one writer at a time. Waiting on this lock is fair and quick; SQLite's own waiting is neither.
+        self._write_lock = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path_or_url: str, *, migrate: bool = True) -> Database:
-        """Connect, and bring the tables up to date; SQLite's file is created when it is missing.
+    async def open(
+        cls,
+        path_or_url: str,
+        *,
+        migrate: bool = True,
+        command_timeout: float | None = COMMAND_TIMEOUT,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> Database:
+        """Connect, and migrate the tables to this version.
 
         Args:
-            migrate: False leaves the tables as they are, and does not make a file.
+            path_or_url: See `database_url`.
+            migrate: Create SQLite's file if it is missing, and migrate the tables. False only connects.
+            command_timeout: As for `Database`. Migrations have no limit.
+            busy_timeout: As for `Database`.
 
         Raises:
-            DatabaseError: It cannot be reached, or its tables are newer than this program.
+            DatabaseError: The database is unreachable, or its tables are newer than this program.
         """
         url = database_url(path_or_url)
         try:
             if url.get_backend_name() == "sqlite":
-                await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), make=migrate)
-            database = cls(url)
-            # To change large tables may take long, and so may waiting for another process that does.
+                await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), busy_timeout, create=migrate)
+            database = cls(url, command_timeout=command_timeout, busy_timeout=busy_timeout)
+            # Changing a large table may take long, and so may waiting for another process that does.
             migrator = database if database._is_sqlite else cls(url, command_timeout=None)
             try:
-                await (migrator._migrate() if migrate else migrator._ping())
+                await (migrator._migrate() if migrate else database._ping())
             except BaseException:
                 await database.aclose()
                 raise
@@ -148,7 +173,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection for statements that need not see one state together."""
+        """Open a connection for statements that need not see one state of the database."""
         if (joined := self._joined()) is not None:
             yield joined
             return
@@ -157,23 +182,19 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction: durable when the block ends, undone when it raises."""
+        """Open a transaction: durable when the block ends, rolled back when it raises."""
         if (joined := self._joined()) is not None:
             async with joined.begin_nested():
                 yield joined
             return
-        if not self._is_sqlite:
-            async with self._engine.begin() as connection:
-                yield connection
-            return
-        async with self._writing, self._engine.begin() as connection:
+        async with self._write_lock if self._is_sqlite else nullcontext(), self._writer.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that the task's `read` and `write` blocks inside join: all of them last, or none.
+        """Open a transaction that nested `read` and `write` blocks of this task join: all commit or none.
 
-        What is written by another task, such as the log writer's, is no part of it, and must not be waited for.
+        Writes of other tasks, such as the log writer's, do not join. Waiting for one inside the block would deadlock.
         """
         async with self.write() as connection:
             token = _joined.set((self, asyncio.current_task(), connection))
@@ -184,15 +205,15 @@ class Database:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction while which no other process is in one of these."""
+        """Open an exclusive transaction: no other process can hold one at the same time."""
         async with self.write() as connection:
-            if not self._is_sqlite:  # SQLite's transaction is the lock; here it must be asked for
+            if not self._is_sqlite:  # every write transaction of SQLite is exclusive
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             yield connection
 
     async def aclose(self) -> None:
-        """Close every connection, or leave those that do not close in time; twice does no harm."""
-        for engine in (self._engine, self._reader):
+        """Close every connection, or abandon those that do not close in time. Further calls do nothing."""
+        for engine in (self._writer, self._reader):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     await engine.dispose()
@@ -205,7 +226,7 @@ class Database:
                 return None
 
     async def _migrate(self) -> None:
-        from .migrations import upgrade  # Alembic is only needed here, and slow to import
+        from .migrations import upgrade  # imported late because Alembic is slow to import
 
         async with self.exclusive() as connection:
             await connection.run_sync(upgrade)
@@ -216,22 +237,25 @@ class Database:
 
 
 def display_url(path_or_url: str) -> str:
-    """A database as it may be shown: a file's whole path, or a URL without its password."""
+    """Return a database's name for messages: a file's absolute path, or a URL without the password."""
     url = database_url(path_or_url)
     if url.get_backend_name() == "sqlite":
         return str(Path(url.database or "").absolute())
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
-def _prepare_sqlite_file(path: Path, *, make: bool) -> None:
-    """Put the file into WAL mode, which it keeps. What cannot be opened shows here, where aiosqlite's thread, which
-    outlives a connection that could not be opened, has not been started."""
-    if make:
+def _prepare_sqlite_file(path: Path, busy_timeout: float, *, create: bool) -> None:
+    """Put the file into WAL mode, which it keeps.
+
+    A file that cannot be opened fails here, before the thread of an aiosqlite connection has been started. That thread
+    would outlive the failed connection.
+    """
+    if create:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.exists():
         raise FileNotFoundError("there is no such file")
-    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
-        deadline = time.monotonic() + BUSY_TIMEOUT
+    with closing(sqlite3.connect(path, timeout=busy_timeout)) as connection:
+        deadline = time.monotonic() + busy_timeout
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -244,29 +268,30 @@ def _prepare_sqlite_file(path: Path, *, make: bool) -> None:
                 return
 
 
-def _engine(url: URL, connections: int, command_timeout: float | None) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        # asyncpg reads the URL itself, so that whatever libpq's URLs may say (`?sslmode=`, `?host=/run/...`) holds.
-        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT, command_timeout=command_timeout)
-        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=connections, **_ENGINE)
-        event.listen(engine.sync_engine, "checkout", _replace_closed)
-        return engine
+def _postgres_engine(url: URL, command_timeout: float | None, pool_size: int) -> AsyncEngine:
+    # asyncpg parses the URL, so that all options of libpq's URLs work (`?sslmode=`, `?host=/run/...`).
+    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT, command_timeout=command_timeout)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=pool_size, **_ENGINE)
+    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    return engine
+
+
+def _sqlite_engine(url: URL, busy_timeout: float, pool_size: int) -> AsyncEngine:
     from .sqlite import SqliteConnection
 
-    connect_sqlite = partial(SqliteConnection, url.database or "", BUSY_TIMEOUT)
-    engine = create_async_engine(url, async_creator=connect_sqlite, pool_size=connections, **_ENGINE)
+    connect = partial(SqliteConnection, url.database or "", busy_timeout)
+    engine = create_async_engine(url, async_creator=connect, pool_size=pool_size, **_ENGINE)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
 def _asyncpg() -> Any:
-    return importlib.import_module("asyncpg")  # an extra, and without types
+    return importlib.import_module("asyncpg")  # an optional dependency without types
 
 
 def _postgres_error() -> type[Exception]:
-    """What asyncpg raises while it connects, before SQLAlchemy translates; of no matter when it is not there."""
+    """Return the class of the errors that asyncpg raises while it connects, which SQLAlchemy does not translate."""
     try:
         return cast("type[Exception]", _asyncpg().PostgresError)
     except ModuleNotFoundError:
@@ -274,13 +299,13 @@ def _postgres_error() -> type[Exception]:
 
 
 def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
-    # asyncpg knows by itself when PostgreSQL has hung up; SQLAlchemy's pre-ping would ask before every use.
+    # asyncpg knows when PostgreSQL has closed the connection; SQLAlchemy's pre-ping would ask before every use.
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    # Without this Python's driver begins transactions where it thinks fit, and not around CREATE TABLE.
+    # By default Python's driver chooses when to begin a transaction, and begins none around CREATE TABLE.
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
@@ -288,7 +313,5 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # Taking the write lock first: a transaction that reads and then writes could fail halfway otherwise.
-    if connection.get_execution_options().get("begin_immediate"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 
 from msgspec import Struct
 from sqlalchemy import Delete, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .columns import utc_now
 from .schema import deployments, experiments, model_configs
 from .statements import insert_or_ignore, upsert
 
 
 class Deployment(Struct, frozen=True):
-    """What is deployed to a project's environment: one of the two."""
+    """A deployment to a project's environment, of either a configuration or an experiment."""
 
     project_id: str
     environment_id: str
@@ -27,7 +27,7 @@ class Deployment(Struct, frozen=True):
 async def deployments_of(
     connection: AsyncConnection, project_ids: Collection[str], environment_id: str | None = None
 ) -> Sequence[Deployment]:
-    """What is deployed in projects: to all environments, or to one."""
+    """Return the deployments of projects, to all environments or to one."""
     query = (
         select(
             deployments.c.project_id,
@@ -55,36 +55,33 @@ async def deploy(
     experiment_id: str | None = None,
     replace: bool = True,
 ) -> None:
-    """Deploy a configuration or an experiment; of racing ones the last stays.
+    """Deploy a configuration or an experiment. The last of several racing calls wins.
 
     Args:
-        replace: False leaves an environment alone that has something deployed.
+        replace: False does nothing if the environment has a deployment.
     """
     values = {
         "project_id": project_id,
         "environment_id": environment_id,
         "config_id": config_id,
         "experiment_id": experiment_id,
-        "created_at": datetime.now(UTC),
+        "created_at": utc_now(),
     }
-    if replace:
-        await upsert(connection, deployments, values)
-    else:
-        await insert_or_ignore(connection, deployments, values)
+    await (upsert if replace else insert_or_ignore)(connection, deployments, values)
 
 
 async def undeploy_config(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
-    """Take back the environment's configuration, if that is what it has."""
+    """Remove the deployment from an environment, if it is of a configuration."""
     await connection.execute(_of(project_id, environment_id).where(deployments.c.config_id.is_not(None)))
 
 
 async def undeploy_experiment(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
-    """Take back the environment's experiment, if that is what it has."""
+    """Remove the deployment from an environment, if it is of an experiment."""
     await connection.execute(_of(project_id, environment_id).where(deployments.c.experiment_id.is_not(None)))
 
 
 async def undeploy(connection: AsyncConnection, project_id: str, environment_id: str) -> None:
-    """Take back whatever the environment has."""
+    """Remove the deployment from an environment, of either kind."""
     await connection.execute(_of(project_id, environment_id))
 
 

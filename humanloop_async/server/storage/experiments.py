@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct, field
@@ -19,7 +19,7 @@ from .statements import insert_or_ignore
 
 
 class Experiment(Struct, frozen=True):
-    """An experiment's row, and its project's name. None in `sampling` and `sticky`: as the server is set."""
+    """An experiment's row and its project's name. None in `sampling` or `sticky` is the server's default."""
 
     id: str
     project_id: str
@@ -33,7 +33,7 @@ class Experiment(Struct, frozen=True):
 
 
 class ExperimentConfig(Struct, frozen=True):
-    """A configuration in an experiment; one that is not active is not sampled any more."""
+    """A configuration in an experiment. An inactive one is not sampled."""
 
     experiment_id: str
     config_id: str
@@ -43,11 +43,11 @@ class ExperimentConfig(Struct, frozen=True):
 
 
 class Results(Struct, frozen=True):
-    """What feedback says of a configuration.
+    """Feedback on the logs of a configuration in an experiment.
 
     Attributes:
-        trials: Logs that have feedback.
-        successes: Those among them that have a positive label.
+        trials: Number of logs that have feedback.
+        successes: Number of logs that have a positive label.
     """
 
     trials: int = 0
@@ -58,29 +58,29 @@ class Trial(Struct, kw_only=True, frozen=True):
     """One sampling of an experiment; the fields are columns of ``trials``.
 
     Attributes:
-        subject: The session or user that stays with the configuration, or None.
+        subject: The session or user that keeps the configuration, or None.
     """
 
     experiment_id: str
     config_id: str
     subject: str | None = None
     id: str = field(default_factory=lambda: new_id("trial"))
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    created_at: datetime = field(default_factory=utc_now)
 
 
 async def experiment_by_id(connection: AsyncConnection, experiment_id: str) -> Experiment | None:
-    """The experiment of that id."""
+    """Return an experiment, or None if it does not exist."""
     found = await _experiments(connection, experiments.c.id == experiment_id)
     return found[0] if found else None
 
 
 async def experiments_by_id(connection: AsyncConnection, experiment_ids: Collection[str]) -> Sequence[Experiment]:
-    """The experiments of these ids."""
+    """Return the experiments that exist, newest first."""
     return await _experiments(connection, experiments.c.id.in_(experiment_ids))
 
 
 async def project_experiments(connection: AsyncConnection, project_id: str) -> Sequence[Experiment]:
-    """A project's experiments, newest first."""
+    """Return a project's experiments, newest first."""
     return await _experiments(connection, experiments.c.project_id == project_id)
 
 
@@ -105,15 +105,15 @@ async def _experiments(connection: AsyncConnection, condition: ColumnElement[boo
 
 
 async def experiment_id_by_name(connection: AsyncConnection, project_id: str, name: str) -> str | None:
-    """The id of the project's experiment of that name."""
+    """Return the id of a project's experiment by name."""
     query = select(experiments.c.id).where(experiments.c.project_id == project_id, experiments.c.name == name)
-    return (await connection.execute(query)).scalar()
+    return await connection.scalar(query)
 
 
 async def add_experiment(
     connection: AsyncConnection, project_id: str, name: str, *, sampling: Sampling | None, sticky: Sticky | None
 ) -> str | None:
-    """Make an experiment unless the project has one of that name; the id of what was made."""
+    """Create an experiment and return its id, or None if the project has one of that name."""
     now, experiment_id = utc_now(), new_id("exp")
     values = {
         "id": experiment_id,
@@ -128,10 +128,10 @@ async def add_experiment(
 
 
 async def update_experiment(connection: AsyncConnection, experiment_id: str, values: Mapping[str, object]) -> None:
-    """Change columns of an experiment, and when it was changed.
+    """Change columns of an experiment, and `updated_at`.
 
     Raises:
-        IntegrityError: Another experiment of the project has that name.
+        IntegrityError: Another experiment of the project has the new name.
     """
     await connection.execute(
         update(experiments).where(experiments.c.id == experiment_id).values(**values, updated_at=utc_now())
@@ -139,12 +139,12 @@ async def update_experiment(connection: AsyncConnection, experiment_id: str, val
 
 
 async def delete_experiment(connection: AsyncConnection, experiment_id: str) -> None:
-    """Delete an experiment with its trials and deployments, its logs aside."""
+    """Delete an experiment with its trials and deployments; its logs stay."""
     await connection.execute(delete(experiments).where(experiments.c.id == experiment_id))
 
 
 async def set_labels(connection: AsyncConnection, experiment_id: str, labels: Iterable[PositiveLabel]) -> None:
-    """Say which feedback is a success, in place of what was said before."""
+    """Replace the labels that count as success."""
     await connection.execute(delete(positive_labels).where(positive_labels.c.experiment_id == experiment_id))
     for label in labels:
         values = {"experiment_id": experiment_id, "type": label.type, "value": label.value}
@@ -154,7 +154,7 @@ async def set_labels(connection: AsyncConnection, experiment_id: str, labels: It
 async def labels_of(
     connection: AsyncConnection, experiment_ids: Collection[str]
 ) -> Mapping[str, Sequence[PositiveLabel]]:
-    """The labels of each experiment."""
+    """Return the labels that count as success, by experiment."""
     query = select(positive_labels).where(positive_labels.c.experiment_id.in_(experiment_ids))
     found: dict[str, list[PositiveLabel]] = {experiment_id: [] for experiment_id in experiment_ids}
     for experiment_id, kind, value in await connection.execute(query.order_by("type", "value")):
@@ -165,7 +165,7 @@ async def labels_of(
 async def set_active(
     connection: AsyncConnection, experiment_id: str, config_ids: Iterable[str], *, active: bool
 ) -> None:
-    """Add configurations to an experiment, or bring them back, or take them out."""
+    """Activate configurations in an experiment, adding those that are missing; or deactivate them."""
     now = utc_now()
     for config_id in config_ids:
         row = {"experiment_id": experiment_id, "config_id": config_id, "active": active, "updated_at": now}
@@ -185,7 +185,7 @@ async def set_active(
 async def configs_of(
     connection: AsyncConnection, experiment_ids: Collection[str]
 ) -> Mapping[str, Sequence[ExperimentConfig]]:
-    """The configurations of each experiment, in the order they were added."""
+    """Return the configurations of each experiment, in the order in which they were added."""
     query = (
         select(
             experiment_configs.c.experiment_id,
@@ -204,10 +204,10 @@ async def configs_of(
 
 
 async def results_of(connection: AsyncConnection, experiment_ids: Collection[str]) -> Mapping[tuple[str, str], Results]:
-    """What feedback says, by experiment and configuration; those without feedback are absent.
+    """Count feedback by experiment and configuration; pairs without feedback are missing.
 
-    Only current feedback has rows, so what was replaced or taken back does not count. A log counts once, however much
-    feedback it has: as a success when any of it is a positive label.
+    Only current feedback has rows, so replaced and deleted feedback does not count. A log counts once, whatever the
+    number of its feedback rows. It is a success if any of them is a positive label.
     """
     is_positive = (
         (positive_labels.c.experiment_id == trials.c.experiment_id)
@@ -231,12 +231,12 @@ async def results_of(connection: AsyncConnection, experiment_ids: Collection[str
 
 
 async def add_trials(connection: AsyncConnection, new: Iterable[Trial]) -> None:
-    """Store trials."""
+    """Insert trials."""
     await connection.execute(insert(trials), [msgspec.structs.asdict(trial) for trial in new])
 
 
 async def origin_of_trial(connection: AsyncConnection, trial_id: str) -> tuple[str, str] | None:
-    """The ids of a trial's project and configuration."""
+    """Return the ids of a trial's project and configuration."""
     query = select(experiments.c.project_id, trials.c.config_id).join_from(experiments, trials)
     row = (await connection.execute(query.where(trials.c.id == trial_id))).first()
     return (row[0], row[1]) if row else None
@@ -245,7 +245,7 @@ async def origin_of_trial(connection: AsyncConnection, trial_id: str) -> tuple[s
 async def config_of_subject(
     connection: AsyncConnection, experiment_id: str, subject: str, config_ids: Collection[str]
 ) -> str | None:
-    """The first of these configurations that a session or user got in an experiment."""
+    """Return the configuration among `config_ids` that a session or user got first in an experiment."""
     query = (
         select(trials.c.config_id)
         .where(
@@ -256,4 +256,4 @@ async def config_of_subject(
         .order_by(trials.c.created_at, trials.c.id)
         .limit(1)
     )
-    return (await connection.execute(query)).scalar()
+    return await connection.scalar(query)

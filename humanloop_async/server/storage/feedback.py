@@ -17,7 +17,7 @@ from .schema import feedback, feedback_types, logs, model_configs
 
 
 class Origin(Struct, frozen=True):
-    """What a log is of."""
+    """The project and the configuration that a log belongs to."""
 
     project_id: str
     config_id: str | None
@@ -40,12 +40,13 @@ _columns = [feedback.c[name] for name in FeedbackRow.__struct_fields__]
 
 
 async def lock_logs(connection: AsyncConnection, log_ids: Collection[str]) -> Mapping[str, Origin]:
-    """What each log that exists is of; feedback on them waits for the end of this transaction.
+    """Lock logs until the transaction ends, and return the origins of those that exist.
 
-    That way feedback that races for one place ends as one, without a unique index over texts of any length.
+    The lock serialises feedback on a log, so that two calls cannot both insert a rating. A unique index could not
+    ensure that: it would include texts of any length.
     """
     query = select(logs.c.id, logs.c.project_id, logs.c.config_id).where(logs.c.id.in_(log_ids))
-    # In one order, so that two batches never wait for each other. SQLite has one writer and needs no lock.
+    # In one order, which prevents deadlocks of two batches. SQLite has one writer and needs no lock.
     locked = query.order_by(logs.c.id).with_for_update(key_share=True)
     return {row.id: Origin(row.project_id, row.config_id) for row in await connection.execute(locked)}
 
@@ -53,7 +54,7 @@ async def lock_logs(connection: AsyncConnection, log_ids: Collection[str]) -> Ma
 async def current_feedback(
     connection: AsyncConnection, log_ids: Collection[str], kinds: Collection[str], users: Collection[str | None]
 ) -> list[FeedbackRow]:
-    """The feedback on logs that is of these kinds and by these users, oldest first."""
+    """Return the feedback on logs of certain kinds and by certain users, oldest first."""
     by_user = feedback.c.user.in_([user for user in users if user is not None])
     query = select(*_columns).where(
         feedback.c.log_id.in_(log_ids),
@@ -65,7 +66,7 @@ async def current_feedback(
 
 
 async def replace_feedback(connection: AsyncConnection, old: Collection[str], new: Sequence[FeedbackRow]) -> None:
-    """Remove feedback, by its ids, and store other feedback."""
+    """Delete feedback by id, and insert new feedback."""
     if old:
         await connection.execute(delete(feedback).where(feedback.c.id == bindparam("old")), [{"old": id} for id in old])
     if new:
@@ -73,7 +74,7 @@ async def replace_feedback(connection: AsyncConnection, old: Collection[str], ne
 
 
 async def feedback_of(connection: AsyncConnection, log_ids: Collection[str]) -> Mapping[str, list[FeedbackResponse]]:
-    """The current feedback on logs, oldest first; a log without any is missing."""
+    """Return the feedback on each log, oldest first; logs without feedback are missing."""
     query = select(*_columns).where(feedback.c.log_id.in_(log_ids)).order_by(feedback.c.created_at, feedback.c.id)
     found: dict[str, list[FeedbackResponse]] = {}
     for row in await connection.execute(query):
@@ -84,13 +85,14 @@ async def feedback_of(connection: AsyncConnection, log_ids: Collection[str]) -> 
 async def label_counts(
     connection: AsyncConnection, config_ids: Collection[str]
 ) -> Mapping[str, list[tuple[str, str, int]]]:
-    """How often the logs of configurations have each label: kind, value and number; one without any is missing.
+    """Count the labels on the logs of each configuration: kind, value and number.
 
-    Kinds without labels are left out: every comment would be a value of its own.
+    Configurations without labels are missing. Kinds without labels are not counted, since every comment would count as
+    a separate value.
     """
     of_project = (feedback_types.c.project_id == model_configs.c.project_id, feedback_types.c.type == feedback.c.type)
     has_labels = or_(
-        feedback.c.type.in_([kind for kind, its_class in BUILT_IN.items() if its_class in WITH_LABELS]),
+        feedback.c.type.in_([kind for kind, feedback_class in BUILT_IN.items() if feedback_class in WITH_LABELS]),
         exists().where(*of_project, feedback_types.c["class"].in_(WITH_LABELS)),
     )
     label = feedback.c.config_id, feedback.c.type, feedback.c.value

@@ -1,18 +1,19 @@
-"""The kinds of feedback that projects know, and the labels of the select ones.
+"""Kinds of feedback, and the labels of kinds of class ``select`` and ``multi_select``.
 
-Five kinds every project has without a row; ``feedback_types`` holds those that were added to a project, and
-``feedback_labels`` the labels that a kind has gained there.
+Every project has the five kinds of `BUILT_IN`, which have no rows. ``feedback_types`` holds the kinds that were added
+to a project, and ``feedback_labels`` the labels that were added to a project's kinds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
+from .columns import utc_now
 from .schema import feedback_labels, feedback_types
 from .statements import dialect_insert, insert_or_ignore, upsert
 
@@ -23,7 +24,7 @@ BUILT_IN: Mapping[str, FeedbackClass] = {
     "correction": "text",
     "comment": "text",
 }
-"""The kinds that every project has."""
+"""The kinds of every project."""
 
 WITH_LABELS: Collection[FeedbackClass] = ("select", "multi_select")
 """The classes whose values are labels."""
@@ -39,7 +40,7 @@ _BUILT_IN_LABELS: Mapping[str, Sequence[CategoricalFeedbackLabel]] = {
 async def feedback_classes(
     connection: AsyncConnection, project_ids: Collection[str]
 ) -> Mapping[str, Mapping[str, FeedbackClass]]:
-    """The class of each kind that each of the projects knows."""
+    """Return the class of each kind, by project."""
     query = select(feedback_types.c.project_id, feedback_types.c.type, feedback_types.c["class"])
     rows = await connection.execute(
         query.where(feedback_types.c.project_id.in_(project_ids)).order_by("created_at", "type")
@@ -53,7 +54,7 @@ async def feedback_classes(
 async def feedback_types_of(
     connection: AsyncConnection, project_ids: Collection[str]
 ) -> Mapping[str, list[FeedbackTypeModel]]:
-    """Each project's kinds with their labels, as projects show them. Kinds without labels have None."""
+    """Return each project's kinds and labels as in v4's project responses. Kinds without labels have None."""
     classes = await feedback_classes(connection, project_ids)
     labels = {
         (project_id, kind): {label.value: label for label in _BUILT_IN_LABELS.get(kind, ())}
@@ -78,27 +79,27 @@ async def feedback_types_of(
 async def add_feedback_type(
     connection: AsyncConnection, project_id: str, kind: str, feedback_class: FeedbackClass
 ) -> None:
-    """Let a project know one more kind, unless it does."""
+    """Add a kind to a project unless it has it."""
     if kind not in BUILT_IN:
-        values = {"project_id": project_id, "type": kind, "class": feedback_class, "created_at": datetime.now(UTC)}
+        values = {"project_id": project_id, "type": kind, "class": feedback_class, "created_at": utc_now()}
         await insert_or_ignore(connection, feedback_types, values)
 
 
 async def add_labels(
     connection: AsyncConnection, project_id: str, kind: str, labels: Collection[FeedbackLabelRequest]
 ) -> None:
-    """Give a project's kind labels that it lacks; one without a sentiment gets "unset"."""
+    """Add labels to a project's kind; existing ones stay. The default sentiment is "unset"."""
     built_in = {label.value for label in _BUILT_IN_LABELS.get(kind, ())}
-    now = datetime.now(UTC)
+    now = utc_now()
     rows = [
         {
             "project_id": project_id,
             "type": kind,
             "value": label.value,
             "sentiment": label.sentiment or "unset",
-            "created_at": now + timedelta(microseconds=place),  # they are shown in the order they came in
+            "created_at": now + timedelta(microseconds=index),  # responses list them in this order
         }
-        for place, label in enumerate(labels)
+        for index, label in enumerate(labels)
         if label.value not in built_in
     ]
     if rows:
@@ -108,7 +109,7 @@ async def add_labels(
 async def set_positive_labels(
     connection: AsyncConnection, project_id: str, labels: Collection[tuple[str, str]]
 ) -> None:
-    """Make these labels, each a kind and a value, the project's positive ones, and no others."""
+    """Set the project's positive labels, each a kind and a value; labels that were positive become "unset"."""
     known = (await feedback_types_of(connection, [project_id]))[project_id]
     positive = {
         (kind.type, label.value) for kind in known for label in kind.values or () if label.sentiment == "positive"
@@ -116,4 +117,4 @@ async def set_positive_labels(
     sentiments = dict.fromkeys(positive, "unset") | dict.fromkeys(labels, "positive")
     for (kind, value), sentiment in sentiments.items():
         row = {"project_id": project_id, "type": kind, "value": value, "sentiment": sentiment}
-        await upsert(connection, feedback_labels, row | {"created_at": datetime.now(UTC)})
+        await upsert(connection, feedback_labels, row | {"created_at": utc_now()})

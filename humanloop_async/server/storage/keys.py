@@ -1,7 +1,7 @@
 """Queries on ``api_keys``.
 
-A key is 256 random bits (or a long one of the operator's choice), so a plain SHA-256 protects it: nobody can
-enumerate such keys, and a slow password hash would only slow every request down.
+A key has 256 random bits, or is a long one of the operator's choice. Such keys cannot be enumerated, so a SHA-256 is
+enough to protect them; a slow password hash would only slow down every request.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..ids import new_id
+from .columns import utc_now
 from .schema import api_keys
 from .statements import insert_or_ignore
 
 
 class Key(Struct, frozen=True):
-    """What is known of a key; not the key, which nobody can know any more."""
+    """The stored data of a key. The key itself cannot be recovered."""
 
     id: str
     name: str
@@ -30,39 +31,39 @@ class Key(Struct, frozen=True):
 
 
 def generate_key() -> str:
-    """A new API key, such as ``hl_`` and 43 characters."""
+    """Return a new API key: ``hl_`` and 43 random characters."""
     return f"hl_{secrets.token_urlsafe(32)}"
 
 
 async def add_key(connection: AsyncConnection, key: str, name: str) -> None:
-    """Let a key in; one that is known already is left as it is."""
-    values = {"id": new_id("key"), "digest": _digest(key), "name": name, "created_at": datetime.now(UTC)}
+    """Add a key; an existing one is unchanged, also if it is revoked."""
+    values = {"id": new_id("key"), "digest": _digest(key), "name": name, "created_at": utc_now()}
     await insert_or_ignore(connection, api_keys, values)
 
 
 async def list_keys(connection: AsyncConnection) -> list[Key]:
-    """All keys, revoked ones included, in the order in which they were made."""
+    """Return all keys, including revoked ones, oldest first."""
     columns = (api_keys.c.id, api_keys.c.name, api_keys.c.created_at, api_keys.c.revoked_at)
     return [Key(*row) for row in await connection.execute(select(*columns).order_by(api_keys.c.created_at))]
 
 
 async def revoke_key(connection: AsyncConnection, key_id: str) -> bool:
-    """Let a key in no more; False when there is none of that id, or it has been revoked before."""
+    """Revoke a key; return False if it does not exist or is already revoked."""
     query = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    return (await connection.execute(query.values(revoked_at=datetime.now(UTC)))).rowcount == 1
+    return (await connection.execute(query.values(revoked_at=utc_now()))).rowcount == 1
 
 
 async def any_key(connection: AsyncConnection) -> bool:
-    """Whether there is a key that has not been revoked."""
+    """Return whether there is a key that is not revoked."""
     found = await connection.execute(select(api_keys.c.id).where(api_keys.c.revoked_at.is_(None)).limit(1))
     return found.first() is not None
 
 
 async def valid_key_id(connection: AsyncConnection, key: str) -> str | None:
-    """The id of a key; None when it is not known, or revoked."""
+    """Return the id of a key, or None if it is unknown or revoked."""
     digest = _digest(key)
-    # What an index look-up's time could tell is about the digest, which tells nothing of the key. The comparison
-    # that decides takes constant time all the same.
+    # The time of the index look-up depends on the digest, which does not reveal the key. The final comparison takes
+    # constant time.
     found = await connection.execute(
         select(api_keys.c.id, api_keys.c.digest).where(api_keys.c.digest == digest, api_keys.c.revoked_at.is_(None))
     )

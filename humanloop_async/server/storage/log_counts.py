@@ -1,7 +1,7 @@
-"""Queries on ``log_counts``: how many logs a project has of each day, so that nobody needs to count them.
+"""Queries on ``log_counts``: the number of a project's logs by day, which saves counting them for each list.
 
-Every transaction that adds or deletes logs counts them as its last step: rows of the current day are everybody's, and
-are locked on PostgreSQL until the commit. Always last is also always in one order, so that no two wait for each other.
+Every writer updates the current day's row, which PostgreSQL locks until commit. Updating it last and sorted keeps the
+lock short and prevents deadlocks.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .schema import log_counts
 from .statements import dialect_insert
 
 
-class Place(Struct, frozen=True):
-    """A place in a project's logs in order of time: `skip` logs into a day. The day is None past the end."""
+class PageStart(Struct, frozen=True):
+    """The day and the offset in it at which a page of a project's logs begins; the day is None past the end."""
 
     day: date | None
     skip: int
@@ -27,10 +27,11 @@ class Place(Struct, frozen=True):
 
 
 async def count_logs(connection: AsyncConnection, logs: Iterable[tuple[str, datetime]], step: int = 1) -> None:
-    """Count logs that were added, or, with a `step` of -1, deleted; nothing may follow in the transaction.
+    """Count logs that the transaction inserted. This must be its last statement.
 
     Args:
-        logs: The project and the time of each, in UTC.
+        logs: The project and the time of each log, in UTC.
+        step: -1 for logs that the transaction deleted.
     """
     days = Counter((project_id, created_at.date()) for project_id, created_at in logs)
     if not days:
@@ -46,18 +47,18 @@ async def count_logs(connection: AsyncConnection, logs: Iterable[tuple[str, date
     )
 
 
-async def place_of(connection: AsyncConnection, project_id: str, position: int, *, newest_first: bool) -> Place:
-    """Where the log at a position is, from 0, and how many there are."""
+async def page_start(connection: AsyncConnection, project_id: str, position: int, *, newest_first: bool) -> PageStart:
+    """Find the day of the log at a position, from 0, and the total number of logs."""
     query = select(log_counts.c.day, log_counts.c.count).where(log_counts.c.project_id == project_id)
     day = log_counts.c.day
     rows = (await connection.execute(query.order_by(day.desc() if newest_first else day.asc()))).all()
-    return _place([(day, count) for day, count in rows], position)
+    return _page_start([(day, count) for day, count in rows], position)
 
 
-def _place(days: Sequence[tuple[date, int]], position: int) -> Place:
+def _page_start(days: Sequence[tuple[date, int]], position: int) -> PageStart:
     total = sum(count for _, count in days)
     for day, count in days:
         if position < count:
-            return Place(day, position, total)
+            return PageStart(day, position, total)
         position -= count
-    return Place(None, 0, total)
+    return PageStart(None, 0, total)

@@ -1,4 +1,4 @@
-"""Which logs of a project, in which order: `ListLogsQuery` as SQL."""
+"""Filters and sort order of `ListLogsQuery` as SQL."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from .search import contains
 
 
 def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False) -> Iterator[ColumnElement[bool]]:
-    """What every log of a list must meet.
+    """Yield the conditions of a list's logs.
 
     Args:
-        counting: It is about their number alone, whatever their order.
+        query: The list.
+        on_sqlite: Whether the database is SQLite.
+        counting: The logs are only counted, not sorted.
     """
     if on_sqlite and counting and (query.model_filter or query.feedback_filter):
-        # SQLite keeps no statistics, and would walk through the whole project. An expression that no index has leads
-        # it to the logs of those configurations, or with that feedback.
+        # Without statistics SQLite would scan the whole project. An expression that is in no index makes it use the
+        # indexes of configurations or feedback.
         yield logs.c.project_id.concat("") == query.project_id
     else:
         yield logs.c.project_id == query.project_id
@@ -35,9 +37,9 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
     if query.metadata_search:
         yield contains(logs.c.metadata, logs.c.metadata_folded, query.metadata_search, on_sqlite=on_sqlite)
     if query.start_date is not None:
-        yield logs.c.created_at >= _moment(query.start_date, time.min)
+        yield logs.c.created_at >= _parse_time(query.start_date, time.min)
     if query.end_date is not None:
-        yield logs.c.created_at <= _moment(query.end_date, time.max)
+        yield logs.c.created_at <= _parse_time(query.end_date, time.max)
     if query.source_filter:
         yield logs.c.source.in_(query.source_filter)
     if query.model_filter:
@@ -46,24 +48,24 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         given = select(feedback.c.log_id).where(feedback.c.type == kind, feedback.c.value.in_(values))
         yield logs.c.id.in_(given)
     if query.version_status not in (None, "committed") or query.evaluator_filter:
-        yield false()  # every configuration here is committed, and no evaluator has seen a log yet
+        yield false()  # every configuration is committed, and there are no evaluators yet
 
 
 def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
-    """The order, newest first unless `sort` says otherwise. It is always total, so that pages do not overlap."""
+    """Yield the sort order, by default newest first. It is total, so that pages do not overlap."""
     for entry in sort or ():
         name, _, direction = entry.rpartition(".")
         if name == "timestamp":
             yield from _by_time(newest_first=direction == "desc")
-            return  # no two logs are equal after this
+            return  # the order is total
         for column in _columns(name):
-            # What has no value comes last, whichever way; databases differ on that by themselves.
+            # NULLs last in both directions; the defaults of the databases differ.
             yield (column.desc() if direction == "desc" else column.asc()).nulls_last()
     yield from _by_time(newest_first=True)
 
 
 def reads_every_log(query: ListLogsQuery) -> bool:
-    """Whether no index leads to the logs of a list: every one in its project is read, or sorted."""
+    """Return whether a list has to read or sort every log of the project, for lack of an index."""
     by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())
     return bool(query.search or query.metadata_search or query.model_filter or query.feedback_filter or by_column)
 
@@ -82,7 +84,7 @@ def time_order(query: ListLogsQuery) -> Literal["asc", "desc"] | None:
 
 
 def from_day(day: date, *, newest_first: bool) -> ColumnElement[bool]:
-    """What the logs of a list by time meet, from its first one of a day on."""
+    """Return the condition of the logs of a day and, in a list by time, after it."""
     if newest_first:
         return logs.c.created_at <= datetime.combine(day, time.max, UTC)
     return logs.c.created_at >= datetime.combine(day, time.min, UTC)
@@ -100,15 +102,15 @@ def _columns(name: str) -> Iterator[ColumnElement[Any]]:
         yield select(model_configs.c.model).where(model_configs.c.id == logs.c.config_id).scalar_subquery()
     else:
         of_kind = feedback.c.log_id == logs.c.id, feedback.c.type == name.removeprefix("feedback-")
-        # Numbers by their size; only they and booleans have a value that is not a text.
+        # Numbers sort by value. Only numbers and booleans have a `typed_value`.
         is_number = type_coerce(feedback.c.typed_value, Text).not_in(["true", "false"])
         number = case((is_number, cast(feedback.c.value, Float)))
         for value in (number, feedback.c.value):
             yield select(func.max(value)).where(*of_kind).scalar_subquery()
 
 
-def _moment(text: str, of_day: time) -> datetime:
-    """The moment that a text names; of a date alone, that moment of its day."""
+def _parse_time(text: str, of_day: time) -> datetime:
+    """Parse a date or a time; a date means that date at `of_day`."""
     try:
         return datetime.combine(date.fromisoformat(text), of_day, UTC)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reading ``logs``: pages of them, and single ones, as v4 answers them."""
+"""Queries on ``logs`` for v4's log responses."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ...types import (
 from .columns import JsonText
 from .config_responses import config_responses
 from .feedback import feedback_of
-from .log_counts import place_of
+from .log_counts import page_start
 from .log_filters import conditions, from_day, order_of, time_order
 from .schema import logs, projects, sessions
 
-_OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # all others: failed
+_OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # any other: failed
 
 _NOT_SHOWN = {"owner", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
-# JSON goes from the database to the answer as it is, neither decoded nor encoded again.
+# JSON goes from the database into the response without being decoded and encoded again.
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
 
 _parents = logs.alias("parents")
@@ -46,11 +46,11 @@ _whole = (
 
 
 async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tuple[list[LogResponse], int]:
-    """The logs of a page, and how many there are on all pages.
+    """Return the logs of a page, and the number of logs on all pages.
 
-    Only ids are sorted and skipped, which an index holds in order of time; the page's rows are read after that. A page
-    of all logs begins at the day that the counts tell, however deep it is. Others are counted only when the page alone
-    does not tell.
+    The first statement sorts and skips ids only, which an index has in order of time; the second reads the page's rows.
+    A page of all logs starts at the day that ``log_counts`` gives, so that deep pages are fast. Other lists are counted
+    only if the page does not show the total.
     """
     on_sqlite = connection.dialect.name == "sqlite"
     wanted = [*conditions(query, on_sqlite=on_sqlite)]
@@ -58,11 +58,11 @@ async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tup
     total: int | None = None
     if (direction := time_order(query)) is not None:
         newest_first = direction == "desc"
-        place = await place_of(connection, query.project_id, skip, newest_first=newest_first)
-        if place.day is None:
-            return [], place.total
-        total, skip = place.total, place.skip
-        wanted.append(from_day(place.day, newest_first=newest_first))
+        start = await page_start(connection, query.project_id, skip, newest_first=newest_first)
+        if start.day is None:
+            return [], start.total
+        total, skip = start.total, start.skip
+        wanted.append(from_day(start.day, newest_first=newest_first))
     found = await connection.execute(select(logs.c.id).where(*wanted).order_by(*order).limit(query.size).offset(skip))
     ids = [*found.scalars()]
     if total is None and len(ids) < query.size and (ids or not skip):
@@ -75,24 +75,24 @@ async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tup
 
 
 async def logs_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[LogResponse]:
-    """The logs of these ids, in this order; those that do not exist are missing."""
+    """Return logs in the order of `ids`; those that do not exist are missing."""
     rows = {row.id: row for row in await connection.execute(_whole.where(logs.c.id.in_(ids)))}
     configs = await config_responses(connection, {row.config_id for row in rows.values()})
     feedback = await feedback_of(connection, rows.keys())
     return [
-        _response(row, configs.get(row.config_id) or _gone(row.config_id), feedback.get(id, []))
+        _response(row, configs.get(row.config_id) or _deleted_config(row.config_id), feedback.get(id, []))
         for id in ids
         if (row := rows.get(id)) is not None
     ]
 
 
 async def log_id_by_reference(connection: AsyncConnection, reference_id: str) -> str | None:
-    """The id of the log that the caller knows by that reference."""
-    return (await connection.execute(select(logs.c.id).where(logs.c.reference_id == reference_id))).scalar()
+    """Return the id of the log with the caller's reference."""
+    return await connection.scalar(select(logs.c.id).where(logs.c.reference_id == reference_id))
 
 
-def _gone(config_id: str | None) -> ConfigResponse:
-    """What stands for a configuration that went with its project, from which another project's log had it."""
+def _deleted_config(config_id: str | None) -> ConfigResponse:
+    """Return a placeholder for a configuration of another project, which was deleted."""
     return GenericConfigResponse(id=config_id or "deleted", status="deleted", name="deleted")
 
 
@@ -101,7 +101,7 @@ def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list
     for name in _JSON:
         if (text := fields[name]) is not None:
             fields[name] = msgspec.Raw(text.encode())
-    # NULL in these two stands for what can be told from the others.
+    # `raw_output` and `output_message` are NULL where they follow from the other columns.
     text = fields["raw_output"] = row.output if row.raw_output is None else row.raw_output
     if row.output_message is None and row.messages is not None and text is not None:
         fields["output_message"] = ChatMessage(role="assistant", content=text)

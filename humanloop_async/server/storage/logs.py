@@ -20,7 +20,7 @@ from .schema import logs
 from .search import folded, folded_json
 
 FAILED = ("error", "cancelled", "interrupted")
-"""The states of logs whose generations did not come to their end."""
+"""The statuses of logs whose generation did not complete."""
 
 
 CONTENT = (
@@ -31,7 +31,7 @@ CONTENT = (
 
 
 class NewLog(Struct, kw_only=True):
-    """A new row of ``logs``: of a generation that begins, or of a call that another program made.
+    """A new row of ``logs``: a generation that starts, or one that another program reports.
 
     The fields are columns. `insert_logs` leaves the `CONTENT` out unless `save` is true.
 
@@ -78,7 +78,7 @@ class NewLog(Struct, kw_only=True):
 
 
 class LogResult(Struct, kw_only=True):
-    """What the end of a generation adds to its log; the fields are columns of ``logs``."""
+    """The end of a log's generation. The fields are columns of ``logs``."""
 
     id: str
     status: Literal["complete", "error", "cancelled", "interrupted"]
@@ -112,13 +112,13 @@ async def insert_logs(connection: AsyncConnection, rows: Collection[NewLog]) -> 
 
 
 async def existing_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
-    """Those of the references that logs have already."""
+    """Return the references among `references` that logs have."""
     query = select(logs.c.reference_id).where(logs.c.reference_id.in_(references))
-    return [reference for reference in (await connection.execute(query)).scalars() if reference is not None]
+    return [reference for reference in await connection.scalars(query) if reference is not None]
 
 
 async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLogRequest) -> None:
-    """Complete a log. The output is left out of one that was not to be saved."""
+    """Change a log. A log with `save=False` keeps no output."""
     values: dict[str, Any] = {"updated_at": utc_now()}
     if changes.duration is not None:
         values["duration"] = changes.duration
@@ -126,7 +126,7 @@ async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLo
         values |= {"error": changes.error, "status": "error"}
     await connection.execute(update(logs).where(logs.c.id == log_id).values(values))
     if changes.output is not None:
-        # `raw_output` and `output_message` told of the output that is replaced.
+        # `raw_output` and `output_message` belong to the replaced output.
         replaced = {"output": changes.output, "output_folded": folded(changes.output)}
         await connection.execute(
             update(logs)
@@ -136,22 +136,22 @@ async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLo
 
 
 async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
-    """Delete logs, the feedback on them, and the answers kept of the calls that made them; their children stay.
+    """Delete logs with their feedback, and invalidate the stored responses of their calls; child logs stay.
 
-    The last step of its transaction.
+    This must be the last statement of its transaction.
     """
     removal = delete(logs).where(logs.c.id.in_(ids))
     columns = logs.c.project_id, logs.c.created_at, logs.c.call_id, logs.c.status
     removed = (await connection.execute(removal.returning(*columns))).all()
-    # Of a call that failed nothing is kept, and its key may have served another attempt since.
-    made = [row for row in removed if row.status not in FAILED]
-    await invalidate(connection, {row.call_id for row in made if row.call_id is not None})
+    # A failed call has no stored response, and its key may belong to another attempt by now.
+    succeeded = [row for row in removed if row.status not in FAILED]
+    await invalidate(connection, {row.call_id for row in succeeded if row.call_id is not None})
     await count_logs(connection, [(row.project_id, row.created_at) for row in removed], step=-1)
 
 
 async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult]) -> None:
-    """Store how generations ended."""
-    # In the order in which feedback locks logs, so that the two never wait for each other.
+    """Store the ends of generations."""
+    # In the order in which feedback locks logs, which prevents deadlocks.
     rows = [msgspec.structs.asdict(result) for result in sorted(results, key=lambda result: result.id)]
     for row in rows:
         row["log_id"] = row.pop("id")
@@ -162,7 +162,7 @@ async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult])
 async def session_of_log(
     connection: AsyncConnection, *, id: str | None = None, reference_id: str | None = None
 ) -> tuple[str, str | None] | None:
-    """The id and the session's id of the log with that id, or else with that reference."""
+    """Return the id and the session's id of a log, by id or by the caller's reference."""
     query = select(logs.c.id, logs.c.session_id)
     query = query.where(logs.c.id == id) if id is not None else query.where(logs.c.reference_id == reference_id)
     row = (await connection.execute(query)).first()

@@ -1,4 +1,4 @@
-"""A model configuration as the server keeps it: the parameters that make it what it is, and their identity."""
+"""A model configuration as the server stores it: its parameters, and their identity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ...wire.requests import drop_nulls
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True):
-    """All parameters of either kind of configuration; `stop` is always a list."""
+    """All parameters of a completion or chat configuration; `stop` is always a list."""
 
     model: str
     provider: str = "openai"
@@ -44,10 +44,10 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_request(cls, request: ModelConfigFields) -> Self:
-        """The configuration of a request.
+        """Convert a request's configuration.
 
-        What an answer said of a tool of the configuration's own is taken back, so that a configuration that comes
-        back as it was answered is the same one.
+        An inline tool loses the id and source that responses add to it, so that a configuration from a response is
+        equal to the original.
         """
         fields: dict[str, Any] = {
             name: getattr(request, name) for name in cls.__struct_fields__ if hasattr(request, name)
@@ -63,10 +63,10 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         return cls(**fields)
 
     def identity(self, project_id: str | None) -> str:
-        """A SHA-256, in hexadecimal: equal parameters in one project have the same, others differ.
+        """Return a SHA-256 in hexadecimal, which is the same for equal parameters in one project.
 
-        Names and descriptions are no part of it, nor is how a number is written: 1 and 1.0 are equal. Defaults are
-        left out, so that a parameter added later changes no identity.
+        It ignores names and descriptions, and the notation of numbers: 1 equals 1.0. Defaults are left out, so that a
+        parameter added in a later version changes no identity.
         """
         fields = {
             name: value
@@ -81,11 +81,11 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
 
 _DEFAULTS = cast("dict[str, Json]", msgspec.to_builtins(ModelConfig(model="", endpoint="complete")))
-del _DEFAULTS["model"], _DEFAULTS["endpoint"]  # these have none
+del _DEFAULTS["model"], _DEFAULTS["endpoint"]  # they have no defaults
 
 
 def _plain(value: Json) -> Json:
-    """The same value with its whole numbers as integers."""
+    """Convert whole floats in a JSON value to integers."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import delete, exists, func, select, update
@@ -11,20 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ListProjectsQuery
 from ..ids import new_id
+from .columns import utc_now
 from .idempotency import invalidate
 from .schema import log_counts, logs, model_configs, projects
 from .statements import insert_or_ignore
 
 
 class Project(Struct, frozen=True):
-    """A project's row, as far as generation needs it."""
+    """A project's id and name."""
 
     id: str
     name: str
 
 
 class ProjectDetails(Struct, frozen=True):
-    """A project's row, and what can be counted of it."""
+    """A project's row, the number of its logs, and whether it has configurations."""
 
     id: str
     name: str
@@ -39,15 +40,15 @@ _columns = select(projects.c.id, projects.c.name)
 
 
 async def project_by_id(connection: AsyncConnection, project_id: str) -> Project | None:
-    """The project of that id."""
+    """Return a project, or None if it does not exist."""
     row = (await connection.execute(_columns.where(projects.c.id == project_id))).first()
     return Project(*row) if row else None
 
 
 async def project_for_update(connection: AsyncConnection, project_id: str) -> Project | None:
-    """The project of that id, held until the transaction ends: it cannot be deleted, and others wait to hold it.
+    """Return a project and lock it until the transaction ends, against deletion and other callers of this function.
 
-    Logs are written all the same. SQLite's transactions wait for each other anyway.
+    The lock does not block the log writer. On SQLite, whose write transactions exclude each other, it is not needed.
     """
     query = _columns.where(projects.c.id == project_id).with_for_update(key_share=True)
     row = (await connection.execute(query)).first()
@@ -55,41 +56,39 @@ async def project_for_update(connection: AsyncConnection, project_id: str) -> Pr
 
 
 async def project_by_name(connection: AsyncConnection, name: str) -> Project | None:
-    """The project of that name."""
+    """Return a project by name, or None if it does not exist."""
     row = (await connection.execute(_columns.where(projects.c.name == name))).first()
     return Project(*row) if row else None
 
 
 async def add_project(connection: AsyncConnection, name: str, *, directory_id: str | None = None) -> str | None:
-    """Make a project of that name unless there is one; the id of what was made."""
-    now = datetime.now(UTC)
+    """Create a project and return its id, or None if there is one of that name."""
+    now = utc_now()
     project_id = new_id("pr")
     values = {"id": project_id, "name": name, "directory_id": directory_id, "created_at": now, "updated_at": now}
     return project_id if await insert_or_ignore(connection, projects, values) else None
 
 
 async def update_project(connection: AsyncConnection, project_id: str, values: Mapping[str, object]) -> None:
-    """Change columns of a project, and when it was changed.
+    """Change columns of a project, and `updated_at`.
 
     Raises:
-        IntegrityError: Another project has that name.
+        IntegrityError: Another project has the new name.
     """
-    await connection.execute(
-        update(projects).where(projects.c.id == project_id).values(**values, updated_at=datetime.now(UTC))
-    )
+    await connection.execute(update(projects).where(projects.c.id == project_id).values(**values, updated_at=utc_now()))
 
 
 async def delete_project(connection: AsyncConnection, project_id: str) -> bool:
-    """Delete a project with its configurations, experiments, deployments and logs; whether there was one."""
-    # No log is added from here on, and so the answers of all calls that made its logs go with it.
+    """Delete a project with its configurations, experiments, deployments and logs; return whether it existed."""
+    # The lock keeps new logs out, so this invalidates the calls of all logs that will be deleted.
     if (await connection.execute(select(projects.c.id).where(projects.c.id == project_id).with_for_update())).first():
-        made_by = select(logs.c.call_id).where(logs.c.project_id == project_id, logs.c.call_id.is_not(None))
-        await invalidate(connection, made_by)
+        calls = select(logs.c.call_id).where(logs.c.project_id == project_id, logs.c.call_id.is_not(None))
+        await invalidate(connection, calls)
     return (await connection.execute(delete(projects).where(projects.c.id == project_id))).rowcount == 1
 
 
 async def project_page(connection: AsyncConnection, query: ListProjectsQuery) -> tuple[Sequence[str], int]:
-    """The ids of a page of projects, in order, and how many there are on all pages."""
+    """Return the ids of a page of projects, in order, and the number of projects on all pages."""
     found = select(projects.c.id)
     if query.filter:
         found = found.where(projects.c.name.icontains(query.filter, autoescape=True))
@@ -101,7 +100,7 @@ async def project_page(connection: AsyncConnection, query: ListProjectsQuery) ->
 
 
 async def project_details(connection: AsyncConnection, project_ids: Collection[str]) -> Sequence[ProjectDetails]:
-    """The projects of these ids that exist, in the order of the ids."""
+    """Return projects in the order of `project_ids`; those that do not exist are missing."""
     query = select(
         projects.c.id,
         projects.c.name,

@@ -1,7 +1,7 @@
-"""The tables. A change here needs a migration beside it; a test compares the two.
+"""The tables. A change here needs a migration; a test compares the two.
 
-Ids are made by the server (`humanloop_async.server.ids`), times are UTC, JSON is text, and nothing is used that
-only one of SQLite and PostgreSQL knows.
+The server creates the ids (`humanloop_async.server.ids`), times are in UTC, and JSON is stored as text. The tables use
+only features that both SQLite and PostgreSQL have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from .columns import JsonText, PlainText, ShortText, UtcTime
 
 metadata = MetaData(
-    naming_convention={  # explicit names, because SQLite can only alter a constraint it can name
+    naming_convention={  # SQLite can only change constraints that have a name
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
@@ -58,16 +58,16 @@ model_configs = Table(
     "model_configs",
     metadata,
     Column("id", ShortText, primary_key=True),
-    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), index=True),  # NULL: of no project
-    # SHA-256 over project and parameters. It holds the project because NULLs never collide in a unique index.
+    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), index=True),  # NULL: no project
+    # SHA-256 of project and parameters. It includes the project because NULLs are distinct in a unique index.
     Column("identity", ShortText, nullable=False, unique=True),
-    Column("type", ShortText, nullable=False),  # model; or tool, generic, agent: these only come with logs
-    Column("model", PlainText),  # the model's name, of type model
+    Column("type", ShortText, nullable=False),  # model; or tool, generic, agent, which only logs have
+    Column("model", PlainText),  # the model's name, if the type is model
     Column("name", PlainText, nullable=False),
     Column("description", PlainText),
     Column("parameters", JsonText, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    # Whether it came through /model-configs: the first one that did is deployed.
+    # Created with POST /model-configs; the first such configuration is deployed.
     Column("is_registered", Boolean, nullable=False, server_default=false()),
 )
 
@@ -75,7 +75,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", ShortText, primary_key=True),
-    Column("reference_id", PlainText, unique=True),  # the caller's own name for it
+    Column("reference_id", PlainText, unique=True),  # the caller's id for it
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Index(None, "created_at", "id"),
@@ -91,16 +91,16 @@ logs = Table(
     Column("parent_id", ShortText, ForeignKey("logs.id", ondelete="SET NULL"), index=True),
     Column("reference_id", PlainText, unique=True),
     Column("trial_id", ShortText, index=True),
-    # running, complete, error, cancelled (the caller left) or interrupted (the server died).
+    # running, complete, error, cancelled (the caller disconnected) or interrupted (the server died)
     Column("status", ShortText, nullable=False),
     Column("owner", ShortText, index=True),  # the server process that generates it, while it is running
-    Column("call_id", ShortText),  # the row in `idempotency` of the call that made it, if that had a key
-    Column("save", Boolean, nullable=False),  # False: the columns from `inputs` to `provider_response` stay NULL
+    Column("call_id", ShortText),  # the call's row in `idempotency`, if it has one
+    Column("save", Boolean, nullable=False),  # False: the columns in `storage.logs.CONTENT` stay NULL
     Column("inputs", JsonText),
     Column("messages", JsonText),
     Column("output", PlainText),
-    Column("raw_output", PlainText),  # NULL when it is equal to `output`
-    Column("output_message", JsonText),  # NULL when it says no more than `raw_output`
+    Column("raw_output", PlainText),  # NULL: equal to `output`
+    Column("output_message", JsonText),  # NULL: follows from `raw_output`
     Column("provider_request", JsonText),
     Column("provider_response", JsonText),
     Column("finish_reason", ShortText),
@@ -110,7 +110,7 @@ logs = Table(
     Column("environment", PlainText),
     Column("user", PlainText),
     Column("metadata", JsonText),
-    Column("inputs_folded", PlainText),  # these three: what a search reads; NULL when that is the column itself
+    Column("inputs_folded", PlainText),  # copies for `storage/search.py`, NULL where not needed
     Column("output_folded", PlainText),
     Column("metadata_folded", PlainText),
     Column("tool_choice", JsonText),
@@ -120,8 +120,8 @@ logs = Table(
     Column("output_cost", Float),
     Column("prompt_tokens", Integer),
     Column("output_tokens", Integer),
-    Column("duration", Float),  # seconds, as the caller says
-    Column("provider_latency", Float),  # seconds, as measured here
+    Column("duration", Float),  # seconds, from the caller
+    Column("provider_latency", Float),  # seconds, measured by this server
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Index(None, "project_id", "created_at", "id"),
@@ -130,14 +130,14 @@ logs = Table(
     Index(None, "session_id", "created_at", "id", "project_id"),
 )
 
-servers = Table(  # the processes that write logs; one that stops renewing its lease is dead
+servers = Table(  # processes that write logs, and the ends of their leases
     "servers",
     metadata,
     Column("id", ShortText, primary_key=True),
     Column("alive_until", UtcTime, nullable=False),
 )
 
-log_counts = Table(  # how many logs a project has of each day, in UTC
+log_counts = Table(  # number of a project's logs by day, in UTC
     "log_counts",
     metadata,
     Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
@@ -145,8 +145,7 @@ log_counts = Table(  # how many logs a project has of each day, in UTC
     Column("count", Integer, nullable=False),
 )
 
-# Feedback. The kinds that every project has are in the code (`storage/feedback_types.py`); here are the others, and
-# the labels that a project's select kinds have gained.
+# Feedback. `storage/feedback_types.py` has the kinds and labels of every project; these tables have the added ones.
 
 feedback_types = Table(
     "feedback_types",
@@ -167,15 +166,15 @@ feedback_labels = Table(
     Column("created_at", UtcTime, nullable=False),
 )
 
-feedback = Table(  # what is current: replaced or taken back, a row is gone
+feedback = Table(  # current feedback only: replacing or deleting feedback deletes its row
     "feedback",
     metadata,
     Column("id", ShortText, primary_key=True),
     Column("log_id", ShortText, ForeignKey("logs.id", ondelete="CASCADE"), nullable=False),
-    Column("config_id", ShortText),  # the log's, so that counting what a configuration got reads no logs
+    Column("config_id", ShortText),  # a copy of the log's, so that counting by configuration reads no logs
     Column("type", PlainText, nullable=False),
     Column("value", PlainText, nullable=False),  # as text, such as "good", "4.5" or "true"
-    Column("typed_value", JsonText),  # the same when it is not a text
+    Column("typed_value", JsonText),  # the same as a number or boolean; NULL for texts
     Column("user", PlainText),
     Column("created_at", UtcTime, nullable=False),
     Index(None, "log_id", "type"),
@@ -198,14 +197,14 @@ experiments = Table(
     Column("id", ShortText, primary_key=True),
     Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
     Column("name", PlainText, nullable=False),
-    Column("sampling", ShortText),  # uniform or thompson; NULL: as the server is set, now and later
-    Column("sticky", ShortText),  # none, session or user; NULL likewise
+    Column("sampling", ShortText),  # uniform or thompson; NULL: the server's setting
+    Column("sticky", ShortText),  # none, session or user; NULL: the server's setting
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     UniqueConstraint("project_id", "name"),
 )
 
-positive_labels = Table(  # the feedback that an experiment counts as success
+positive_labels = Table(  # feedback that an experiment counts as success
     "positive_labels",
     metadata,
     Column("experiment_id", ShortText, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
@@ -218,12 +217,12 @@ experiment_configs = Table(
     metadata,
     Column("experiment_id", ShortText, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
     Column("config_id", ShortText, ForeignKey("model_configs.id", ondelete="CASCADE"), primary_key=True, index=True),
-    Column("active", Boolean, nullable=False),  # False: taken out; its trials still count
+    Column("active", Boolean, nullable=False),  # False: not sampled; its trials still count
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
 )
 
-deployments = Table(  # a configuration or an experiment; an environment without a row has nothing deployed
+deployments = Table(  # of a configuration or an experiment
     "deployments",
     metadata,
     Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
@@ -234,24 +233,24 @@ deployments = Table(  # a configuration or an experiment; an environment without
     CheckConstraint("(config_id IS NULL) <> (experiment_id IS NULL)", name="one"),
 )
 
-trials = Table(  # one sampling of an experiment; `logs.trial_id` says what was generated in it
+trials = Table(  # samplings of an experiment; `logs.trial_id` refers to them
     "trials",
     metadata,
     Column("id", ShortText, primary_key=True),
     Column("experiment_id", ShortText, ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
     Column("config_id", ShortText, ForeignKey("model_configs.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("subject", PlainText),  # the session or user that stays with its configuration
+    Column("subject", PlainText),  # the session or user that keeps the configuration
     Column("created_at", UtcTime, nullable=False),
     Index(None, "experiment_id", "subject"),
 )
 
-idempotency = Table(  # calls that came with an Idempotency-Key, and how they ended
+idempotency = Table(  # calls with an Idempotency-Key, and their outcomes
     "idempotency",
     metadata,
-    Column("id", ShortText, primary_key=True),  # SHA-256 over the API key's id and the Idempotency-Key
-    Column("fingerprint", ShortText, nullable=False),  # SHA-256 over method, path, query and body
-    Column("owner", ShortText, nullable=False),  # the server process that makes or made the call
-    Column("status", Integer),  # NULL: still running
-    Column("body", LargeBinary),  # NULL with a status: the caller said `save: false`
+    Column("id", ShortText, primary_key=True),  # SHA-256 of the API key's id and the Idempotency-Key
+    Column("fingerprint", ShortText, nullable=False),  # SHA-256 of method, path, query and body
+    Column("owner", ShortText, nullable=False),  # the server process that runs or ran the call
+    Column("status", Integer),  # NULL: running
+    Column("body", LargeBinary),  # NULL with a status: the request had `save: false`
     Column("expires_at", UtcTime, nullable=False, index=True),
 )

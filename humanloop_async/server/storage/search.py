@@ -1,8 +1,8 @@
-"""Searching texts for a substring, upper and lower case alike, in every language, on every database.
+"""Case-insensitive substring search in any language, on both databases.
 
-What the databases themselves do with case differs: SQLite knows that of ASCII alone, PostgreSQL's depends on how it was
-set up. So ASCII is left to them, and a text with other characters has a folded copy in a column beside it, which the
-search reads instead.
+The databases differ in their treatment of case: SQLite only folds ASCII, and PostgreSQL depends on its locale. So the
+database folds ASCII texts, and a text with other characters has a case-folded copy in a second column, which the search
+reads instead.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _WILD = re.compile("[%_/]")
 
 
 def folded(text: str | None) -> str | None:
-    """The copy of a text that a search needs; None when it can do without."""
+    """Return the case-folded copy of a text for searches, or None if the text is ASCII and needs none."""
     return None if text is None or text.isascii() else text.casefold()
 
 
 def folded_json(value: Json) -> str | None:
-    """The same of a value that is stored as JSON."""
+    """Return the copy for a value that is stored as JSON."""
     return None if value is None else folded(msgspec.json.encode(value).decode())
 
 
 def contains(column: Column[Any], copy: Column[str], text: str, *, on_sqlite: bool) -> ColumnElement[bool]:
-    """Whether a column, or its folded copy, has a text in it.
+    """Return the condition that a column, or its folded copy, contains a text.
 
-    In a JSON column the text is looked for as JSON writes it, so that one with quotes or line ends is found.
+    In a JSON column it searches for the text's JSON notation, so that quotes and line ends match.
     """
     wanted = text.casefold()
     if isinstance(column.type, JsonText):
         wanted = msgspec.json.encode(wanted)[1:-1].decode()
     pattern = "%" + _WILD.sub(r"/\g<0>", wanted) + "%"
     searched = func.coalesce(copy, column)
-    if on_sqlite:  # where LIKE takes ASCII's upper and lower case as equal
+    if on_sqlite:  # its LIKE ignores the case of ASCII
         return searched.like(pattern, escape="/")
-    return searched.collate("C").ilike(pattern, escape="/")  # "C": ASCII alone, which is twice as fast
+    return searched.collate("C").ilike(pattern, escape="/")  # "C" folds ASCII only, and is twice as fast

@@ -1,4 +1,4 @@
-"""Leases in ``servers``: a server that stops renewing its lease is dead, and its running logs were interrupted."""
+"""Queries on ``servers``: a server whose lease has expired is dead, and its running logs were interrupted."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ INTERRUPTED = "the server stopped before the generation finished"
 
 
 async def renew_lease(connection: AsyncConnection, server_id: str, until: datetime) -> None:
-    """Say that a server is alive, and counts as alive until then."""
+    """Set the time until which a server counts as alive."""
     await insert_or_ignore(connection, servers, {"id": server_id, "alive_until": until})
     await connection.execute(update(servers).where(servers.c.id == server_id).values(alive_until=until))
 
 
 async def end_lease(connection: AsyncConnection, server_id: str) -> None:
-    """Say that a server stops."""
+    """Delete the lease of a server that stops."""
     await connection.execute(delete(servers).where(servers.c.id == server_id))
 
 
 async def dead_owners(connection: AsyncConnection) -> Sequence[str]:
-    """The servers that have running logs and are not alive."""
+    """Return the ids of dead servers that have running logs."""
     alive = select(servers.c.id).where(servers.c.alive_until > utc_now())
     query = select(logs.c.owner).where(logs.c.owner.is_not(None), logs.c.owner.not_in(alive)).distinct()
-    return [owner for owner in (await connection.execute(query)).scalars() if owner is not None]
+    return [owner for owner in await connection.scalars(query) if owner is not None]
 
 
 async def mark_interrupted(connection: AsyncConnection, owners: Sequence[str]) -> None:
-    """Mark the running logs of dead servers, and forget those servers."""
+    """Mark the running logs of dead servers as interrupted, and delete the servers."""
     await connection.execute(
         update(logs)
         .where(logs.c.owner.in_(owners))

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import SessionProjectResponse, SessionResponse
 from ..ids import new_id
+from .columns import utc_now
 from .schema import logs, projects, sessions
 from .statements import insert_or_ignore
 
 
 async def session_exists(connection: AsyncConnection, session_id: str) -> bool:
-    """Whether there is a session of that id."""
+    """Return whether a session exists."""
     return (await connection.execute(select(sessions.c.id).where(sessions.c.id == session_id))).first() is not None
 
 
 async def session_id_by_reference(connection: AsyncConnection, reference_id: str) -> str | None:
-    """The id of the session that the caller knows by that reference."""
-    return (await connection.execute(select(sessions.c.id).where(sessions.c.reference_id == reference_id))).scalar()
+    """Return the id of the session with the caller's reference."""
+    return await connection.scalar(select(sessions.c.id).where(sessions.c.reference_id == reference_id))
 
 
 async def session_reference(connection: AsyncConnection, session_id: str) -> str | None:
-    """The reference by which the caller knows the session of that id, if by any."""
-    return (await connection.execute(select(sessions.c.reference_id).where(sessions.c.id == session_id))).scalar()
+    """Return the caller's reference of a session, if it has one."""
+    return await connection.scalar(select(sessions.c.reference_id).where(sessions.c.id == session_id))
 
 
 async def add_session(connection: AsyncConnection, reference_id: str | None) -> str:
-    """Make a session, unless there is one of that reference.
+    """Create a session, unless there is one with that reference.
 
     Returns:
-        The id of the session, if it is new.
+        An id, which belongs to the session only if it is new. For the id in either case, use
+        `session_id_by_reference`.
     """
-    now, session_id = datetime.now(UTC), new_id("sesh")
+    now, session_id = utc_now(), new_id("sesh")
     values = {"id": session_id, "reference_id": reference_id, "created_at": now, "updated_at": now}
     await insert_or_ignore(connection, sessions, values)
     return session_id
@@ -44,7 +45,7 @@ async def add_session(connection: AsyncConnection, reference_id: str | None) -> 
 async def page_of_sessions(
     connection: AsyncConnection, project_id: str, *, skip: int, size: int
 ) -> tuple[list[SessionResponse], int]:
-    """Sessions with logs of a project, newest first, after the first `skip`; and how many there are in all."""
+    """Return a page of the sessions with logs of a project, newest first, and the number of all such sessions."""
     of_both = select(logs.c.id).where(logs.c.session_id == sessions.c.id, logs.c.project_id == project_id)
     has_logs = of_both.exists()
     total = (await connection.execute(select(func.count()).select_from(sessions).where(has_logs))).scalar_one()
@@ -54,7 +55,7 @@ async def page_of_sessions(
 
 
 async def sessions_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[SessionResponse]:
-    """The sessions of these ids, in this order; those that do not exist are missing."""
+    """Return sessions in the order of `ids`; those that do not exist are missing."""
     of_session = logs.c.session_id == sessions.c.id
     first = select(logs.c.inputs).where(of_session).order_by(logs.c.created_at, logs.c.id).limit(1)
     last = select(logs.c.output).where(of_session).order_by(logs.c.created_at.desc(), logs.c.id.desc()).limit(1)
@@ -93,7 +94,7 @@ async def _projects_of(connection: AsyncConnection, ids: Sequence[str]) -> Mappi
     )
     found: dict[str, list[SessionProjectResponse]] = {}
     for session_id, project_id, name in await connection.execute(query):
-        # v4 has no other kind of project; the field came late, for what followed it.
+        # v4 has only this type; the field was added for its successor.
         project = SessionProjectResponse(id=project_id, name=name, type="prompt")
         found.setdefault(session_id, []).append(project)
     return found

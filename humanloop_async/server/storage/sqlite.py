@@ -1,8 +1,8 @@
-"""aiosqlite with one trip to its thread for each statement.
+"""An aiosqlite connection that switches to its thread once for each statement.
 
-A cursor there goes to the connection's thread and back to be made, to execute, to fetch and to be closed, and once more
-to roll back what was never begun. Each trip costs about as much as a look-up by key itself, and a call of the API makes
-a dozen statements.
+aiosqlite switches to the connection's thread to create a cursor, to execute, to fetch and to close the cursor, and to
+roll back even if no transaction has begun. Each switch takes about as long as a look-up by key, and one API call
+executes a dozen statements.
 """
 
 from __future__ import annotations
@@ -18,24 +18,31 @@ import aiosqlite
 
 T = TypeVar("T")
 
-_WAIT = 1.0  # seconds of SQLite's own waiting for another writer, which it cannot be told to end
+_MAX_WAIT = 1.0
+"""Longest wait inside SQLite for another writer, in seconds. This wait cannot be cancelled; waiting here can."""
 
 
 class SqliteConnection(aiosqlite.Connection):
-    """What SQLAlchemy works with in place of aiosqlite's own."""
+    """The connection that SQLAlchemy uses instead of aiosqlite's.
+
+    Args:
+        path: The database file.
+        timeout: Longest wait of a statement for another writer, in seconds.
+    """
 
     def __init__(self, path: str, timeout: float) -> None:
-        # Guarded by aiosqlite's queue; SQLAlchemy reads attributes from the loop's thread.
-        super().__init__(partial(sqlite3.connect, path, timeout=_WAIT, check_same_thread=False), iter_chunk_size=64)
+        # aiosqlite's queue guards the connection, but SQLAlchemy reads attributes from the loop's thread.
+        connect = partial(sqlite3.connect, path, timeout=min(timeout, _MAX_WAIT), check_same_thread=False)
+        super().__init__(connect, iter_chunk_size=64)
         self.timeout = timeout
-        self._thread.daemon = True  # a connection that nobody closed must not keep the process from ending
+        self._thread.daemon = True  # a connection that was never closed must not keep the process from exiting
         self._stopped: asyncio.Future[None] | None = None
 
     def cursor(self) -> Any:
         return _Cursor(self)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something on the connection's thread; who gives up waiting for it ends the statement, too."""
+        """Run a function on the connection's thread; cancelling the wait interrupts the statement."""
         try:
             return cast("T", await cast("Any", self)._execute(work, self._conn))
         except asyncio.CancelledError:
@@ -44,8 +51,8 @@ class SqliteConnection(aiosqlite.Connection):
             raise
 
     def stop(self) -> asyncio.Future[None] | None:
-        # The thread takes one such order. SQLAlchemy gives several when a call is cancelled while it closes, and
-        # whoever waited for the last one waited for good.
+        # The worker thread handles only the first stop request; SQLAlchemy may send several, and later waiters would
+        # hang.
         if self._stopped is None:
             self._stopped = cast("Any", super()).stop()
         return self._stopped
@@ -56,7 +63,7 @@ class SqliteConnection(aiosqlite.Connection):
 
 
 class _Cursor:
-    """A cursor that has fetched everything when `execute` returns. SQLAlchemy takes all rows at once anyway."""
+    """A cursor whose `execute` fetches all rows, which SQLAlchemy does anyway."""
 
     def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
@@ -89,7 +96,7 @@ class _Cursor:
             cursor = connection.cursor()
             try:
                 method(cursor, operation, parameters)
-                # The rows first: with RETURNING they are what does the work, and only then are they counted.
+                # Fetch before reading `rowcount`: with RETURNING, fetching executes the statement.
                 rows = cursor.fetchall() if cursor.description else []
                 return rows, cursor.description, cursor.rowcount, cursor.lastrowid
             finally:

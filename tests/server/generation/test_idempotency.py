@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -227,8 +228,7 @@ async def test_an_outcome_that_had_to_wait_for_the_database_is_the_outcome(
     start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call is answered 503 while the database takes nothing; its repetition gets what was generated."""
-    monkeypatch.setattr("humanloop_async.server.storage.database.BUSY_TIMEOUT", 0)
-    monkeypatch.setattr("humanloop_async.server.storage.sqlite._WAIT", 0.01)
+    monkeypatch.setattr(Database, "open", partial(Database.open, busy_timeout=0))
     slow = with_config(CHAT, max_tokens=2, other={"tokens_per_second": 4})
     async with start() as api:
         asking = asyncio.create_task(ask(api, "/chat", slow))

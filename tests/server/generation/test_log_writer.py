@@ -19,7 +19,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from humanloop_async.server.generation import log_writer
 from humanloop_async.server.generation.log_writer import MAX_BATCH, MAX_PENDING, UNSTORABLE, ClaimTaken, LogWriter
 from humanloop_async.server.ids import new_id
-from humanloop_async.server.storage import database as database_module
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.errors import is_unreachable
 from humanloop_async.server.storage.idempotency import Claim, Outcome, previous_call
@@ -106,13 +105,9 @@ async def test_new_calls_wait_while_too_much_is_pending(database: Database, proj
 
 
 @pytest.fixture
-async def impatient(
-    database: Database, database_address: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncGenerator[Database]:
+async def impatient(database: Database, database_address: str) -> AsyncGenerator[Database]:
     """A database that does not wait for other writers, with up-to-date tables."""
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0)
-    monkeypatch.setattr("humanloop_async.server.storage.sqlite._WAIT", 0.01)
-    impatient = await Database.open(database_address, migrate=False)
+    impatient = await Database.open(database_address, migrate=False, busy_timeout=0)
     yield impatient
     await impatient.aclose()
 

@@ -1,16 +1,19 @@
-"""API keys: kept as digests, revoked at once, also on servers that run."""
+"""API keys: stored as digests, and revoked at once, also on running servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from humanloop_async.server.running.embedded import EmbeddedServer
 from humanloop_async.server.settings import ServeError
 from humanloop_async.server.storage.database import Database
-from humanloop_async.server.storage.keys import add_key, generate_key, list_keys, revoke_key, valid_key_id
+from humanloop_async.server.storage.keys import add_key, any_key, generate_key, list_keys, revoke_key, valid_key_id
+from humanloop_async.server.storage.schema import api_keys
 from tests.server.served import CHAT, Api, on_both_databases
 
 pytestmark = on_both_databases
@@ -21,7 +24,7 @@ async def status(api: Api, key: str, path: str = "/chat") -> int:
         return response.status
 
 
-async def test_a_key_is_let_in_by_a_running_server_and_refused_at_once_when_it_is_revoked(
+async def test_a_running_server_accepts_a_new_key_and_rejects_it_once_it_is_revoked(
     api: Api, database: Database
 ) -> None:
     key = generate_key()
@@ -38,14 +41,31 @@ async def test_a_key_is_let_in_by_a_running_server_and_refused_at_once_when_it_i
     assert await status(api, api.server.api_key) == 200
 
 
-async def test_nothing_that_is_stored_lets_anybody_in(api: Api) -> None:
+async def test_stored_values_are_not_accepted_as_keys(api: Api) -> None:
     (row,) = api.rows("SELECT * FROM api_keys")
     assert api.server.api_key not in str(row)
     for stored in (row["digest"], row["id"], api.server.api_key[:-1], api.server.api_key.upper(), "é"):
         assert await status(api, stored) == 401
 
 
-async def test_the_list_tells_keys_apart_and_keeps_revoked_ones(database: Database) -> None:
+async def test_keys_are_stored_as_digests_and_checked_until_they_are_revoked(database: Database) -> None:
+    key = generate_key()
+    async with database.write() as connection:
+        assert not await any_key(connection)
+        await add_key(connection, key, "first")
+        await add_key(connection, key, "again")
+        assert await any_key(connection)
+        assert await valid_key_id(connection, key)
+        assert not await valid_key_id(connection, key + "x")
+        rows = (await connection.execute(select(api_keys))).all()
+        assert len(rows) == 1
+        assert key not in str(rows)
+        await connection.execute(api_keys.update().values(revoked_at=datetime.now(UTC)))
+        assert not await valid_key_id(connection, key)
+        assert not await any_key(connection)
+
+
+async def test_the_list_shows_each_key_and_when_it_was_revoked(database: Database) -> None:
     async with database.write() as connection:
         for name in ("first", "second", ""):
             await add_key(connection, generate_key(), name)
@@ -60,17 +80,15 @@ async def test_the_list_tells_keys_apart_and_keeps_revoked_ones(database: Databa
     assert revoked.revoked_at > revoked.created_at
 
 
-async def test_a_server_does_not_start_with_a_key_that_was_revoked(
-    start: Callable[..., Any], database: Database
-) -> None:
-    async with start(api_key="of mine"):
+async def test_a_server_does_not_start_with_a_revoked_key(start: Callable[..., Any], database: Database) -> None:
+    async with start(api_key="a revoked key"):
         pass
     async with database.write() as connection:
-        key_id = await valid_key_id(connection, "of mine")
+        key_id = await valid_key_id(connection, "a revoked key")
         assert key_id is not None
         await revoke_key(connection, key_id)
     with pytest.raises(ServeError, match="has been revoked"):
-        async with start(api_key="of mine"):
+        async with start(api_key="a revoked key"):
             pass
 
 

@@ -1,4 +1,4 @@
-"""Writers that want the same rows on PostgreSQL: they do not wait for each other in a circle, and survive one."""
+"""Writers of the same rows on PostgreSQL: they cause no deadlocks, and survive those that others cause."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def new_log(writer: LogWriter, project_id: str) -> NewLog:
 
 
 @pytest.mark.parametrize("claimed", [False, True])
-async def test_two_servers_that_write_the_same_rows_in_opposite_order_do_not_block_each_other(
+async def test_two_servers_that_write_the_same_rows_in_opposite_order_do_not_deadlock(
     database_address: str, projects: list[str], claimed: bool
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -59,22 +59,22 @@ async def test_two_servers_that_write_the_same_rows_in_opposite_order_do_not_blo
             writers.append(await stack.enter_async_context(LogWriter(database)))
 
         async def write(writer: LogWriter, order: int) -> int:
-            refused = 0
+            rejected = 0
             for number in range(ROUNDS):
-                claims = [_claim(writer, f"{number} {which}") if claimed else None for which in range(CALLS)]
-                begun = [
+                claims = [_claim(writer, f"{number} {call}") if claimed else None for call in range(CALLS)]
+                started = [
                     await writer.begin([new_log(writer, project)], claim)
                     for project, claim in [*zip(cycle(projects), claims, strict=False)][::order]
                 ]
-                for one in begun:
-                    await asyncio.wait([one])
-                    refused += isinstance(one.exception(), ClaimTaken)
-            return refused
+                for future in started:
+                    await asyncio.wait([future])
+                    rejected += isinstance(future.exception(), ClaimTaken)
+            return rejected
 
-        refused = await asyncio.gather(write(writers[0], 1), write(writers[1], -1))
-    made = 2 * CALLS * ROUNDS - sum(refused)
-    assert made == CALLS * ROUNDS * (1 if claimed else 2)  # each claim has one taker
-    assert rows(database_address, "SELECT sum(count) AS n FROM log_counts") == [{"n": made}]
+        rejected = await asyncio.gather(write(writers[0], 1), write(writers[1], -1))
+    written = 2 * CALLS * ROUNDS - sum(rejected)
+    assert written == CALLS * ROUNDS * (1 if claimed else 2)  # each claim is inserted once
+    assert rows(database_address, "SELECT sum(count) AS n FROM log_counts") == [{"n": written}]
     assert rows(database_address, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [
         {"deadlocks": 0}
     ]
@@ -84,7 +84,7 @@ def _claim(writer: LogWriter, id: str) -> Claim:
     return Claim(id=id, fingerprint="f", owner=writer.owner, expires_at=datetime.now(UTC) + timedelta(days=1))
 
 
-async def test_a_log_that_the_database_refuses_for_anothers_sake_is_written_again(
+async def test_a_log_that_is_rolled_back_because_of_a_deadlock_is_written_again(
     database: Database, projects: list[str], database_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with LogWriter(database) as writer:
@@ -95,30 +95,30 @@ async def test_a_log_that_the_database_refuses_for_anothers_sake_is_written_agai
         async def write() -> None:
             await (await writer.begin([new_log(writer, project_id) for project_id in projects]))
 
-        await get_in_the_way(database_address, projects, write)
+        await cause_deadlock(database_address, projects, write)
     assert rows(database_address, "SELECT count FROM log_counts") == [{"count": 2}] * 2
     assert caplog.text == ""
 
 
-async def test_so_is_a_call(api: Api) -> None:
+async def test_a_call_that_is_rolled_back_because_of_a_deadlock_runs_again(api: Api) -> None:
     body = [{"project": name, "config": {"model": "m"}} for name in ("one", "two")]
-    _, made = await api.post("/logs", body)
-    projects = sorted(log["project_id"] for log in made)
-    answers: list[Any] = []
+    _, created = await api.post("/logs", body)
+    projects = sorted(log["project_id"] for log in created)
+    responses: list[Any] = []
 
     async def post() -> None:
         url, headers = api.server.base_url + "/logs", {"Idempotency-Key": "k"}
         async with api.session.post(url, json=body, headers=headers) as response:
-            answers.append((response.status, await response.json()))
+            responses.append((response.status, await response.json()))
 
-    await get_in_the_way(api.database, projects, post)
-    ((status, logs),) = answers
+    await cause_deadlock(api.database, projects, post)
+    ((status, logs),) = responses
     assert (status, sorted(log["project_id"] for log in logs)) == (200, projects)
     assert len(api.logs()) == 4
 
 
-async def get_in_the_way(address: str, projects: list[str], write: Callable[[], Awaitable[None]]) -> None:
-    """Let a writer wait for a row of ours, and then want one of its: PostgreSQL undoes the one that waited first."""
+async def cause_deadlock(address: str, projects: list[str], write: Callable[[], Awaitable[None]]) -> None:
+    """Make a writer wait for a row that we locked, then wait for its row: PostgreSQL rolls the writer back."""
     ours = await asyncpg.connect(address)
     touch = "UPDATE log_counts SET count = count WHERE project_id = $1"
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -127,7 +127,7 @@ async def get_in_the_way(address: str, projects: list[str], write: Callable[[], 
             await ours.execute(touch, projects[1])
             writing = asyncio.ensure_future(write())
             async with asyncio.timeout(10):
-                while not rows(address, waiting)[0]["count"]:  # noqa: ASYNC110 - PostgreSQL tells nobody
+                while not rows(address, waiting)[0]["count"]:  # noqa: ASYNC110 - PostgreSQL sends no notification
                     await asyncio.sleep(0.01)
             await ours.execute(touch, projects[0])
         await writing

@@ -1,4 +1,9 @@
-"""Alembic's migrations, run by the server at start. One file a step in ``versions/``, never changed once released."""
+"""Alembic's migrations, which the server runs at start; one file for each in ``versions/``.
+
+A released migration never changes. Within a minor version, migrations only add tables, indexes and columns that are
+nullable or have a default, so that a server of the version before keeps working on the new tables. Removing a column
+takes two minor versions: the first stops using it, the second removes it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from ..errors import DatabaseError
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables up to date inside the connection's transaction.
+    """Run the missing migrations inside the connection's transaction.
 
     Raises:
         DatabaseError: The tables are newer than this program.
@@ -31,10 +36,10 @@ def upgrade(connection: Connection) -> None:
 
 
 def version(connection: Connection) -> str | None:
-    """The step that the tables have reached; None when there are none.
+    """Return the version of the tables, or None when there are none.
 
     Raises:
-        DatabaseError: They say that they have reached several.
+        DatabaseError: The table ``alembic_version`` has several rows.
     """
     try:
         return MigrationContext.configure(connection).get_current_revision()
@@ -43,12 +48,12 @@ def version(connection: Connection) -> str | None:
 
 
 def is_known(version: str) -> bool:
-    """Whether that is a step of this program."""
+    """Return whether this program has a migration to that version."""
     return any(script.revision == version for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def latest_version() -> str:
-    """The last step that this program knows."""
+    """Return the version to which this program upgrades."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head

@@ -1,0 +1,309 @@
+"""The tables of the first release."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
+        sa.UniqueConstraint("digest", name="uq_api_keys_digest"),
+    )
+
+    op.create_table(
+        "environments",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_environments"),
+        sa.UniqueConstraint("name", name="uq_environments_name"),
+    )
+
+    op.create_table(
+        "idempotency",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("status", sa.Integer()),
+        sa.Column("body", sa.LargeBinary()),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_idempotency"),
+    )
+    op.create_index("ix_idempotency_expires_at", "idempotency", ["expires_at"])
+
+    op.create_table(
+        "projects",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("directory_id", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_projects"),
+        sa.UniqueConstraint("name", name="uq_projects_name"),
+    )
+
+    op.create_table(
+        "servers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("alive_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_servers"),
+    )
+
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("reference_id", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sessions"),
+        sa.UniqueConstraint("reference_id", name="uq_sessions_reference_id"),
+    )
+    op.create_index("ix_sessions_created_at_id", "sessions", ["created_at", "id"])
+
+    op.create_table(
+        "experiments",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("sampling", sa.String()),
+        sa.Column("sticky", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_experiments_project_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_experiments"),
+        sa.UniqueConstraint("project_id", "name", name="uq_experiments_project_id_name"),
+    )
+
+    op.create_table(
+        "feedback_labels",
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("sentiment", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name="fk_feedback_labels_project_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", "type", "value", name="pk_feedback_labels"),
+    )
+
+    op.create_table(
+        "feedback_types",
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("class", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name="fk_feedback_types_project_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", "type", name="pk_feedback_types"),
+    )
+
+    op.create_table(
+        "log_counts",
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_log_counts_project_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "day", name="pk_log_counts"),
+    )
+
+    op.create_table(
+        "model_configs",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String()),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("model", sa.Text()),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text()),
+        sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("is_registered", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name="fk_model_configs_project_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_model_configs"),
+        sa.UniqueConstraint("identity", name="uq_model_configs_identity"),
+    )
+    op.create_index("ix_model_configs_project_id", "model_configs", ["project_id"])
+
+    op.create_table(
+        "deployments",
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("environment_id", sa.String(), nullable=False),
+        sa.Column("config_id", sa.String()),
+        sa.Column("experiment_id", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("(config_id IS NULL) <> (experiment_id IS NULL)", name=op.f("ck_deployments_one")),
+        sa.ForeignKeyConstraint(
+            ["config_id"], ["model_configs.id"], name="fk_deployments_config_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["environment_id"], ["environments.id"], name="fk_deployments_environment_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["experiment_id"], ["experiments.id"], name="fk_deployments_experiment_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_deployments_project_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "environment_id", name="pk_deployments"),
+    )
+    op.create_index("ix_deployments_config_id", "deployments", ["config_id"])
+    op.create_index("ix_deployments_experiment_id", "deployments", ["experiment_id"])
+
+    op.create_table(
+        "experiment_configs",
+        sa.Column("experiment_id", sa.String(), nullable=False),
+        sa.Column("config_id", sa.String(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["config_id"], ["model_configs.id"], name="fk_experiment_configs_config_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["experiment_id"], ["experiments.id"], name="fk_experiment_configs_experiment_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("experiment_id", "config_id", name="pk_experiment_configs"),
+    )
+    op.create_index("ix_experiment_configs_config_id", "experiment_configs", ["config_id"])
+
+    op.create_table(
+        "logs",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("config_id", sa.String()),
+        sa.Column("session_id", sa.String()),
+        sa.Column("parent_id", sa.String()),
+        sa.Column("reference_id", sa.Text()),
+        sa.Column("trial_id", sa.String()),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("owner", sa.String()),
+        sa.Column("call_id", sa.String()),
+        sa.Column("save", sa.Boolean(), nullable=False),
+        sa.Column("inputs", sa.Text()),
+        sa.Column("messages", sa.Text()),
+        sa.Column("output", sa.Text()),
+        sa.Column("raw_output", sa.Text()),
+        sa.Column("output_message", sa.Text()),
+        sa.Column("provider_request", sa.Text()),
+        sa.Column("provider_response", sa.Text()),
+        sa.Column("finish_reason", sa.String()),
+        sa.Column("error", sa.Text()),
+        sa.Column("source", sa.Text()),
+        sa.Column("source_datapoint_id", sa.String()),
+        sa.Column("environment", sa.Text()),
+        sa.Column("user", sa.Text()),
+        sa.Column("metadata", sa.Text()),
+        sa.Column("inputs_folded", sa.Text()),
+        sa.Column("output_folded", sa.Text()),
+        sa.Column("metadata_folded", sa.Text()),
+        sa.Column("tool_choice", sa.Text()),
+        sa.Column("judgment", sa.Text()),
+        sa.Column("stdout", sa.Text()),
+        sa.Column("prompt_cost", sa.Float()),
+        sa.Column("output_cost", sa.Float()),
+        sa.Column("prompt_tokens", sa.Integer()),
+        sa.Column("output_tokens", sa.Integer()),
+        sa.Column("duration", sa.Float()),
+        sa.Column("provider_latency", sa.Float()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["config_id"], ["model_configs.id"], name="fk_logs_config_id", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["parent_id"], ["logs.id"], name="fk_logs_parent_id", ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_logs_project_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_logs_session_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_logs"),
+        sa.UniqueConstraint("reference_id", name="uq_logs_reference_id"),
+    )
+    op.create_index(
+        "ix_logs_config_id_created_at_id_project_id", "logs", ["config_id", "created_at", "id", "project_id"]
+    )
+    op.create_index("ix_logs_owner", "logs", ["owner"])
+    op.create_index("ix_logs_parent_id", "logs", ["parent_id"])
+    op.create_index("ix_logs_project_id_created_at_id", "logs", ["project_id", "created_at", "id"])
+    op.create_index("ix_logs_project_id_source_created_at_id", "logs", ["project_id", "source", "created_at", "id"])
+    op.create_index(
+        "ix_logs_session_id_created_at_id_project_id", "logs", ["session_id", "created_at", "id", "project_id"]
+    )
+    op.create_index("ix_logs_trial_id", "logs", ["trial_id"])
+
+    op.create_table(
+        "positive_labels",
+        sa.Column("experiment_id", sa.String(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["experiment_id"], ["experiments.id"], name="fk_positive_labels_experiment_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("experiment_id", "type", "value", name="pk_positive_labels"),
+    )
+
+    op.create_table(
+        "trials",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("experiment_id", sa.String(), nullable=False),
+        sa.Column("config_id", sa.String(), nullable=False),
+        sa.Column("subject", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["config_id"], ["model_configs.id"], name="fk_trials_config_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["experiment_id"], ["experiments.id"], name="fk_trials_experiment_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_trials"),
+    )
+    op.create_index("ix_trials_config_id", "trials", ["config_id"])
+    op.create_index("ix_trials_experiment_id_subject", "trials", ["experiment_id", "subject"])
+
+    op.create_table(
+        "feedback",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("log_id", sa.String(), nullable=False),
+        sa.Column("config_id", sa.String()),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("typed_value", sa.Text()),
+        sa.Column("user", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["log_id"], ["logs.id"], name="fk_feedback_log_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_feedback"),
+    )
+    op.create_index("ix_feedback_config_id_type", "feedback", ["config_id", "type"])
+    op.create_index("ix_feedback_log_id_type", "feedback", ["log_id", "type"])
+
+
+def downgrade() -> None:
+    tables = (  # those that refer to others first
+        "feedback",
+        "trials",
+        "positive_labels",
+        "logs",
+        "experiment_configs",
+        "deployments",
+        "model_configs",
+        "log_counts",
+        "feedback_types",
+        "feedback_labels",
+        "experiments",
+        "sessions",
+        "servers",
+        "projects",
+        "idempotency",
+        "environments",
+        "api_keys",
+    )
+    for table in tables:
+        op.drop_table(table)

@@ -1,0 +1,59 @@
+"""The SQLite connection: cancelling the wait for a statement ends the statement, and waiting for writers ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.errors import is_unreachable
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+async def test_a_cancelled_query_ends_in_its_thread(tmp_path: Path, cancels: int) -> None:
+    database = await Database.open(str(tmp_path / "x.db"))
+    threads = set(threading.enumerate())
+
+    async def ask() -> None:
+        async with database.read() as connection:
+            endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            await connection.execute(text(endless))
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0.1)
+    assert set(threading.enumerate()) > threads
+    for _ in range(cancels):
+        asking.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.wait([asking])
+        await database.aclose()
+        while len(asyncio.all_tasks()) > 1 or set(threading.enumerate()) > threads:  # noqa: ASYNC110 - neither has an event to wait for
+            await asyncio.sleep(0.01)
+    assert asking.cancelled()
+
+
+async def test_a_writer_waits_for_another_process_as_long_as_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    await (await Database.open(str(path))).aclose()
+    database = await Database.open(str(path), migrate=False, busy_timeout=0.2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        with pytest.raises(OperationalError) as caught:
+            async with database.write():
+                pass
+        assert 0.2 <= time.monotonic() - start < 10
+        assert is_unreachable(caught.value)
+        other.execute("ROLLBACK")
+        async with database.write() as connection:
+            await connection.execute(text("DELETE FROM projects"))
+    await database.aclose()
