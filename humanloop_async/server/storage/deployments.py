@@ -57,8 +57,7 @@ async def deploy(
 ) -> None:
     """Deploy a configuration or an experiment. The last of several racing calls wins.
 
-    Args:
-        replace: False does nothing if the environment has a deployment.
+    With ``replace=False``, do nothing if the environment has a deployment.
     """
     values = {
         "project_id": project_id,

@@ -27,11 +27,9 @@ class PageStart(Struct, frozen=True):
 
 
 async def count_logs(connection: AsyncConnection, logs: Iterable[tuple[str, datetime]], step: int = 1) -> None:
-    """Count logs that the transaction inserted. This must be its last statement.
+    """Add logs to the counts, or subtract them with a `step` of -1. This must be the transaction's last statement.
 
-    Args:
-        logs: The project and the time of each log, in UTC.
-        step: -1 for logs that the transaction deleted.
+    Each log is given as its project and its time, in UTC.
     """
     days = Counter((project_id, created_at.date()) for project_id, created_at in logs)
     if not days:
