@@ -99,7 +99,7 @@ def test_a_host_that_no_host_has(tmp_path: Path, host: str, more: list[str]) -> 
         ("/dev/null/humanloop.db", "cannot open the database"),
         ("/", "unable to open"),
         ("mysql://localhost/x", "mysql is not supported"),
-        ("postgresql://u@h:abc/x", "URL cannot be read"),
+        ("postgresql://u@h:abc/x", "invalid database URL"),
     ],
 )
 def test_a_database_that_cannot_be_had(tmp_path: Path, database: str, words: str) -> None:
