@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -84,10 +85,53 @@ def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_files_that_a_document_names_exist(name: str) -> None:
-    text = FENCED.sub("", (ROOT / name).read_text(encoding="utf-8"))
-    for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", text):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    quoted = re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", FENCED.sub("", text))
+    drawn = re.findall(r"(?<!\S)\w+(?:/\w+)*/(?:\w+\.py)?(?!\S)", "".join(FENCED.findall(text)))
+    assert quoted
+    for path in [*quoted, *drawn]:
         places = [ROOT / path, ROOT / "humanloop_async" / path, ROOT / "humanloop_async" / "server" / path]
         assert any(place.exists() for place in places), path
+
+
+def test_names_in_the_architecture_exist() -> None:
+    """Classes, functions and attributes in back quotes or drawings, such as `Mux.feed` or `wake_and_flush`."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = text[: text.index("## Private attributes")]
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "humanloop_async").rglob("*.py"))
+    defined = set(re.findall(r"\w+", source))
+    shown = [*re.findall(r"`([^`\n]+)`", FENCED.sub("", text)), *FENCED.findall(text)]
+    names = {name for part in shown for name in re.findall(r"\w+", part) if re.search(r"[a-z]_[a-z]|[a-z][A-Z]", name)}
+    assert names - defined - {"HUMANLOOP_DIRECT_WAKEUP", "humanloop_async", "test_imports"} == set()
+
+
+def foreign_private_names() -> set[str]:
+    """Return the private attributes that the package uses and does not define."""
+    used: set[str] = set()
+    defined: set[str] = set()
+    for path in (ROOT / "humanloop_async").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    defined.add(name)
+                case ast.AnnAssign(target=ast.Name(id=name)) | ast.Name(id=name, ctx=ast.Store()):
+                    defined.add(name)
+                case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                    defined.add(name)
+                case ast.Attribute(attr=name):
+                    used.add(name)
+                case ast.Call(func=ast.Name(id="getattr" | "hasattr"), args=[_, ast.Constant(value=str(name)), *_]):
+                    used.add(name)
+                case _:
+                    pass
+    return {name for name in used - defined if name.startswith("_") and not name.endswith("__")}
+
+
+def test_the_ledger_has_the_private_attributes_of_other_libraries() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    ledger = page[page.index("## Private attributes") :]
+    documented = {"_exit", "_getframe", "_Hash", "_mapping"}  # by the os and sys modules, typeshed and SQLAlchemy
+    assert {name for name in foreign_private_names() - documented if f"{name}`" not in ledger} == set()
 
 
 def test_the_table_of_compatibility_is_that_of_the_operations() -> None:
