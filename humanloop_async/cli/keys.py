@@ -1,4 +1,4 @@
-"""``humanloop-async keys``: who is let in."""
+"""``humanloop-async keys``: manage API keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from .database import Address, in_database
-from .failures import CommandError
-from .terminal import note, printable
+from .database import DatabaseOption, run_with_database
+from .errors import CommandError
+from .terminal import print_status, printable
 
 if TYPE_CHECKING:
+    from ..server.storage.database import Database
     from ..server.storage.keys import Key
 
 EPILOGUE = """\
@@ -19,86 +20,64 @@ Examples:
   humanloop-async keys list
   humanloop-async keys revoke key_V0fXqMv1bQ7dDgV4oPz8a
 
-A key is stored as a digest: it is display_url when it is made, and never again.
-One database holds one organisation: all its keys see the same projects.
-For two organisations run two servers, each with a database of its own."""
+The database stores only a digest of each key: `create` shows the key once.
+All keys of a database have access to the same projects. To separate two
+organisations, run two servers with separate databases."""
 
-app = App("keys", help="Make, list and revoke API keys.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=4)
+app = App("keys", help="Manage API keys.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=4)
 
 
 @app.command
-def create(*, name: Annotated[str, Parameter(show_default=False)] = "", db: Address = "humanloop.db") -> None:
-    """Make a key, and print it; running servers let it in at once.
+def create(*, name: Annotated[str, Parameter(show_default=False)] = "", db: DatabaseOption = "humanloop.db") -> None:
+    """Create an API key and print it. Running servers accept it at once.
 
     Args:
-        name: Whose it is, or what it is for, to tell it from others in the list.
-        db: Path of a SQLite file, made when it is missing, or a postgresql:// URL.
+        name: Label that `list` shows, such as the owner of the key.
     """
-    key_id = in_database(_create(db, name))
-    note(f"{key_id}; keep the key, it is not display_url again")
 
+    async def create_key(database: Database) -> str | None:
+        from ..server.storage.keys import add_key, generate_key, valid_key_id
 
-async def _create(db: str, name: str) -> str:
-    from ..server.storage.database import Database
-    from ..server.storage.keys import add_key, generate_key, valid_key_id
-
-    database = await Database.open(db)
-    try:
         key = generate_key()
         async with database.write() as connection:
             await add_key(connection, key, name)
             key_id = await valid_key_id(connection, key)
-            print(key, flush=True)  # before it is stored for good: nobody could use one that could not be display_url
-    finally:
-        await database.aclose()
-    assert key_id is not None
-    return key_id
+            print(key, flush=True)  # before the commit: a key that could not be printed must not be stored
+        return key_id
+
+    key_id = run_with_database(db, create_key, migrate=True)
+    print_status(f"{key_id}; keep the key, it is not shown again")
 
 
 @app.command(name="list")
-def list_command(*, db: Address = "humanloop.db") -> None:
-    """List all keys: id, when it was made, whether it was revoked, name.
+def list_command(*, db: DatabaseOption = "humanloop.db") -> None:
+    """List all API keys: id, creation date, state, name."""
 
-    Args:
-        db: Path of a SQLite file, or a postgresql:// URL.
-    """
-    for key in in_database(_keys(db)):
+    async def list_all(database: Database) -> list[Key]:
+        from ..server.storage.keys import list_keys
+
+        async with database.read() as connection:
+            return await list_keys(connection)
+
+    for key in run_with_database(db, list_all):
         state = "valid" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
         print(f"{key.id}  {key.created_at:%Y-%m-%d %H:%M}  {state:24}  {printable(key.name)}".rstrip())
 
 
-async def _keys(db: str) -> list[Key]:
-    from ..server.storage.database import Database
-    from ..server.storage.keys import list_keys
-
-    database = await Database.open(db, migrate=False)
-    try:
-        async with database.read() as connection:
-            return await list_keys(connection)
-    finally:
-        await database.aclose()
-
-
 @app.command
-def revoke(key_id: str, /, *, db: Address = "humanloop.db") -> None:
-    """Let a key in no more, running servers included; what it has begun goes on to its end.
+def revoke(key_id: str, /, *, db: DatabaseOption = "humanloop.db") -> None:
+    """Revoke an API key, effective at once on running servers. Requests in progress finish.
 
     Args:
-        key_id: The key's id, as `list` shows it.
-        db: Path of a SQLite file, or a postgresql:// URL.
+        key_id: Id of the key, as shown by `list`.
     """
-    if not in_database(_revoke(db, key_id)):
-        raise CommandError(f"there is no valid key {key_id!r}; `humanloop-async keys list` shows them")
-    note(f"{key_id} is revoked")
 
+    async def revoke_one(database: Database) -> bool:
+        from ..server.storage.keys import revoke_key
 
-async def _revoke(db: str, key_id: str) -> bool:
-    from ..server.storage.database import Database
-    from ..server.storage.keys import revoke_key
-
-    database = await Database.open(db, migrate=False)
-    try:
         async with database.write() as connection:
             return await revoke_key(connection, key_id)
-    finally:
-        await database.aclose()
+
+    if not run_with_database(db, revoke_one):
+        raise CommandError(f"no valid key has the id {key_id!r}; `humanloop-async keys list` shows all keys")
+    print_status(f"revoked {key_id}")

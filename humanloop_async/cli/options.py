@@ -1,4 +1,4 @@
-"""Options that commands share. Their docstrings are the help texts."""
+"""Options that several commands share. The docstrings are the help texts."""
 
 from __future__ import annotations
 
@@ -10,39 +10,56 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ..types import ModelConfigChatRequest, ModelConfigCompletionRequest
-from .failures import usage_error
+from .errors import usage_error
 from .terminal import piped_text
 
 if TYPE_CHECKING:
     from ..client.client import AsyncHumanloop
 
 DEFAULT_MODELS = {"local": "SmolLM2-135M-Instruct", "mock": "mock"}
-"""Providers with one model, whose name need not be given."""
+"""The model of each provider that has only one."""
 
 Samples = Annotated[int, Parameter(alias="-n", validator=Number(gte=1))]
-Inputs = Annotated[tuple[str, ...], Parameter(name="--input", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Pace = Annotated[float, Parameter(validator=Number(gte=0))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CallOptions:
+    """Options of `complete` and `chat`.
+
+    Attributes:
+        num_samples: Number of samples to generate.
+        inputs: Value of the template variable {{NAME}}, as NAME=VALUE; repeatable. Without it there are no variables.
+        project: Name of the project to log to; created if missing. Default: nothing is logged.
+        json: Print the whole response as one JSON document.
+    """
+
+    num_samples: Samples = 1
+    inputs: Annotated[tuple[str, ...], Parameter(name="--input", negative="", show_default=False)] = ()
+    project: str | None = None
+    json: Flag = False
 
 
 @Parameter(name="*", group="Server")
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Which server to talk to.
+    """The server to call.
 
     Attributes:
-        base_url: Address of the server. Default: http://127.0.0.1:8460/v4, where `serve` listens.
-        api_key: Key of the server; better given in the variable, as arguments can be seen by others.
+        base_url: URL of the server. Default: http://127.0.0.1:8460/v4, the address of `serve`.
+        api_key: API key of the server. Prefer the variable: other users can see arguments.
     """
 
     base_url: Annotated[str | None, Parameter(env_var="HUMANLOOP_BASE_URL")] = None
     api_key: Annotated[str | None, Parameter(env_var="HUMANLOOP_API_KEY")] = field(default=None, repr=False)
 
     def client(self) -> AsyncHumanloop:
-        """A client of that server.
+        """Create a client of the server.
 
         Raises:
-            InvalidArgument: Address or key cannot be used as they are.
+            InvalidArgument: The URL or the key is invalid.
         """
         from ..client.client import AsyncHumanloop
 
@@ -52,14 +69,14 @@ class ServerOptions:
 @Parameter(name="*", group="Model")
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What generates, and how.
+    """The model and its parameters.
 
     Attributes:
-        provider: Who generates: local (a small model beside the server), mock (made-up words), openai, ...
-        model: The model's name; needed for every provider but local and mock, which have one.
-        temperature: Randomness: 0 for the likeliest words, higher for more varied ones.
-        max_tokens: Longest answer, in tokens; -1 for as many as fit.
-        seed: The same seed and prompt give the same answer, where the provider can.
+        provider: Provider of the model: local (a small model on the server), mock (made-up text), openai, ...
+        model: Name of the model. Required, except for the providers local and mock.
+        temperature: Randomness of the output: 0 for the most likely tokens, higher for more variety.
+        max_tokens: Maximum length of a sample, in tokens; -1 for no limit.
+        seed: Seed for reproducible output, if the provider supports it.
     """
 
     provider: str = "local"
@@ -69,7 +86,7 @@ class ModelOptions:
     seed: int | None = None
 
     def for_completion(self, template: str) -> ModelConfigCompletionRequest:
-        """The model configuration of a completion."""
+        """Build the model configuration of a completion."""
         return ModelConfigCompletionRequest(
             provider=self.provider,
             model=model_name(self.provider, self.model),
@@ -80,7 +97,7 @@ class ModelOptions:
         )
 
     def for_chat(self) -> ModelConfigChatRequest:
-        """The model configuration of a chat."""
+        """Build the model configuration of a chat."""
         return ModelConfigChatRequest(
             provider=self.provider,
             model=model_name(self.provider, self.model),
@@ -91,22 +108,22 @@ class ModelOptions:
 
 
 def model_name(provider: str, model: str | None) -> str:
-    """The model that was given, or the only one of its provider.
+    """Return `model`, or the only model of the provider.
 
     Raises:
-        CommandError: Neither; exit code 2.
+        CommandError: `model` is missing and the provider has no default; exit code 2.
     """
     name = model or DEFAULT_MODELS.get(provider)
     if name is None:
-        raise usage_error(f"provider {provider!r} has no default model; name one with --model")
+        raise usage_error(f"provider {provider!r} has no default model; pass one with --model")
     return name
 
 
 def parse_inputs(pairs: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` pairs as a mapping.
+    """Parse ``NAME=VALUE`` pairs.
 
     Raises:
-        CommandError: One has no name or no ``=``, or a name comes twice; exit code 2.
+        CommandError: A pair has no name or no ``=``, or a name is repeated; exit code 2.
     """
     inputs: dict[str, str] = {}
     for pair in pairs:
@@ -114,21 +131,21 @@ def parse_inputs(pairs: Sequence[str]) -> dict[str, str]:
         if not name or not equals:
             raise usage_error(f"--input {pair!r}: expected NAME=VALUE")
         if name in inputs:
-            raise usage_error(f"--input: {name!r} is given twice")
+            raise usage_error(f"--input {pair!r}: {name!r} is already set; pass each name once")
         inputs[name] = value
     return inputs
 
 
 def prompt_text(argument: str | None) -> str | None:
-    """The prompt: the argument, else what is piped in; None when there is neither.
+    """Return the argument, else the piped standard input, else None.
 
     Raises:
-        CommandError: It is empty or not UTF-8; exit code 2.
+        CommandError: The prompt is empty or not UTF-8; exit code 2.
     """
     try:
         text = piped_text() if argument is None else argument
     except UnicodeDecodeError as exc:
-        raise usage_error(f"standard input is not UTF-8 text: {exc.reason} at byte {exc.start}") from exc
+        raise usage_error(f"standard input is not valid UTF-8: {exc.reason} at byte {exc.start}") from exc
     if text is not None and not text.strip():
-        raise usage_error("the prompt is empty")
+        raise usage_error("the prompt is empty; pass some text")
     return text

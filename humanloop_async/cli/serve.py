@@ -1,4 +1,4 @@
-"""``humanloop-async serve``: what a server says when it is up."""
+"""``humanloop-async serve``: run a server, and print its address, its key and an example request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
 from ..server.storage.database import display_url
 from ..server.storage.errors import DatabaseError
-from .failures import CommandError
+from .errors import CommandError
 
 _EXAMPLE = {
     "model_config": {"provider": "mock", "model": "mock", "other": {"tokens_per_second": 20}},
@@ -29,10 +29,12 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        workers: How many processes; with 1 it is this one.
+        settings: Settings of the server.
+        workers: Number of processes. A single worker runs in this process.
+        access_log: Whether to log each request to standard error.
 
     Raises:
-        CommandError: It cannot start.
+        CommandError: The server cannot start.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     access_logger.setLevel(logging.INFO if access_log else logging.WARNING)
@@ -52,30 +54,30 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
 
 
 def banner(settings: ServerSettings, info: ServerInfo) -> str:
-    """Address, database, key, and a line to try; the key itself only when it was made just now."""
+    """Return the address, the database, the API key if it is new, and an example request."""
     if info.new_key is not None:
-        key = f"{info.new_key}\n             (made just now; keep it, it is not display_url again)"
+        key = f"{info.new_key}\n             (new; keep it, it is not shown again)"
     elif settings.api_key is not None:
-        key = "the one in HUMANLOOP_API_KEY"
+        key = "the value of HUMANLOOP_API_KEY"
     else:
-        key = "the one made at an earlier start\n             (lost? start with one of yours in HUMANLOOP_API_KEY)"
+        key = "created at an earlier start\n             (lost? run `humanloop-async keys create`)"
     return f"""\
-humanloop-async {__version__} serves the Humanloop v4 API.
+humanloop-async {__version__}: Humanloop v4 API
 
   address    {info.base_url}
   database   {display_url(settings.database)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   API key    {key}
-  stop       Ctrl-C (running generations get {settings.shutdown_timeout:g} s; again: at once)
+  stop       Ctrl-C (running generations have {settings.shutdown_timeout:g} s; press twice to stop at once)
 
-Try it, from another terminal:
+Try it from another terminal:
 
 {example(info)}
 """
 
 
 def example(info: ServerInfo) -> str:
-    """A ``curl`` line that streams two samples from ``mock``; the shell fills in a key that is not new."""
+    """Return a ``curl`` line that streams two samples from ``mock``, with the new key or ``$HUMANLOOP_API_KEY``."""
     key = f"'X-API-KEY: {info.new_key}'" if info.new_key else '"X-API-KEY: $HUMANLOOP_API_KEY"'
     body = shlex.quote(msgspec.json.encode(_EXAMPLE).decode())
     url = shlex.quote(f"{info.base_url}/chat")

@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well: one or two lines on standard error, and an exit code."""
+"""Errors of commands: one or two lines on standard error, and an exit code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _EXTRAS = {
     "jinja2": "'humanloop_async[server]'",
     "asyncpg": "'humanloop_async[postgres]'",
 }
-"""What to install for a module that an optional part of the package needs."""
+"""The extra that installs each optional dependency."""
 
 
 class CommandError(Exception):
-    """The command cannot go on; the text says why, and what to do.
+    """A command failed. The message says why, and what to do.
 
     Attributes:
         code: The exit code.
@@ -31,15 +31,15 @@ class CommandError(Exception):
 
 
 def usage_error(message: str) -> CommandError:
-    """The error for arguments that cannot be used as they are."""
+    """Return the error for invalid arguments."""
     return CommandError(message, USAGE)
 
 
 def missing_module(exc: ModuleNotFoundError) -> CommandError:
-    """What to install for a command that needs more than there is.
+    """Return an error that names the extra to install for a missing module.
 
     Raises:
-        ModuleNotFoundError: `exc` itself, when the module is none of an optional part.
+        ModuleNotFoundError: `exc`, if no extra installs the module.
     """
     name = (exc.name or "").partition(".")[0]
     if name not in _EXTRAS:
@@ -48,17 +48,17 @@ def missing_module(exc: ModuleNotFoundError) -> CommandError:
 
 
 def explain(exc: ApiException) -> CommandError:
-    """An error of a call in the words of the server or the SDK, with what to do where that is known."""
-    words = printable(" ".join(str(exc).split())) or type(exc).__name__
+    """Convert an error of a call: its message, and what to do about common errors."""
+    message = printable(" ".join(str(exc).split())) or type(exc).__name__
     code = USAGE if isinstance(exc, InvalidArgument) else FAILED
-    return CommandError("\n".join([words, *_advice(exc)]), code)
+    return CommandError("\n".join([message, *_advice(exc)]), code)
 
 
 def _advice(exc: ApiException) -> list[str]:
     if isinstance(exc, ApiConnectionError) and exc.status is None:
-        return ["Start a server with `humanloop-async serve`, or name one with --base-url or HUMANLOOP_BASE_URL."]
+        return ["Start a server with `humanloop-async serve`, or pass its URL with --base-url or HUMANLOOP_BASE_URL."]
     if isinstance(exc, AuthenticationError) and exc.origin in {None, "Humanloop"}:
-        return ["Give the server's key in HUMANLOOP_API_KEY or with --api-key; `serve` shows it at its first start."]
+        return ["Pass the server's API key with --api-key or HUMANLOOP_API_KEY; `serve` prints it at its first start."]
     if isinstance(exc, UnprocessableEntityError) and "Missing input variables" in str(exc):
-        return ["Give each of them with --input NAME=VALUE."]
+        return ["Pass each of them with --input NAME=VALUE."]
     return []
