@@ -1,4 +1,4 @@
-"""The client and the server against each other, over loopback, with the mock provider."""
+"""The client calls the server over loopback, with the mock provider."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def transport(request: pytest.FixtureRequest) -> TransportName:
     return name
 
 
-async def test_plain_and_streamed_give_the_same(embedded: EmbeddedServer, transport: TransportName) -> None:
+async def test_plain_and_streamed_responses_are_equal(embedded: EmbeddedServer, transport: TransportName) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
         params: dict[str, Any] = {
             "project": "greeter",
@@ -51,16 +51,16 @@ async def test_plain_and_streamed_give_the_same(embedded: EmbeddedServer, transp
                     tasks.start_soon(read, sample)
             streamed = await stream.final()
     assert len({data.id for data in (*plain.data, *streamed.data)}) == 6
-    for one, other in zip(plain.data, streamed.data, strict=True):
-        assert one.output == other.output != ""
-        assert one.raw_output == other.raw_output == texts[one.index]
-        assert one.model_config_id == other.model_config_id is not None
-        assert (one.finish_reason, one.inputs) == (other.finish_reason, other.inputs)
+    for whole, assembled in zip(plain.data, streamed.data, strict=True):
+        assert whole.output == assembled.output != ""
+        assert whole.raw_output == assembled.raw_output == texts[whole.index]
+        assert whole.model_config_id == assembled.model_config_id is not None
+        assert (whole.finish_reason, whole.inputs) == (assembled.finish_reason, assembled.inputs)
     assert plain.project_id == streamed.project_id is not None
     assert plain.usage == streamed.usage is not None
 
 
-async def test_a_configuration_is_used_again_by_its_id(embedded: EmbeddedServer) -> None:
+async def test_a_configuration_can_be_called_by_its_id(embedded: EmbeddedServer) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url) as client:
         messages: list[Any] = [{"role": "user", "content": "hi"}]
         first = await client.chat(project="p", messages=messages, model_config=CHAT)
@@ -76,7 +76,7 @@ async def test_a_configuration_is_used_again_by_its_id(embedded: EmbeddedServer)
         assert (message.role, bool(message.content)) == ("assistant", True)
 
 
-async def test_the_servers_words_reach_the_caller(embedded: EmbeddedServer) -> None:
+async def test_errors_of_the_server_reach_the_caller(embedded: EmbeddedServer) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, max_retries=0) as client:
         with pytest.raises(UnprocessableEntityError) as missing:
             await client.complete(project="p", model_config=CONFIG)
@@ -84,9 +84,9 @@ async def test_the_servers_words_reach_the_caller(embedded: EmbeddedServer) -> N
         with pytest.raises(UnprocessableEntityError, match="num_sample"):
             await client.complete(model_config=CONFIG, num_sample=1)  # type: ignore[call-overload]
         failing: Any = {**CHAT, "other": {"fail_after": 0, "status": 429}}
-        with pytest.raises(RateLimitError) as refused:
+        with pytest.raises(RateLimitError) as rate_limited:
             await client.chat(project="p", messages=[], model_config=failing)
-        assert refused.value.origin == "Mock"
+        assert rate_limited.value.origin == "Mock"
         midway: Any = {**CHAT, "other": {"fail_after": 3, "status": 429, "tokens": 50}}
         async with client.chat_stream(project="p", messages=[], model_config=midway) as stream:
             with pytest.raises(ApiException) as caught:
@@ -94,12 +94,12 @@ async def test_the_servers_words_reach_the_caller(embedded: EmbeddedServer) -> N
         assert caught.value.status == 429
         assert caught.value.partial is not None
         assert caught.value.partial.data[0].finish_reason is None
-    async with AsyncHumanloop("wrong", base_url=embedded.base_url) as stranger:
+    async with AsyncHumanloop("wrong", base_url=embedded.base_url) as unauthorized:
         with pytest.raises(AuthenticationError):
-            await stranger.complete(project="p", model_config=CONFIG)
+            await unauthorized.complete(project="p", model_config=CONFIG)
 
 
-async def test_streams_left_early_do_not_hold_the_server_up(embedded: EmbeddedServer, transport: TransportName) -> None:
+async def test_streams_left_early_do_not_block_the_server(embedded: EmbeddedServer, transport: TransportName) -> None:
     slow: Any = {**CHAT, "other": {"tokens_per_second": 20, "tokens": 10_000}}
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
         for _ in range(5):
@@ -111,21 +111,21 @@ async def test_streams_left_early_do_not_hold_the_server_up(embedded: EmbeddedSe
 
 
 async def test_the_sync_client(embedded: EmbeddedServer, transport: TransportName) -> None:
-    def use() -> tuple[str, str]:
+    def complete() -> tuple[str, str]:
         with Humanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
             params: dict[str, Any] = {"project": "greeter", "model_config": CONFIG, "inputs": {"name": "Ada"}}
             plain = client.complete(**params)
             with client.complete_stream(**params) as stream:
                 return plain.data[0].raw_output, "".join(chunk.output for chunk in stream)
 
-    plain, streamed = await asyncio.to_thread(use)
+    plain, streamed = await asyncio.to_thread(complete)
     assert plain == streamed != ""
 
 
 async def test_many_streams_at_once(embedded: EmbeddedServer) -> None:
     async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url) as client:
 
-        async def one(number: int) -> int:
+        async def chat(number: int) -> int:
             async with client.chat_stream(
                 project="many",
                 messages=[{"role": "user", "content": f"{number}"}],
@@ -134,4 +134,4 @@ async def test_many_streams_at_once(embedded: EmbeddedServer) -> None:
             ) as stream:
                 return len((await stream.final()).data)
 
-        assert await asyncio.gather(*map(one, range(30))) == [2] * 30
+        assert await asyncio.gather(*map(chat, range(30))) == [2] * 30

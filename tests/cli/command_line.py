@@ -1,4 +1,4 @@
-"""Running the real command line: with pipes, or in a terminal."""
+"""Helpers that run the real command line, with pipes or in a terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COMMAND = [sys.executable, "-m", "humanloop_async"]
 CONTROL_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])")
 
-# Makes its standard input the terminal that Ctrl-C comes from, and becomes the command.
+# Makes standard input the controlling terminal, the source of Ctrl-C, and then executes the command.
 _IN_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -32,16 +33,16 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's variables without what would change the commands, and with `extra`."""
+    """Return the environment of this process, without variables that affect the commands, plus `extra`."""
     ours = ("HUMANLOOP_", "OPENAI_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**kept, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **(extra or {})}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**inherited, "TERM": "xterm-256color", "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
 def run(
     *arguments: str | bytes, stdin: str | bytes = "", env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The command run to its end with pipes for everything."""
+    """Run the command to its end, with pipes for all standard streams."""
     data = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run(
         [*COMMAND, *arguments], input=data, capture_output=True, env=environment(env), cwd=cwd, check=False
@@ -53,14 +54,14 @@ def run(
 def running(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The command while it runs; killed at the end if it still does."""
+    """Start the command; kill it at the end of the block if it still runs."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,
-        bufsize=0,  # what `read_until` leaves is there for `rest`
+        bufsize=0,  # unbuffered, so that `rest` gets everything after `read_until`
         env=environment(env),
         cwd=cwd,
     ) as process:
@@ -71,7 +72,7 @@ def running(
 
 
 def read_until(process: subprocess.Popen[bytes], text: str) -> str:
-    """What the command writes up to and with `text`."""
+    """Read the output of the command up to and including `text`."""
     assert process.stdout is not None
     seen = b""
     while not seen.endswith(text.encode()):
@@ -82,14 +83,14 @@ def read_until(process: subprocess.Popen[bytes], text: str) -> str:
 
 
 def rest(process: subprocess.Popen[bytes], seconds: float = 40) -> tuple[str, str]:
-    """What else the command writes, on each stream, until it ends."""
+    """Wait for the end of the command, and return its remaining standard output and standard error."""
     out, err = process.communicate(timeout=seconds)
     return out.decode(), err.decode()
 
 
-def interrupted(process: subprocess.Popen[bytes], begun: str) -> tuple[str, str]:
-    """Ctrl-C as soon as the command has written `begun`; all that it wrote, on each stream."""
-    seen = read_until(process, begun)
+def interrupted(process: subprocess.Popen[bytes], text: str) -> tuple[str, str]:
+    """Press Ctrl-C once the command has written `text`; return its whole standard output and standard error."""
+    seen = read_until(process, text)
     process.send_signal(signal.SIGINT)
     out, err = rest(process)
     return seen + out, err
@@ -97,7 +98,7 @@ def interrupted(process: subprocess.Popen[bytes], begun: str) -> tuple[str, str]
 
 @dataclass
 class Served:
-    """A server that `serve` runs."""
+    """A running `serve` command."""
 
     process: subprocess.Popen[bytes]
     banner: str
@@ -112,20 +113,20 @@ class Served:
 
     @property
     def env(self) -> dict[str, str]:
-        """What the other commands find the server by."""
+        """Environment variables with which other commands call this server."""
         return {"HUMANLOOP_BASE_URL": self.base_url, "HUMANLOOP_API_KEY": self.key}
 
 
 @contextmanager
 def serving(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """`serve` on a free port, with a database in the folder."""
+    """Run `serve` on a free port, with its database in `folder`."""
     arguments = ["serve", "--port", "0", "--db", str(folder / "humanloop.db"), *options]
     with running(*arguments, env=env, cwd=folder) as process:
         yield Served(process, read_until(process, "curl ") + read_until(process, "\n"))
 
 
 class Terminal:
-    """The command in a terminal: what it shows, and keys for it."""
+    """The command in a pseudo-terminal: reads its output and types keys."""
 
     def __init__(
         self, *arguments: str, env: Mapping[str, str] | None = None, columns: int = 80, rows: int = 24
@@ -153,22 +154,21 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that was written since the start, as text: no control sequences, no carriage returns."""
+        """All output so far as text, without control sequences and carriage returns."""
         return CONTROL_SEQUENCE.sub("", self.raw).replace("\r", "")
 
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
     def wait_for(self, text: str, after: int = 0, seconds: float = 40) -> int:
-        """Wait until `text` is shown beyond position `after` of `shown`; the position after it."""
+        """Wait for `text` after position `after` of `shown`, and return the position of its end."""
         give_up = time.monotonic() + seconds
-        while (at := self.shown.find(text, after)) < 0:
+        while (start := self.shown.find(text, after)) < 0:
             assert self._read(give_up), f"{text!r} did not come after position {after}: {self.shown!r}"
-        return at + len(text)
+        return start + len(text)
 
     def press_until(self, key: str, text: str, after: int = 0) -> int:
-        """Press a key, and again when nothing comes of it: one that falls into the moment in which the program sets up
-        its prompt is lost on any terminal."""
+        """Press a key until `text` appears: a key pressed while the program sets up its prompt is lost."""
         for _ in range(12):
             self.type(key)
             try:
@@ -189,15 +189,23 @@ class Terminal:
             return False
         try:
             data = os.read(self._fd, 65536)
-        except OSError:  # Linux says so when the command has left its terminal
+        except OSError:  # on Linux, after the command has closed its terminal
             return False
         self._bytes += data
         self.raw = self._bytes.decode(errors="ignore")
         return bool(data)
 
 
+def completed(served: Served, *arguments: str, stdin: str = "") -> dict[str, Any]:
+    """Run `complete --json` with provider mock, and return the response."""
+    done = run("complete", "--provider", "mock", "--json", *arguments, stdin=stdin, env=served.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
 def call(served: Served, key: str | None = None, project: str | None = None) -> int:
-    """The status of a chat with provider mock; quicker than a command, which is a process of its own."""
+    """Send a chat to provider mock and return the HTTP status; faster than starting a command."""
     body = {
         "project": project,
         "messages": [{"role": "user", "content": "Hello"}],

@@ -1,4 +1,4 @@
-"""Servers for the commands to talk to, each a process of its own."""
+"""Servers for the commands, each in a separate process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.cli.command_line import Served, serving
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose mock provider is as fast as can be."""
+    """A server whose mock provider has no delay."""
     with serving(tmp_path_factory.mktemp("served")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose mock provider says about eight words a second."""
+    """A server whose mock provider generates eight words per second."""
     with serving(tmp_path_factory.mktemp("slow"), "--mock-pace", "8") as server:
         yield server

@@ -1,4 +1,4 @@
-"""``db``: status, upgrade, backup, and what `serve` says of a PostgreSQL that it cannot have."""
+"""``db``: status, upgrade, backup, and PostgreSQL servers that are unreachable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.postgres import Cluster, fetch
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database that does not exist yet, or is empty."""
+    """A SQLite path that does not exist, or the URL of an empty PostgreSQL database."""
     if request.param == "sqlite":
         yield str(tmp_path / "humanloop.db")
         return
@@ -28,7 +28,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     cluster.drop(url)
 
 
-def test_status_tells_what_to_do_and_upgrade_does_it(address: str) -> None:
+def test_status_recommends_the_upgrade(address: str) -> None:
     before = run("db", "status", "--db", address)
     assert before.returncode == 1
     assert "db upgrade" in before.stderr or "no such file" in before.stderr
@@ -39,7 +39,7 @@ def test_status_tells_what_to_do_and_upgrade_does_it(address: str) -> None:
     assert (after.returncode, after.stdout) == (0, done.stdout)
 
 
-def test_many_upgrades_at_once_end_well(address: str) -> None:
+def test_concurrent_upgrades_succeed(address: str) -> None:
     command = [*COMMAND, "db", "upgrade", "--db", address]
     pipe = subprocess.PIPE
     processes = [subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment()) for _ in range(4)]
@@ -58,7 +58,7 @@ def test_tables_of_another_version(tmp_path: Path, version: str) -> None:
     for command in ("status", "upgrade"):
         done = run("db", command, "--db", address)
         assert done.returncode == 1
-        assert "upgrade th" in done.stderr  # the server, this program
+        assert "upgrade th" in done.stderr  # "the server" or "this program"
         assert done.stderr.count("\n") == 1
 
 
@@ -74,17 +74,17 @@ def test_tables_of_two_versions(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
-def test_a_backup_of_a_running_server_is_whole(tmp_path: Path) -> None:
+def test_a_backup_of_a_running_server_is_complete(tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     with serving(tmp_path) as served:
         for _ in range(2):
             assert call(served, project="p") == 200
         done = run("db", "backup", str(copy), "--db", str(tmp_path / "humanloop.db"))
         assert (done.returncode, done.stdout) == (0, "")
-        assert f"bytes in {copy}" in done.stderr
+        assert f"bytes to {copy}" in done.stderr
         again = run("db", "backup", str(copy), "--db", str(tmp_path / "humanloop.db"))
         assert again.returncode == 1
-        assert "is there already" in again.stderr
+        assert "already exists" in again.stderr
         assert call(served, project="p") == 200
         key = served.key
     assert not copy.with_name("copy.db.part").exists()
@@ -112,10 +112,13 @@ def test_a_backup_of_postgresql_can_be_restored(postgres: Cluster, tmp_path: Pat
     postgres.drop(restored)
 
 
-def test_a_backup_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_failed_backup_is_reported_in_one_line(tmp_path: Path) -> None:
     db = tmp_path / "humanloop.db"
     missing = run("db", "backup", str(tmp_path / "x"), "--db", str(db))
-    assert (missing.returncode, missing.stderr) == (1, f"humanloop-async: there is no database {db}\n")
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        f"humanloop-async: the database {db} does not exist; pass its path with --db\n",
+    )
     run("db", "upgrade", "--db", str(db))
     nowhere = run("db", "backup", str(tmp_path / "no" / "folder"), "--db", str(db))
     assert nowhere.returncode == 1
@@ -130,7 +133,7 @@ def test_a_backup_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pg_dump") is None, reason="pg_dump is not installed")
-def test_a_backup_of_a_postgresql_that_is_away(tmp_path: Path) -> None:
+def test_a_backup_of_an_unreachable_postgresql_fails(tmp_path: Path) -> None:
     done = run("db", "backup", str(tmp_path / "x"), "--db", "postgresql://u@127.0.0.1:1/x")
     assert done.returncode == 1
     assert "Connection refused" in done.stderr
@@ -150,23 +153,25 @@ def test_serve_on_postgresql(postgres: Cluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["db", "status"], ["keys", "list"]])
-def test_a_postgresql_that_cannot_be_had_is_one_line(postgres: Cluster, tmp_path: Path, command: list[str]) -> None:
-    for url, words in (
+def test_an_unreachable_postgresql_is_reported_in_one_line(
+    postgres: Cluster, tmp_path: Path, command: list[str]
+) -> None:
+    for url, message in (
         (f"postgresql://tests:secret@127.0.0.1:{postgres.port}/nowhere", 'database "nowhere" does not exist'),
         ("postgresql://tests:secret@127.0.0.1:1/x", "onnect"),
     ):
         done = run(*command, "--db", url, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("humanloop-async: cannot open the database postgresql://tests:***@")
-        assert words in done.stderr
+        assert message in done.stderr
         assert "secret" not in done.stderr
         assert done.stderr.count("\n") == 1
 
 
-def test_without_asyncpg_it_says_what_to_install(tmp_path: Path) -> None:
-    hide = "import sys; sys.modules['asyncpg'] = None; from humanloop_async.__main__ import main; main()"
+def test_a_missing_asyncpg_names_the_extra_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['asyncpg'] = None; from humanloop_async.__main__ import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", hide, "serve", "--port", "0", "--db", "postgresql://127.0.0.1/x"],
+        [sys.executable, "-c", code, "serve", "--port", "0", "--db", "postgresql://127.0.0.1/x"],
         capture_output=True,
         text=True,
         env=environment(),

@@ -1,4 +1,4 @@
-"""``chat``: one answer with pipes, a conversation in a terminal."""
+"""``chat``: a single answer with pipes, a conversation in a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from humanloop_async import AsyncHumanloop, ChatMessage
 from tests.cli.command_line import Served, Terminal, interrupted, run, running
 
 MOCK = ("chat", "--provider", "mock")
-WAITING = re.compile("[⠀-⣿] waiting for the first token\\s*")  # drawn once more for each turn of its spinner
+WAITING = re.compile("[⠀-⣿] waiting for the first token\\s*")  # printed for each frame of the spinner
 
 
 def answered(served: Served, *arguments: str, stdin: str = "") -> dict[str, Any]:
@@ -23,7 +23,7 @@ def answered(served: Served, *arguments: str, stdin: str = "") -> dict[str, Any]
 
 
 async def expected(served: Served, *contents: str, index: int = 0, num_samples: int = 1) -> str:
-    """What the SDK gets for a conversation: mock's words depend on every message."""
+    """Return the SDK's answer to a conversation; the output of mock depends on every message."""
     messages = [
         ChatMessage(role="assistant" if number % 2 else "user", content=content)
         for number, content in enumerate(contents)
@@ -52,7 +52,7 @@ def test_instructions_are_a_template_and_the_message_is_not(served: Served) -> N
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["", "--json"]])
-def test_nothing_to_ask_without_a_terminal_is_wrong_usage(arguments: list[str]) -> None:
+def test_a_missing_message_without_a_terminal_is_invalid_usage(arguments: list[str]) -> None:
     done = run(*MOCK, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
 
@@ -60,7 +60,7 @@ def test_nothing_to_ask_without_a_terminal_is_wrong_usage(arguments: list[str]) 
 def test_a_conversation_has_no_json() -> None:
     with Terminal(*MOCK, "--json") as terminal:
         assert terminal.exit_code() == 2
-        assert "give a message, or pipe one in" in terminal.shown
+        assert "pass a message as an argument or pipe it in" in terminal.shown
 
 
 def test_ctrl_c_ends_a_single_answer(slow: Served) -> None:
@@ -71,60 +71,60 @@ def test_ctrl_c_ends_a_single_answer(slow: Served) -> None:
 
 
 def ask(terminal: Terminal, question: str) -> str:
-    """Type a question; the answer that is shown before the next prompt."""
-    at = len(terminal.shown)
+    """Type a question and return the answer that is shown before the next prompt."""
+    asked = len(terminal.shown)
     terminal.type(question + "\n")
-    begun = terminal.wait_for(question + "\n", at)
-    end = terminal.wait_for("\n\n> ", begun)
-    # A terminal's lines break anywhere; none of mock's words spans one when it is wide enough.
-    return WAITING.sub("", terminal.shown[begun:end].removesuffix("\n\n> ")).strip()
+    start = terminal.wait_for(question + "\n", asked)
+    end = terminal.wait_for("\n\n> ", start)
+    # The terminal wraps lines anywhere; this one is wide enough for whole answers.
+    return WAITING.sub("", terminal.shown[start:end].removesuffix("\n\n> ")).strip()
 
 
-def talking(served: Served, *arguments: str) -> Terminal:
+def conversation(served: Served, *arguments: str) -> Terminal:
     return Terminal(*MOCK, *arguments, env=served.env, columns=800)
 
 
-async def test_a_conversation_keeps_what_was_said_until_it_is_cleared(served: Served) -> None:
-    with talking(served) as terminal:
+async def test_a_conversation_keeps_its_messages_until_clear(served: Served) -> None:
+    with conversation(served) as terminal:
         terminal.wait_for("> ")
         first = ask(terminal, "Hello")
         assert first == await expected(served, "Hello")
         assert ask(terminal, "And then?") == await expected(served, "Hello", first, "And then?")
-        assert ask(terminal, "/clear") == "a new conversation"
+        assert ask(terminal, "/clear") == "started a new conversation"
         assert ask(terminal, "Hello") == first
         terminal.type("\x04")  # Ctrl-D
         assert terminal.exit_code() == 0
 
 
 async def test_another_sample_can_be_picked(served: Served) -> None:
-    with talking(served, "-n", "2") as terminal:
+    with conversation(served, "-n", "2") as terminal:
         terminal.wait_for("> ")
-        assert ask(terminal, "/pick 0") == "there is no answer to pick from yet"
+        assert ask(terminal, "/pick 0") == "no answer to pick from yet"
         boxes = ask(terminal, "Hello")
         assert "sample 0" in boxes
         assert "sample 1" in boxes
-        assert ask(terminal, "/pick 2") == "the last answer has no sample 2"
-        assert ask(terminal, "/pick 1") == "going on with sample 1"
+        assert ask(terminal, "/pick 2") == "the last answer has no text in sample 2; it has 2 sample(s)"
+        assert ask(terminal, "/pick 1") == "continuing with sample 1"
         second = await expected(served, "Hello", index=1, num_samples=2)
         assert await expected(served, "Hello", second, "And?", num_samples=2) in ask(terminal, "And?")
 
 
-def test_commands_are_few_and_told(served: Served) -> None:
-    with talking(served) as terminal:
+def test_help_lists_the_commands(served: Served) -> None:
+    with conversation(served) as terminal:
         terminal.wait_for("/help lists the commands")
         terminal.wait_for("> ")
-        told = ask(terminal, "/help")
-        assert ask(terminal, "/nope") == f"unknown command /nope\n{told}"
+        listed = ask(terminal, "/help")
+        assert ask(terminal, "/nope") == f"unknown command /nope\n{listed}"
         for command in ("/clear", "/pick N", "/help", "/exit", "Ctrl-C"):
-            assert command in told
-        assert "/etc/hosts" not in ask(terminal, "/etc/hosts is what?")  # a message, answered in mock's words
+            assert command in listed
+        assert "/etc/hosts" not in ask(terminal, "/etc/hosts is what?")  # not a command, so it gets an answer
         terminal.type("/exit\n")
         assert terminal.exit_code() == 0
 
 
 async def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(served: Served, slow: Served) -> None:
-    whole = await expected(served, "Hello")  # the words are the same at any pace
-    with talking(slow) as terminal:
+    whole = await expected(served, "Hello")  # the output is the same at any pace
+    with conversation(slow) as terminal:
         terminal.wait_for("> ")
         terminal.type("Hello\n")
         terminal.wait_for(" ".join(whole.split()[:4]))
@@ -135,8 +135,8 @@ async def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(served: Served
         assert whole.startswith(part)
         assert part != whole
 
-        # At the prompt it does nothing but say how to end.
-        at = terminal.wait_for("\n> ", terminal.press_until("\x03", "(Ctrl-D or /exit ends)", prompt))
+        # At the prompt Ctrl-C only shows how to exit.
+        at = terminal.wait_for("\n> ", terminal.press_until("\x03", "(Ctrl-D or /exit exits)", prompt))
         terminal.type("And then?\n")
         answer = await expected(served, "Hello", part, "And then?")
         terminal.wait_for(" ".join(answer.split()[:4]), at)
@@ -147,19 +147,18 @@ async def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(served: Served
 
 
 def test_an_error_ends_the_answer_and_not_the_conversation(served: Served) -> None:
-    with talking(served, "--api-key", "sekret-of-mine") as terminal:
+    with conversation(served, "--api-key", "sekret-of-mine") as terminal:
         terminal.wait_for("> ")
         for _ in range(2):
-            refusal = ask(terminal, "Hello")
-            assert "error: 401 from Humanloop" in refusal
+            assert "error: 401 from Humanloop" in ask(terminal, "Hello")
         terminal.type("\x04")
         assert terminal.exit_code() == 0
         assert "sekret-of-mine" not in terminal.shown
 
 
-def test_what_was_typed_comes_back_with_the_up_key(served: Served) -> None:
+def test_the_up_key_repeats_the_last_line(served: Served) -> None:
     pytest.importorskip("readline", reason="not applicable: this Python has no readline")
-    with talking(served) as terminal:
+    with conversation(served) as terminal:
         terminal.wait_for("> ")
         first = ask(terminal, "/clear")
         at = len(terminal.shown)

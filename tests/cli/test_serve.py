@@ -1,4 +1,4 @@
-"""``serve``: what it prints, what it refuses, how it stops."""
+"""``serve``: its output, its errors, and how it stops."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def curl_line(served: Served) -> str:
 
 
 def stopped(served: Served) -> str:
-    """Ctrl-C; what was written to standard error."""
+    """Press Ctrl-C and return the standard error."""
     served.process.send_signal(signal.SIGINT)
     return rest(served.process)[1]
 
 
-def test_the_key_is_shown_when_it_is_made_and_never_again(tmp_path: Path) -> None:
+def test_a_new_key_is_shown_only_once(tmp_path: Path) -> None:
     with serving(tmp_path) as first:
         assert f"database   {tmp_path / 'humanloop.db'}\n" in first.banner
-        assert "made just now; keep it" in first.banner
+        assert "new; keep it" in first.banner
         assert first.key in curl_line(first)
         assert run("complete", "--provider", "mock", "x", env=first.env).returncode == 0
         assert stopped(first) == "stopped\n"
         assert first.process.returncode == 0
     with serving(tmp_path) as second:
         assert first.key not in second.banner
-        assert "the one made at an earlier start" in second.banner
+        assert "created at an earlier start" in second.banner
         assert run("complete", "--provider", "mock", "x", env={**second.env, **key(first.key)}).returncode == 0
 
 
@@ -42,9 +42,9 @@ def key(value: str) -> dict[str, str]:
     return {"HUMANLOOP_API_KEY": value}
 
 
-def test_a_key_of_ones_own_is_used_and_not_shown(tmp_path: Path) -> None:
+def test_a_key_from_the_environment_is_accepted_and_not_shown(tmp_path: Path) -> None:
     with serving(tmp_path, "--access-log", env=key("a-key-of-mine")) as served:
-        assert "the one in HUMANLOOP_API_KEY" in served.banner
+        assert "the value of HUMANLOOP_API_KEY" in served.banner
         assert '-H "X-API-KEY: $HUMANLOOP_API_KEY"' in curl_line(served)
         done = run("complete", "--provider", "mock", "sesame", env={**served.env, **key("a-key-of-mine")})
         assert done.returncode == 0
@@ -55,14 +55,16 @@ def test_a_key_of_ones_own_is_used_and_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("given", [{}, {"HUMANLOOP_API_KEY": 'it\'s a "key"'}], ids=["new key", "own key"])
-def test_the_curl_line_works_as_it_is(tmp_path: Path, given: dict[str, str]) -> None:
-    with serving(tmp_path, env=given) as served:
+@pytest.mark.parametrize(
+    "variables", [{}, {"HUMANLOOP_API_KEY": 'it\'s a "key"'}], ids=["new key", "key from the environment"]
+)
+def test_the_curl_line_works(tmp_path: Path, variables: dict[str, str]) -> None:
+    with serving(tmp_path, env=variables) as served:
         done = subprocess.run(
             ["sh", "-c", curl_line(served)],
             capture_output=True,
             text=True,
-            env=environment(given),
+            env=environment(variables),
             timeout=50,
             check=True,
         )
@@ -72,12 +74,12 @@ def test_the_curl_line_works_as_it_is(tmp_path: Path, given: dict[str, str]) -> 
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """A port with a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_a_port_that_is_taken(tmp_path: Path, taken: int) -> None:
+def test_a_port_in_use(tmp_path: Path, taken: int) -> None:
     done = run("serve", "--port", str(taken), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"humanloop-async: cannot listen on 127.0.0.1 port {taken}: ")
@@ -86,7 +88,7 @@ def test_a_port_that_is_taken(tmp_path: Path, taken: int) -> None:
 
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]])
 @pytest.mark.parametrize("host", ["a..b", "x" * 300])
-def test_a_host_that_no_host_has(tmp_path: Path, host: str, more: list[str]) -> None:
+def test_an_invalid_host_name(tmp_path: Path, host: str, more: list[str]) -> None:
     done = run("serve", "--port", "0", "--host", host, *more, env=key("a-key"), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"humanloop-async: cannot listen on {host} port 0: ")
@@ -94,7 +96,7 @@ def test_a_host_that_no_host_has(tmp_path: Path, host: str, more: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("database", "words"),
+    ("database", "message"),
     [
         ("/dev/null/humanloop.db", "cannot open the database"),
         ("/", "unable to open"),
@@ -102,14 +104,14 @@ def test_a_host_that_no_host_has(tmp_path: Path, host: str, more: list[str]) -> 
         ("postgresql://u@h:abc/x", "invalid database URL"),
     ],
 )
-def test_a_database_that_cannot_be_had(tmp_path: Path, database: str, words: str) -> None:
+def test_an_unusable_database(tmp_path: Path, database: str, message: str) -> None:
     done = run("serve", "--port", "0", "--db", database, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert words in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_beyond_this_machine_only_with_a_key(tmp_path: Path) -> None:
+def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
     done = run("serve", "--port", "0", "--host", "0.0.0.0", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "set HUMANLOOP_API_KEY" in done.stderr
@@ -117,53 +119,53 @@ def test_beyond_this_machine_only_with_a_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "env", "words"),
+    ("arguments", "env", "message"),
     [
         (["--port", "65536"], {}, "Must be <= 65535"),
         (["--grace", "-1"], {}, "Must be >= 0"),
         (["extra"], {}, "extra"),
         (["--max-body", "inf"], {}, "Must be <="),
-        (["--environment", b"\xff"], {}, "is not UTF-8"),
+        (["--environment", b"\xff"], {}, "is not valid UTF-8"),
         ([], {"HUMANLOOP_API_KEY": "a\nb"}, "HUMANLOOP_API_KEY"),
         ([], {"HUMANLOOP_API_KEY": "\udcff"}, "HUMANLOOP_API_KEY"),
         ([], {"OPENAI_BASE_URL": "http://[::1"}, "OPENAI_BASE_URL"),
         ([], {"OPENAI_BASE_URL": "example"}, "OPENAI_BASE_URL must start with"),
     ],
 )
-def test_wrong_usage(tmp_path: Path, arguments: list[str | bytes], env: dict[str, str], words: str) -> None:
+def test_invalid_usage(tmp_path: Path, arguments: list[str | bytes], env: dict[str, str], message: str) -> None:
     done = run("serve", *arguments, env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") <= 2
 
 
-def test_running_generations_get_their_time_unless_ctrl_c_comes_twice(tmp_path: Path) -> None:
+def test_running_generations_finish_unless_ctrl_c_is_pressed_twice(tmp_path: Path) -> None:
     ask = ("complete", "--provider", "mock", "The sea is")
     with serving(tmp_path, "--mock-pace", "20", "--grace", "60") as served:
         with running(*ask, env=served.env) as generation:
             read_until(generation, " ")
             served.process.send_signal(signal.SIGINT)
             rest(generation)
-            assert generation.returncode == 0  # it could finish
+            assert generation.returncode == 0  # it finished
         assert served.process.wait(20) == 0
 
-    own = key("a-key-of-mine")
-    slow = serving(tmp_path, "--mock-pace", "2", "--grace", "60", env=own)
-    with slow as served, running(*ask, env={**served.env, **own}) as generation:
+    variables = key("a-key-of-mine")
+    slow = serving(tmp_path, "--mock-pace", "2", "--grace", "60", env=variables)
+    with slow as served, running(*ask, env={**served.env, **variables}) as generation:
         read_until(generation, " ")
         served.process.send_signal(signal.SIGINT)
-        read_until(generation, " ")  # still given its time
+        read_until(generation, " ")  # it still runs
         served.process.send_signal(signal.SIGINT)
         _, err = rest(served.process)
         assert served.process.returncode == 130
         assert "Traceback" not in err
 
 
-def test_environments_are_named_at_start(tmp_path: Path) -> None:
+def test_the_banner_lists_the_environments(tmp_path: Path) -> None:
     with serving(tmp_path, "--environment", "live", "--environment", "trial") as served:
         assert "deploy to  live (default), trial\n" in served.banner
-    refused = run("serve", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db"))
-    assert (refused.returncode, refused.stderr) == (
+    repeated = run("serve", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db"))
+    assert (repeated.returncode, repeated.stderr) == (
         1,
         "humanloop-async: environments need different names of 1 to 255 characters; one at least\n",
     )

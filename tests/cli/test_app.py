@@ -1,4 +1,4 @@
-"""Help: every option is explained, every example can be typed, and it comes quickly."""
+"""Help: every option has a description, every example is valid, and the help loads no large library."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATHS = [(name,) for name in COMMANDS if name not in GROUPS] + [
 
 
 def examples() -> Iterator[str]:
-    """The command lines that the help pages show."""
+    """Yield the command lines that the help pages show."""
     pages: list[App] = [app, *(app[name] for name in COMMANDS)]
     for page in pages:
         for line in (page.help_epilogue or "").splitlines():
@@ -36,7 +36,7 @@ def examples() -> Iterator[str]:
                 yield re.split(r" {2,}", match[0])[0].strip()
 
 
-def test_the_commands_are_those_of_the_documentation() -> None:
+def test_the_list_of_commands() -> None:
     assert COMMANDS == ["chat", "complete", "db", "demo", "keys", "serve"]
     assert {group: names(app[group]) for group in GROUPS} == {
         "db": ["backup", "status", "upgrade"],
@@ -45,7 +45,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
-def test_every_option_of_a_command_is_explained(path: tuple[str, ...]) -> None:
+def test_every_option_has_a_description(path: tuple[str, ...]) -> None:
     page = run(*path, "--help", env={"COLUMNS": "200"})
     assert (page.returncode, page.stderr) == (0, "")
     command = app
@@ -55,21 +55,21 @@ def test_every_option_of_a_command_is_explained(path: tuple[str, ...]) -> None:
     shown = [argument for argument in arguments if argument.parse and argument.show]
     assert len(shown) >= (6 if len(path) == 1 else 1)
     for argument in shown:
-        explanation = argument.parameter.help
-        assert explanation, argument.name
+        description = argument.parameter.help
+        assert description, argument.name
         assert argument.name.upper().lstrip("-") in page.stdout or argument.name in page.stdout
-        assert " ".join(explanation.split())[:60] in " ".join(page.stdout.replace("│", " ").split())
+        assert " ".join(description.split())[:60] in " ".join(page.stdout.replace("│", " ").split())
         for variable in argument.parameter.env_var or ():
             assert variable in page.stdout
 
 
 @pytest.mark.parametrize("example", sorted(set(examples())))
-def test_every_example_can_be_typed(example: str) -> None:
+def test_every_example_is_valid(example: str) -> None:
     arguments = shlex.split(example)[1:]
     app.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
-def test_help_pages_fit_a_terminal() -> None:
+def test_help_pages_fit_into_80_columns() -> None:
     for arguments in ([], *([name] for name in COMMANDS)):
         page = run(*arguments, "--help", env={"COLUMNS": "80"}).stdout
         assert not arguments or "Examples:" in page
@@ -78,15 +78,15 @@ def test_help_pages_fit_a_terminal() -> None:
         assert not [line for line in epilogue.splitlines() if line and not line[0].isspace() and line[0].islower()]
 
 
-def test_without_a_command_it_shows_the_help() -> None:
+def test_no_command_shows_the_help() -> None:
     page = run()
     assert page.returncode == 0
     assert page.stdout == run("--help").stdout
-    assert "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted." in page.stdout
+    assert "Exit codes: 0 success, 1 failure, 2 invalid usage, 130 interrupted." in page.stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="not applicable: needs /dev/full")
-def test_a_full_disk_takes_one_line() -> None:
+def test_a_full_disk_is_reported_in_one_line() -> None:
     with open("/dev/full", "w") as full:
         command = [*COMMAND, "serve", "--help"]
         done = subprocess.run(
@@ -105,7 +105,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"{__version__}\n"
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
+def test_an_unknown_command_is_invalid_usage() -> None:
     done = run("compleat", "x")
     assert (done.returncode, done.stdout) == (2, "")
     assert "compleat" in done.stderr
@@ -113,7 +113,7 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert done.stderr.count("\n") <= 2
 
 
-def test_help_loads_neither_the_server_nor_an_http_library() -> None:
+def test_help_imports_neither_the_server_nor_an_http_library() -> None:
     code = """if True:
         import sys
         from humanloop_async.cli.app import run

@@ -1,4 +1,4 @@
-"""``keys``: made, listed and revoked beside a server that runs."""
+"""``keys``: create, list and revoke keys while a server runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def keys(folder: Path, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_key_is_shown_once_works_at_once_and_ends_at_once(tmp_path: Path) -> None:
+def test_keys_are_shown_once_and_take_effect_at_once(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         code, out, err = keys(tmp_path, "create", "--name", "Ada's\x1b[31m laptop")
         key = out.strip()
@@ -36,24 +36,24 @@ def test_a_key_is_shown_once_works_at_once_and_ends_at_once(tmp_path: Path) -> N
         assert key not in listed
         assert served.key not in listed
 
-        assert keys(tmp_path, "revoke", key_id) == (0, "", f"{key_id} is revoked\n")
+        assert keys(tmp_path, "revoke", key_id) == (0, "", f"revoked {key_id}\n")
         assert call(served, key) == 401
         assert call(served) == 200
         assert "revoked 20" in keys(tmp_path, "list")[1]
         code, _, err = keys(tmp_path, "revoke", key_id)
         assert code == 1
-        assert f"no valid key '{key_id}'" in err
+        assert f"no valid key has the id '{key_id}'" in err
 
 
-def test_a_key_can_be_made_before_the_first_start(tmp_path: Path) -> None:
+def test_a_key_can_be_created_before_the_first_start(tmp_path: Path) -> None:
     key = keys(tmp_path, "create")[1].strip()
     with serving(tmp_path) as served:
-        assert "made at an earlier start" in served.banner
+        assert "created at an earlier start" in served.banner
         assert call(served, key) == 200
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="not applicable: needs /dev/full")
-def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
+def test_a_key_that_could_not_be_printed_is_not_stored(tmp_path: Path) -> None:
     assert keys(tmp_path, "create", "--name", "seen")[0] == 0
     for command in ("create", "list"):
         with FULL.open("w") as full:
@@ -71,15 +71,15 @@ def test_a_key_that_could_not_be_shown_is_not_let_in(tmp_path: Path) -> None:
     assert "seen" in line
 
 
-def test_names_and_ids_are_text(tmp_path: Path) -> None:
+def test_names_and_ids_must_be_utf8(tmp_path: Path) -> None:
     calls: list[list[str | bytes]] = [["create", "--name", b"\xff"], ["revoke", b"\xff"]]
     for arguments in calls:
         done = run("keys", *arguments, "--db", str(tmp_path / "humanloop.db"))
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "humanloop-async: '\\udcff' is not UTF-8\n"
+        assert done.stderr == "humanloop-async: the argument '\\udcff' is not valid UTF-8\n"
 
 
-def test_lists_and_revocations_make_no_database(tmp_path: Path) -> None:
+def test_list_and_revoke_create_no_database(tmp_path: Path) -> None:
     for arguments in (["list"], ["revoke", "key_x"]):
         code, out, err = keys(tmp_path, *arguments)
         assert (code, out) == (1, "")

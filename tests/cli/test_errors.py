@@ -1,0 +1,66 @@
+"""Errors of commands: their messages, and what to do about them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+
+import pytest
+
+from tests.cli.command_line import COMMAND, Served, environment, run
+
+MOCK = ("complete", "--provider", "mock")
+
+
+def test_a_missing_input_is_named_in_the_error(served: Served) -> None:
+    done = run(*MOCK, "{{one}} {{two}}", "--input", "one=1", env=served.env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "humanloop-async: 422 from Humanloop: Missing input variables: two\n"
+        "Pass each of them with --input NAME=VALUE.\n"
+    )
+
+
+def test_an_error_of_the_server_is_shown_with_its_message(served: Served) -> None:
+    unknown = run("complete", "x", "--provider", "nope", "--model", "m", env=served.env)
+    assert unknown.returncode == 1
+    assert "unknown provider 'nope'; this server has local, mock, openai" in unknown.stderr
+
+    unauthorized = run(*MOCK, "x", "--api-key", "sekret-of-mine", env={**served.env})
+    assert unauthorized.returncode == 1
+    assert "401" in unauthorized.stderr
+    assert "with --api-key or HUMANLOOP_API_KEY" in unauthorized.stderr
+    assert "sekret-of-mine" not in unauthorized.stderr
+
+
+def test_an_unreachable_server_is_reported_with_a_remedy(unused_url: str) -> None:
+    done = run(*MOCK, "x", "--base-url", unused_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Start a server with `humanloop-async serve`" in done.stderr
+    assert done.stderr.count("\n") == 2
+
+
+@pytest.fixture
+def unused_url() -> str:
+    """The URL of a port without a listener."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/v4"
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "rich"])
+def test_a_missing_cli_dependency_names_the_extra_to_install(module: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from humanloop_async.__main__ import main; main()"
+    done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, env=environment(), check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"humanloop-async: {module} is not installed; run: pip install 'humanloop_async[cli]'\n"
+
+
+def test_a_missing_server_dependency_names_the_extra_to_install() -> None:
+    code = "import sys; sys.modules['sqlalchemy'] = None; from humanloop_async.__main__ import main; main()"
+    for command in ("serve", "demo"):
+        done = subprocess.run(
+            [COMMAND[0], "-c", code, command], capture_output=True, text=True, env=environment(), check=False
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "pip install 'humanloop_async[server]'\n" in done.stderr
+        assert done.stderr.count("\n") == 1
