@@ -21,8 +21,8 @@ Examples:
   humanloop-async keys revoke key_V0fXqMv1bQ7dDgV4oPz8a
 
 The database stores only a digest of each key: `create` shows the key once.
-All keys of a database have access to the same projects. To separate two
-organisations, run two servers with separate databases."""
+All keys of a database have access to the same projects.
+Two organisations need two servers with separate databases."""
 
 app = App("keys", help="Manage API keys.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=4)
 

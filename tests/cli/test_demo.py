@@ -72,6 +72,7 @@ def test_ctrl_c_shows_the_partial_output() -> None:
 
 
 def test_an_unavailable_model_is_replaced_with_a_reason() -> None:
+    pytest.importorskip("xllamacpp")
     done = run("demo", "Hi", env={**FAST, "HUMANLOOP_LOCAL_GGUF": "/nowhere/weights.gguf"})
     assert done.returncode == 0
     assert "Using made-up text instead of a real model: HUMANLOOP_LOCAL_GGUF: there is no file /nowhere" in done.stderr
@@ -104,6 +105,7 @@ def test_a_model_that_fails_to_load_is_replaced(tmp_path: Any) -> None:
 
 
 def test_a_requested_local_model_is_not_replaced() -> None:
+    pytest.importorskip("xllamacpp")
     done = run("demo", "--provider", "local", env={"HUMANLOOP_LOCAL_GGUF": "/nowhere/weights.gguf"})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "humanloop-async: HUMANLOOP_LOCAL_GGUF: there is no file /nowhere/weights.gguf\n"
