@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from humanloop_async import AsyncHumanloop
+from humanloop_async.cli.display import SampleProgress
+from humanloop_async.cli.follow import follow
+from humanloop_async.types import ModelConfigCompletionRequest
 from tests.cli.command_line import Served, completed, interrupted, read_until, rest, run, running, serving
 
 MOCK = ("complete", "--provider", "mock")
@@ -46,14 +49,20 @@ def test_ctrl_c_prints_the_partial_output(slow: Served) -> None:
     assert len(out) < len(whole)
 
 
-def test_ctrl_c_prints_the_partial_response_as_json(slow: Served) -> None:
-    with running(*MOCK, "The sea is", "-n", "2", "--json", env=slow.env) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(3)
-        process.send_signal(signal.SIGINT)
-        out, err = rest(process)
-    assert (process.returncode, err) == (130, "")
-    partial = json.loads(out)
+async def test_a_cancelled_stream_prints_the_partial_response_as_json(
+    slow: Served, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    samples = [SampleProgress(0), SampleProgress(1)]
+    config = ModelConfigCompletionRequest(provider="mock", model="mock", prompt_template="The sea is")
+    async with AsyncHumanloop(base_url=slow.base_url, api_key=slow.key) as client:
+        opening = client.complete_stream(model_config=config, num_samples=2)
+        reading = asyncio.create_task(follow(opening, samples, lambda response: response.body))
+        while not all(sample.pieces for sample in samples):  # noqa: ASYNC110 - samples have no event
+            await asyncio.sleep(0.01)
+        reading.cancel()  # as Ctrl-C does
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    partial = json.loads(capsysbinary.readouterr().out)
     assert [data["finish_reason"] for data in partial["data"]] == [None, None]
     assert all(data["output"] for data in partial["data"])
 
