@@ -21,13 +21,13 @@ from tests.server.served import Api
 
 @pytest.fixture
 def database_kind() -> str:
-    """What `database_address` is of: SQLite, unless a test is marked with `served.on_both_databases`."""
+    """The kind of `database_address`: SQLite, unless a test is marked with `served.on_both_databases`."""
     return "sqlite"
 
 
 @pytest.fixture
 def database_address(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The path or URL of a new database. On PostgreSQL its tables are there already, copied from a template."""
+    """The path or URL of a new database. On PostgreSQL it is a copy of a template with all tables."""
     if database_kind == "sqlite":
         yield str(tmp_path / "humanloop.db")
         return
@@ -60,7 +60,7 @@ async def database(database_address: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 def start(database_address: str) -> Callable[..., Any]:
-    """Starts servers with settings of the test's choice: ``async with start(keep_alive=0.1) as api``."""
+    """A function that starts a server with the settings in its arguments: ``async with start(keep_alive=0.1) as api``."""
 
     @asynccontextmanager
     async def started(providers: Any = None, shutdown_timeout: float = 0, **settings: Any) -> AsyncGenerator[Api]:

@@ -1,4 +1,4 @@
-"""A server under test: plain HTTP to it, and its database from outside."""
+"""A server under test, called by plain HTTP, and read access to its database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from humanloop_async.server.running.embedded import EmbeddedServer
 from tests.postgres import fetch
 
 on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
-"""For a test, or a module's ``pytestmark``: all its fixtures' databases are of either kind."""
+"""Mark of a test or a module: run with SQLite and with PostgreSQL."""
 
 hangup = pytest.param(
     signal.SIGHUP,
@@ -26,7 +26,7 @@ hangup = pytest.param(
         signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="not applicable: SIGHUP is ignored, as under nohup"
     ),
 )
-"""A value for a test of what stops a server: its terminal is closed."""
+"""Parameter for tests of signals: SIGHUP, which a closing terminal sends."""
 
 CHAT: dict[str, Any] = {
     "project": "greeter",
@@ -41,13 +41,21 @@ COMPLETION: dict[str, Any] = {
 
 
 def with_config(call: dict[str, Any], **config: Any) -> dict[str, Any]:
-    """A call with parts of its model config replaced; None removes one."""
+    """Return a call with fields of its model config replaced; None removes a field."""
     merged = {**call["model_config"], **config}
     return {**call, "model_config": {name: value for name, value in merged.items() if value is not None}}
 
 
+def error_message(body: Any, status: int, origin: str = "Humanloop") -> str:
+    """Check an error response and return its message."""
+    detail = body["detail"]
+    assert detail.keys() == {"type", "message", "code", "origin"}
+    assert (detail["code"], detail["origin"]) == (status, origin)
+    return str(detail["message"])
+
+
 class Api:
-    """A server, and a session that holds its key."""
+    """A server, and an HTTP session that sends its key."""
 
     def __init__(self, server: EmbeddedServer, session: aiohttp.ClientSession, database: str | Path) -> None:
         self.server, self.session, self.database = server, session, str(database)
@@ -58,35 +66,35 @@ class Api:
         return Path(self.database)
 
     async def post(self, path: str, body: object) -> tuple[int, Any]:
-        """Status and decoded JSON."""
+        """Send a POST and return the status and the decoded JSON."""
         async with self.session.post(self.server.base_url + path, json=body) as response:
             assert response.headers["Content-Type"] == "application/json"
             return response.status, await response.json()
 
     async def call(self, method: str, path: str, body: object = None, query: Any = None) -> tuple[int, Any]:
-        """Status and decoded JSON of any call; None where nothing is answered (204)."""
+        """Send a request and return the status and the decoded JSON, or None for 204."""
         url = self.server.base_url + path
         async with self.session.request(method, url, json=body, params=query) as response:
             return response.status, None if response.status == 204 else await response.json()
 
     @asynccontextmanager
     async def opened(self, path: str, body: dict[str, Any]) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """The response of a streaming call, its body still to be read."""
+        """Send a streaming call and provide the response, with its body unread."""
         async with self.session.post(self.server.base_url + path, json={**body, "stream": True}) as response:
             yield response
 
     async def stream(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """All events of a streaming call, which must succeed."""
+        """Return all events of a streaming call, which must succeed."""
         async with self.opened(path, body) as response:
             assert response.status == 200
             return [event async for event in events_of(response)]
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
-        """What another process would read from the database now."""
+        """Query the database from outside the server."""
         return rows(self.database, sql, *parameters)
 
     def logs(self) -> list[dict[str, Any]]:
-        """All logs, in the order in which they were made."""
+        """Return all logs, in the order of their creation."""
         order = "created_at" if is_postgres(self.database) else "rowid"
         return self.rows(f"SELECT * FROM logs ORDER BY {order}")  # noqa: S608 - one of these two
 
@@ -96,7 +104,7 @@ def is_postgres(address: str) -> bool:
 
 
 def rows(address: str, sql: str, *parameters: object) -> list[dict[str, Any]]:
-    """The rows of a statement with ``?`` for its parameters, asked for by somebody else than the server under test."""
+    """Execute a statement, with ``?`` for each parameter, from outside the server, and return its rows."""
     if is_postgres(address):
         numbers = count(1)
         return fetch(address, "".join(f"${next(numbers)}" if c == "?" else c for c in sql), parameters)
@@ -107,7 +115,7 @@ def rows(address: str, sql: str, *parameters: object) -> list[dict[str, Any]]:
 
 @contextmanager
 def read_only(address: str) -> Iterator[None]:
-    """Nobody else can write to the database meanwhile."""
+    """Keep the server from writing to the database inside the block."""
     if not is_postgres(address):
         with closing(sqlite3.connect(address, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -124,12 +132,12 @@ def read_only(address: str) -> Iterator[None]:
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
-    """The events of a stream, as they arrive; comments are skipped."""
+    """Yield the events of a stream as they arrive; comments are skipped."""
     buffer = b""
-    async for piece in response.content.iter_any():
-        buffer += piece
-        *whole, buffer = buffer.split(b"\n\n")
-        for event in whole:
+    async for data in response.content.iter_any():
+        buffer += data
+        *complete, buffer = buffer.split(b"\n\n")
+        for event in complete:
             if event.startswith(b"data: "):
                 yield json.loads(event.removeprefix(b"data: "))
     assert buffer == b""

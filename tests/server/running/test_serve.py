@@ -1,18 +1,16 @@
-"""Starting and stopping: addresses, first keys, and streams that run when the server is told to stop."""
+"""Start and stop of a server: addresses, first keys, signals, and streams that run when it stops."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import resource
 import signal
 import socket
 import sqlite3
 import sys
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +18,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from humanloop_async.server import EmbeddedServer, ServerSettings, create_app
+from humanloop_async.server import ServerSettings
 from humanloop_async.server.running.serve import ServerInfo, has_no_request, raise_file_limit, run, running, serve
 from humanloop_async.server.settings import ServeError
-from humanloop_async.server.storage.errors import DatabaseError
 from tests.server.served import CHAT, events_of, hangup, with_config
 
 _SERVE = """
@@ -222,117 +218,6 @@ async def test_serve_stops_when_its_task_is_cancelled(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError):
             await session.get(info.base_url)
-
-
-async def test_an_embedded_server_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    async with EmbeddedServer() as server:
-        async with aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session:
-            for path in ("/health", "/ready"):
-                async with session.get(server.base_url.removesuffix("/v4") + path) as response:
-                    assert response.status == 200
-            async with session.post(server.base_url + "/chat", json=CHAT) as response:
-                assert response.status == 200
-        [folder] = os.listdir(tmp_path)
-        assert "humanloop.db" in os.listdir(tmp_path / folder)
-    assert os.listdir(tmp_path) == []
-    async with EmbeddedServer(api_key="of my own") as other:
-        assert other.api_key == "of my own"
-        assert other.base_url.startswith("http://127.0.0.1:")
-
-
-async def test_an_embedded_server_is_where_its_settings_say(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    settings = ServerSettings(host="127.0.0.2", port=port, database=str(tmp_path / "my.db"), shutdown_timeout=10)
-    slow = with_config(CHAT, max_tokens=4, other={"tokens_per_second": 10})
-    async with aiohttp.ClientSession() as session:
-        async with EmbeddedServer(settings=settings) as server:
-            assert server.base_url == f"http://127.0.0.2:{port}/v4"
-            url, headers = server.base_url + "/chat", {"X-API-KEY": server.api_key}
-            response = await session.post(url, json={**slow, "stream": True}, headers=headers)
-        assert len([event async for event in events_of(response)]) == 4
-    with closing(sqlite3.connect(tmp_path / "my.db")) as connection:
-        assert connection.execute("SELECT status FROM logs").fetchall() == [("complete",)]
-    async with EmbeddedServer(database=tmp_path / "other.db", settings=settings):
-        assert (tmp_path / "other.db").exists()
-
-
-async def test_a_database_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError):
-        async with EmbeddedServer(database=tmp_path):
-            pass
-
-
-async def test_the_app_runs_in_a_runner_of_ones_own(tmp_path: Path) -> None:
-    app = web.Application()
-    app.add_subapp("/llm", create_app(ServerSettings(database=str(tmp_path / "x.db"), api_key="test key")))
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    async with aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session:
-        response = await session.post(f"http://{host}:{port}/llm/v4/chat", json=CHAT)
-        assert response.status == 200
-    await runner.cleanup()
-
-
-async def test_the_access_log_holds_neither_bodies_nor_keys(
-    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
-    async with start() as api:
-        await api.post("/chat", {**CHAT, "provider_api_keys": {"openai": "sk-secret"}})
-        await api.stream("/chat", CHAT)
-        await api.post("/chat", {**CHAT, "nonsense": "sk-secret"})
-        await api.call("GET", "/logs", query={"project_id": "pr_x", "search": "sk-secret"})
-        await asyncio.sleep(0.05)
-        key = api.server.api_key
-    lines = [record.getMessage() for record in caplog.records if record.name == "humanloop_async.server.access"]
-    *posts, get = lines
-    assert len(posts) == 3
-    assert all('"POST /v4/chat HTTP/1.1"' in line for line in posts)
-    assert '"GET /v4/logs HTTP/1.1" 404' in get
-    access = "\n".join(lines)
-    assert "Hello" not in access
-    for secret in (key, "sk-secret"):
-        assert secret not in caplog.text
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_the_access_log_has_those_who_left(
-    start: Callable[..., Any], caplog: pytest.LogCaptureFixture, stream: bool
-) -> None:
-    caplog.set_level("INFO", "humanloop_async.server.access")
-    slow = {**with_config(CHAT, max_tokens=100, other={"tokens_per_second": 5}), "stream": stream}
-    async with start() as api:
-        url, headers = api.server.base_url + "/chat", {"X-API-KEY": api.server.api_key}
-        async with aiohttp.ClientSession(headers=headers) as leaving:
-            call = asyncio.create_task(leaving.post(url, json=slow))
-            for _ in range(1000):
-                await asyncio.sleep(0.01)
-                if api.logs():
-                    break
-            call.cancel()
-        for _ in range(1000):
-            await asyncio.sleep(0.01)
-            if caplog.messages:
-                break
-    [line] = caplog.messages
-    assert '"POST /v4/chat HTTP/1.1" 499 ' in line
-
-
-def test_settings_come_from_the_environment_and_do_not_show_keys() -> None:
-    settings = ServerSettings.from_environ(
-        {"HUMANLOOP_API_KEY": " hl_secret ", "OPENAI_API_KEY": "sk-secret", "HUMANLOOP_MOCK_TOKENS_PER_SECOND": "5"}
-    )
-    assert settings.api_key == "hl_secret"
-    assert settings.providers.openai_api_key == "sk-secret"
-    assert settings.providers.mock_tokens_per_second == 5
-    assert "secret" not in repr(settings)
-    assert ServerSettings.from_environ({}).api_key is None
-    with pytest.raises(ValueError, match="HUMANLOOP_MOCK_TOKENS_PER_SECOND"):
-        ServerSettings.from_environ({"HUMANLOOP_MOCK_TOKENS_PER_SECOND": "fast"})
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -1,4 +1,4 @@
-"""``/projects`` and ``/model-configs``, by the SDK and by plain HTTP."""
+"""``/projects``, through the SDK and by plain HTTP."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from humanloop_async import AsyncHumanloop, NotFoundError, UnprocessableEntityEr
 from tests.server.served import CHAT, Api, on_both_databases
 
 pytestmark = on_both_databases
+
 
 MODEL: Any = {"provider": "mock", "model": "words", "prompt_template": "Greet {{ name }}"}
 
@@ -143,65 +144,6 @@ async def test_a_deleted_project_is_gone_with_all_it_held_and_its_name_is_free(c
     assert other.project_id is not None
     assert (await client.projects.get(other.project_id)).data_count == 1  # another project's logs stay
     assert (await client.projects.create("greeter")).data_count == 0
-
-
-async def test_the_first_registered_config_is_deployed_and_later_ones_are_not(client: AsyncHumanloop) -> None:
-    await client.complete(project="greeter", model_config=MODEL, inputs={"name": "Ada"})  # recorded, not deployed
-    first = await client.model_configs.register(project="greeter", **MODEL, name="first", description="why")
-    project = await client.projects.get(first.project_id)
-    assert project.active_config is not None
-    assert project.active_config.config.id == first.config.id
-    assert (project.data_count, project.config_type) == (1, "model")
-    second = await client.model_configs.register(project_id=project.id, **MODEL, temperature=0)
-    again = await client.model_configs.register(project="greeter", **MODEL)
-    assert again.config.id == first.config.id != second.config.id
-    await client.projects.deactivate_config(project.id)
-    await client.model_configs.register(project="greeter", **MODEL, seed=3)
-    assert (await client.projects.get(project.id)).active_config is None  # taken back means taken back
-    listed = await client.projects.list_configs(project.id)
-    assert [config.num_datapoints for config in listed] == [0, 0, 1]
-    assert listed[2].last_used > listed[2].created_at
-
-
-async def test_registering_needs_a_project_that_makes_sense(client: AsyncHumanloop) -> None:
-    with pytest.raises(UnprocessableEntityError, match="give `project` or `project_id`"):
-        await client.model_configs.register(**MODEL)
-    project = await client.projects.create("greeter")
-    with pytest.raises(UnprocessableEntityError, match="differ"):
-        await client.model_configs.register(project="other", project_id=project.id, **MODEL)
-    with pytest.raises(NotFoundError, match="no experiment 'ab'"):
-        await client.model_configs.register(project="new", experiment="ab", **MODEL)
-    assert [project.name async for project in client.projects.list()] == ["greeter"]  # refused means nothing is made
-
-
-async def test_a_config_comes_back_as_it_was_registered(client: AsyncHumanloop) -> None:
-    sent: dict[str, Any] = {
-        "provider": "mock",
-        "model": "words",
-        "endpoint": "chat",
-        "chat_template": [{"role": "system", "content": "Be {{ manner }}"}],
-        "temperature": 0.5,
-        "stop": "x",
-        "other": {"k": [1]},
-        "tools": [{"name": "weather", "description": "of a place", "parameters": {"type": "object"}}],
-    }
-    made = await client.model_configs.register(project="greeter", **sent)
-    found = await client.model_configs.get(made.config.id)
-    body: Any = found.body
-    assert body["type"] == "model"
-    assert body["stop"] == ["x"]
-    assert body["chat_template"][0]["content"] == "Be {{ manner }}"
-    assert (body["temperature"], body["other"], body["prompt_template"]) == (0.5, {"k": [1]}, None)
-    assert body["tools"][0]["name"] == "weather"
-
-
-async def test_racing_registrations_deploy_one(client: AsyncHumanloop, api: Api) -> None:
-    made = await asyncio.gather(
-        *(client.model_configs.register(project="greeter", **MODEL, seed=seed) for seed in range(6))
-    )
-    assert len({config.project_id for config in made}) == 1
-    _, deployed = await api.call("GET", f"/projects/{made[0].project_id}/deployed-configs")
-    assert deployed[0]["model_config_id"] in {config.config.id for config in made}
 
 
 async def test_feedback_types_can_be_given_at_creation(client: AsyncHumanloop) -> None:

@@ -1,4 +1,4 @@
-"""``GET /openapi.json`` of a running server: valid, and true, as a fuzzer that reads it finds."""
+"""The application: its description in OpenAPI, checked by a fuzzer, and a custom runner."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 from openapi_spec_validator import validate
 from pytest_httpserver import HTTPServer
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
+from humanloop_async.server import ServerSettings, create_app
 from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.wire.operations import OPERATIONS
-from tests.server.served import Api
+from tests.server.served import CHAT, Api
 
 SECONDS = 20  # a number of examples is no bound: some of them take seconds
+
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -116,3 +120,16 @@ async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_sche
                 process.kill()
                 await process.wait()
     assert process.returncode == 0, output
+
+
+async def test_the_app_runs_in_a_runner_of_ones_own(tmp_path: Path) -> None:
+    app = web.Application()
+    app.add_subapp("/llm", create_app(ServerSettings(database=str(tmp_path / "x.db"), api_key="test key")))
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session:
+        response = await session.post(f"http://{host}:{port}/llm/v4/chat", json=CHAT)
+        assert response.status == 200
+    await runner.cleanup()

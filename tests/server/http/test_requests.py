@@ -1,16 +1,81 @@
-"""Bodies that come slowly, not at all, or only when asked for; the other limits are with the bad requests."""
+"""Reading of requests: API keys, malformed, slow, large and compressed bodies, and ``Expect``."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.server.served import CHAT, Api
+from tests.server.served import CHAT, Api, error_message
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b'{"project": ', b"[1, 2]", b'"text"', b"\xff\xfe", b"[" * 100_000])
+async def test_a_body_that_is_not_a_json_object_is_malformed(api: Api, body: bytes) -> None:
+    async with api.session.post(api.server.base_url + "/chat", data=body) as response:
+        assert response.status == 400
+        error_message(await response.json(), 400)
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-KEY": ""}, {"X-API-KEY": "wrong"}, {"Authorization": "Bearer x"}])
+async def test_without_a_key_nothing_is_read(api: Api, headers: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        for path in ("/chat", "/chat-deployed"):
+            async with session.post(api.server.base_url + path, data=b"not json", headers=headers) as response:
+                assert response.status == 401
+                assert "X-API-KEY" in error_message(await response.json(), 401)
+
+
+async def test_a_key_that_is_not_text_is_wrong_too(api: Api) -> None:
+    async with aiohttp.ClientSession() as session:
+        headers = {"X-API-KEY": "caf\udce9"}
+        async with session.post(api.server.base_url + "/chat", headers=headers) as response:
+            assert response.status == 401
+
+
+ZIPPED = gzip.compress(json.dumps({**CHAT, "user": "".join(map(chr, range(32, 1000)))}).encode())
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/chat"), ("POST", "/logs"), ("DELETE", "/projects/pr_x")])
+@pytest.mark.parametrize(
+    ("coding", "body", "expected"),
+    [
+        ("gzip", b"not compressed", 400),
+        ("gzip", ZIPPED[:-8] + b"\0" * 4 + ZIPPED[-4:], 400),  # its checksum
+        ("gzip", ZIPPED[:40] + b"\xff" * 8 + ZIPPED[48:], 400),
+        ("deflate", ZIPPED, 400),
+        ("x-gzip", ZIPPED, 415),
+        ("gzip, gzip", gzip.compress(ZIPPED), 415),
+    ],
+)
+async def test_a_body_that_cannot_be_decompressed_is_a_clear_error(
+    api: Api, method: str, path: str, coding: str, body: bytes, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, headers = api.server.base_url + path, {"Content-Encoding": coding}
+    async with api.session.request(method, url, data=body, headers=headers) as response:
+        assert response.status == expected
+        assert "Content-Encoding" in error_message(await response.json(), expected)
+    assert (await api.post("/chat", CHAT))[0] == 200
+    assert caplog.records == []
+
+
+async def test_a_compressed_body_is_read(api: Api) -> None:
+    headers = {"Content-Encoding": "GZIP"}
+    async with api.session.post(api.server.base_url + "/chat", data=ZIPPED, headers=headers) as response:
+        assert response.status == 200
+
+
+async def test_a_body_above_the_limit_is_413(start: Callable[..., Any]) -> None:
+    async with start(max_body_bytes=1000) as api:
+        status, answer = await api.post("/chat", {**CHAT, "user": "x" * 1000})
+        assert status == 413
+        assert "1000 bytes" in error_message(answer, 413)
+
 
 HEAD = "POST /v4{path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Length: 1000\r\n\r\n{{"
 

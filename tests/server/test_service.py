@@ -1,0 +1,21 @@
+"""Admission of generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.server.served import CHAT, error_message, with_config
+
+
+async def test_too_many_generations_at_once_are_429_with_a_time_to_come_back(start: Callable[..., Any]) -> None:
+    async with start(max_generations=1) as api:
+        slow = with_config(CHAT, other={"tokens_per_second": 5})
+        async with api.opened("/chat", slow) as running:
+            assert await running.content.readany()
+            async with api.session.post(api.server.base_url + "/chat", json=CHAT) as response:
+                assert response.status == 429
+                assert int(response.headers["Retry-After"]) >= 1
+                error_message(await response.json(), 429)
+            assert await running.read()
+        assert (await api.post("/chat", CHAT))[0] == 200
