@@ -60,7 +60,12 @@ async def database(database_address: str) -> AsyncGenerator[Database]:
 
 @pytest.fixture
 def start(database_address: str) -> Callable[..., Any]:
-    """A function that starts a server with the settings in its arguments: ``async with start(keep_alive=0.1) as api``."""
+    """A function that runs a server with some settings.
+
+    ::
+
+        async with start(keep_alive=0.1) as api:
+    """
 
     @asynccontextmanager
     async def started(providers: Any = None, shutdown_timeout: float = 0, **settings: Any) -> AsyncGenerator[Api]:

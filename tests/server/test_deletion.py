@@ -1,4 +1,4 @@
-"""What is left after a project, a log or an experiment was deleted: nothing that breaks, nothing that tells."""
+"""The state after the deletion of a project, a log or an experiment: consistent, and without the deleted texts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def delete(api: Api, path: str, **query: Any) -> None:
 
 
 async def generate(api: Api, body: dict[str, Any], key: str = "k") -> tuple[int, Any]:
-    """A chat that is never to be made twice."""
+    """Send a chat with an ``Idempotency-Key``."""
     url = api.server.base_url + "/chat"
     async with api.session.post(url, json=body, headers={"Idempotency-Key": key}) as response:
         return response.status, await response.json()
@@ -56,7 +56,7 @@ async def test_a_log_outlives_its_config(api: Api) -> None:
 
 
 async def test_many_logs_are_deleted_at_once(api: Api) -> None:
-    """Their ids are in the request line, which is longer than most servers take."""
+    """Their ids are in the request line, which is longer than most servers allow."""
     _, answers = await api.post("/logs", [LOG] * 600)
     query = [("id", log["id"]) for log in answers]
     assert (await api.call("DELETE", "/logs", query=query))[0] == 204
@@ -64,7 +64,7 @@ async def test_many_logs_are_deleted_at_once(api: Api) -> None:
     assert page["total"] == len(api.logs()) == 0
 
 
-async def test_what_is_deleted_leaves_sessions_children_and_counts_right(api: Api) -> None:
+async def test_sessions_children_and_counts_are_right_after_a_deletion(api: Api) -> None:
     parent = await made(api, {**LOG, "session_reference_id": "s", "reference_id": "p"})
     child = await made(api, {**LOG, "project": "other", "parent_reference_id": "p", "output": "Bye"})
     session_path = f"/sessions/{parent['session_id']}"
@@ -81,7 +81,7 @@ async def test_what_is_deleted_leaves_sessions_children_and_counts_right(api: Ap
     session = await got(api, session_path)
     assert (session["projects"], session["datapoints_count"], session["first_inputs"]) == ([], 0, None)
     assert (await got(api, f"/projects/{child['project_id']}"))["data_count"] == 0
-    again = await made(api, {**LOG, "session_reference_id": "s", "reference_id": "p"})  # both names are free or known
+    again = await made(api, {**LOG, "session_reference_id": "s", "reference_id": "p"})  # `p` is free, `s` exists
     assert again["session_id"] == session["id"]
 
 
@@ -110,7 +110,7 @@ async def test_a_deleted_log_is_no_trial_and_a_deleted_experiment_is_no_log(api:
 
 @pytest.mark.parametrize("what", ["log", "project"])
 @pytest.mark.parametrize("save", [True, False])
-async def test_a_deleted_text_is_not_repeated_and_not_kept(api: Api, what: str, save: bool) -> None:
+async def test_a_deleted_text_is_neither_replayed_nor_stored(api: Api, what: str, save: bool) -> None:
     body = {**CHAT, "num_samples": 2, "save": save}
     status, answer = await generate(api, body)
     assert status == 200
@@ -122,27 +122,27 @@ async def test_a_deleted_text_is_not_repeated_and_not_kept(api: Api, what: str, 
     (row,) = api.rows("SELECT status, body FROM idempotency")
     assert row["status"] == 404
     assert text.encode() not in row["body"]
-    status, refusal = await generate(api, body)
+    status, error = await generate(api, body)
     assert status == 404
-    assert "new Idempotency-Key" in refusal["detail"]["message"]
+    assert "new Idempotency-Key" in error["detail"]["message"]
 
 
 async def test_a_log_that_is_deleted_while_it_is_generated_leaves_nothing(api: Api) -> None:
     body = with_config(CHAT, max_tokens=8, other={"tokens_per_second": 20})
     running = asyncio.create_task(generate(api, body))
     async with asyncio.timeout(10):
-        while not (logs := api.logs()):  # noqa: ASYNC110 - the server tells nobody
+        while not (logs := api.logs()):  # noqa: ASYNC110 - the server has no event for this
             await asyncio.sleep(0.02)
     await delete(api, "/logs", id=logs[0]["id"])
     status, answer = await running
-    assert status == 200  # its caller still gets what it asked for
+    assert status == 200  # its caller still gets the response
     assert (await generate(api, body))[0] == 404
     (row,) = api.rows("SELECT body FROM idempotency")
     assert answer["data"][0]["output"].encode() not in row["body"]
     assert api.logs() == []
 
 
-async def test_no_text_is_kept_however_deletions_and_generations_race(api: Api) -> None:
+async def test_no_text_is_stored_when_deletions_and_generations_race(api: Api) -> None:
     body = with_config(CHAT, other={"tokens_per_second": 1000})
     for number in range(5):
         config = {"project": "greeter", "endpoint": "chat", **CHAT["model_config"]}

@@ -8,7 +8,7 @@ from typing import Any
 from tests.server.served import CHAT, error_message, with_config
 
 
-async def test_too_many_generations_at_once_are_429_with_a_time_to_come_back(start: Callable[..., Any]) -> None:
+async def test_too_many_generations_at_once_are_429_with_retry_after(start: Callable[..., Any]) -> None:
     async with start(max_generations=1) as api:
         slow = with_config(CHAT, other={"tokens_per_second": 5})
         async with api.opened("/chat", slow) as running:

@@ -35,7 +35,7 @@ async def test_the_access_log_holds_neither_bodies_nor_keys(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_access_log_has_those_who_left(
+async def test_the_access_log_has_requests_of_disconnected_clients(
     start: Callable[..., Any], caplog: pytest.LogCaptureFixture, stream: bool
 ) -> None:
     caplog.set_level("INFO", "humanloop_async.server.access")

@@ -37,7 +37,7 @@ def root(server: EmbeddedServer) -> str:
     return server.base_url.removesuffix("/v4")
 
 
-async def test_the_description_is_valid_and_asks_for_no_key(api: Api) -> None:
+async def test_the_openapi_document_is_valid_and_needs_no_key(api: Api) -> None:
     async with api.session.get(f"{root(api.server)}/openapi.json", headers={"X-API-KEY": ""}) as response:
         assert (response.status, response.headers["Content-Type"]) == (200, "application/json")
         document = await response.json()
@@ -45,7 +45,7 @@ async def test_the_description_is_valid_and_asks_for_no_key(api: Api) -> None:
     assert len(document["paths"]) > 25
 
 
-async def test_every_operation_that_is_described_is_served(api: Api) -> None:
+async def test_every_operation_in_the_openapi_document_is_served(api: Api) -> None:
     async with api.session.get(f"{root(api.server)}/openapi.json") as response:
         paths = (await response.json())["paths"]
     for path, methods in paths.items():
@@ -56,8 +56,8 @@ async def test_every_operation_that_is_described_is_served(api: Api) -> None:
                 assert response.status < 500, f"{method} {path}: {await response.text()}"
 
 
-async def _made(server: EmbeddedServer) -> dict[str, str]:
-    """Ids of one of each kind, because random ones only lead to 404s."""
+async def _create_objects(server: EmbeddedServer) -> dict[str, str]:
+    """Create one object of each kind and return their ids, because random ids only lead to 404s."""
     config: Any = {"provider": "mock", "model": "words", "max_tokens": 5}
     async with AsyncHumanloop(base_url=server.base_url, api_key=server.api_key) as client:
         chat = await client.chat(
@@ -81,7 +81,7 @@ async def _made(server: EmbeddedServer) -> dict[str, str]:
 
 
 def _known_ids(ids: dict[str, str]) -> str:
-    """Schemathesis' configuration: these ids in paths and queries, except where they would be deleted."""
+    """Return a configuration of Schemathesis: use these ids in paths and queries, except where that deletes them."""
     tables: list[str] = []
     for operation in OPERATIONS:
         kind = operation.path.split("/")[1]
@@ -95,14 +95,14 @@ def _known_ids(ids: dict[str, str]) -> str:
 
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="the group `fuzz` is not installed")
-async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_schema(
+async def test_a_fuzzer_finds_no_server_error_and_no_response_that_breaks_its_schema(
     tmp_path: Path, httpserver: HTTPServer, seed: int
 ) -> None:
-    refusal = {"error": {"message": "no such key", "type": "invalid_request_error"}}
-    httpserver.expect_request(re.compile(".*")).respond_with_json(refusal, status=401)
+    error = {"error": {"message": "no such key", "type": "invalid_request_error"}}
+    httpserver.expect_request(re.compile(".*")).respond_with_json(error, status=401)
     providers = ProviderSettings(openai_base_url=httpserver.url_for("/v1"), mock_tokens_per_second=0)
     async with EmbeddedServer(database=tmp_path / "x.db", providers=providers) as server:
-        (tmp_path / "schemathesis.toml").write_text(_known_ids(await _made(server)))
+        (tmp_path / "schemathesis.toml").write_text(_known_ids(await _create_objects(server)))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{root(server)}/openapi.json"),
             *("-H", f"X-API-KEY:{server.api_key}", "--checks", ",".join(CHECKS)),
@@ -122,7 +122,7 @@ async def test_a_fuzzer_finds_no_server_error_and_no_answer_that_breaks_its_sche
     assert process.returncode == 0, output
 
 
-async def test_the_app_runs_in_a_runner_of_ones_own(tmp_path: Path) -> None:
+async def test_the_app_runs_in_a_custom_runner_as_a_sub_application(tmp_path: Path) -> None:
     app = web.Application()
     app.add_subapp("/llm", create_app(ServerSettings(database=str(tmp_path / "x.db"), api_key="test key")))
     runner = web.AppRunner(app, handler_cancellation=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.server.served import CHAT, Api, error_message
 
 
-async def test_unknown_routes_and_methods_answer_json_too(api: Api) -> None:
+async def test_unknown_routes_and_methods_get_a_json_error(api: Api) -> None:
     for url in (api.server.base_url + "/nothing", api.server.base_url.removesuffix("/v4") + "/elsewhere"):
         async with api.session.post(url) as response:
             assert response.status == 404
@@ -20,8 +20,8 @@ async def test_unknown_routes_and_methods_answer_json_too(api: Api) -> None:
         error_message(await response.json(), 405)
 
 
-async def test_an_unforeseen_failure_is_a_500_that_tells_nothing(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """The database loses a table; the client learns neither that nor anything else of the inside."""
+async def test_an_unexpected_error_is_a_500_without_details(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """The database loses a table; the response has no detail of that, the server log has."""
     for table in ("logs", "model_configs"):
         api.rows(f"DROP TABLE {table}")
     status, answer = await api.post("/chat", CHAT)

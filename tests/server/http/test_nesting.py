@@ -11,7 +11,7 @@ from tests.server.served import CHAT, Api, error_message, with_config
 
 @pytest.mark.parametrize("where", ["metadata", "inputs", "model_config"])
 @pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
-async def test_nesting_has_a_bound(api: Api, where: str, opening: str, closing: str) -> None:
+async def test_nesting_has_a_limit(api: Api, where: str, opening: str, closing: str) -> None:
     def body(depth: int) -> bytes:
         nested = {"deep": "DEEP", "brackets in text": '\\"' + "[{" * 300}
         call = with_config(CHAT, other=nested) if where == "model_config" else {**CHAT, where: nested}

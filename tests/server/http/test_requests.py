@@ -23,7 +23,7 @@ async def test_a_body_that_is_not_a_json_object_is_malformed(api: Api, body: byt
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-API-KEY": ""}, {"X-API-KEY": "wrong"}, {"Authorization": "Bearer x"}])
-async def test_without_a_key_nothing_is_read(api: Api, headers: dict[str, str]) -> None:
+async def test_a_missing_or_wrong_key_is_401_before_the_body_is_read(api: Api, headers: dict[str, str]) -> None:
     async with aiohttp.ClientSession() as session:
         for path in ("/chat", "/chat-deployed"):
             async with session.post(api.server.base_url + path, data=b"not json", headers=headers) as response:
@@ -31,7 +31,7 @@ async def test_without_a_key_nothing_is_read(api: Api, headers: dict[str, str]) 
                 assert "X-API-KEY" in error_message(await response.json(), 401)
 
 
-async def test_a_key_that_is_not_text_is_wrong_too(api: Api) -> None:
+async def test_a_key_that_is_not_utf_8_is_401(api: Api) -> None:
     async with aiohttp.ClientSession() as session:
         headers = {"X-API-KEY": "caf\udce9"}
         async with session.post(api.server.base_url + "/chat", headers=headers) as response:
@@ -46,7 +46,7 @@ ZIPPED = gzip.compress(json.dumps({**CHAT, "user": "".join(map(chr, range(32, 10
     ("coding", "body", "expected"),
     [
         ("gzip", b"not compressed", 400),
-        ("gzip", ZIPPED[:-8] + b"\0" * 4 + ZIPPED[-4:], 400),  # its checksum
+        ("gzip", ZIPPED[:-8] + b"\0" * 4 + ZIPPED[-4:], 400),  # wrong checksum
         ("gzip", ZIPPED[:40] + b"\xff" * 8 + ZIPPED[48:], 400),
         ("deflate", ZIPPED, 400),
         ("x-gzip", ZIPPED, 415),
@@ -81,14 +81,14 @@ HEAD = "POST /v4{path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Length
 
 
 @pytest.mark.parametrize("path", ["/chat", "/projects"])
-async def test_a_body_that_does_not_arrive_is_408_and_takes_no_place(start: Callable[..., Any], path: str) -> None:
+async def test_a_body_that_does_not_arrive_is_408_and_no_generation(start: Callable[..., Any], path: str) -> None:
     async with start(body_timeout=0.3, max_generations=1) as api:
         host, port = api.server.base_url.split("/")[2].split(":")
         begun = time.monotonic()
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(HEAD.format(path=path, key=api.server.api_key).encode())
         await asyncio.sleep(0.1)
-        assert (await api.post("/chat", CHAT))[0] == 200  # the one place is free
+        assert (await api.post("/chat", CHAT))[0] == 200  # the slow request does not count as a generation
         answer = await reader.readuntil(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert 0.25 < time.monotonic() - begun < 5
@@ -98,7 +98,7 @@ async def test_a_body_that_does_not_arrive_is_408_and_takes_no_place(start: Call
 
 
 async def opened(api: Api, path: str, *headers: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A call whose headers have been sent, and nothing more."""
+    """Connect, and send only the headers of a call."""
     host, port = api.server.base_url.split("/")[2].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = [f"POST /v4{path} HTTP/1.1", "Host: x", *headers, "\r\n"]
@@ -108,7 +108,7 @@ async def opened(api: Api, path: str, *headers: str) -> tuple[asyncio.StreamRead
 
 @pytest.mark.parametrize("path", ["/chat", "/projects"])
 @pytest.mark.parametrize("expect", [[], ["Expect: 100-continue"]])
-async def test_a_body_that_says_it_is_too_large_is_not_waited_for(
+async def test_a_body_that_is_announced_as_too_large_is_rejected_at_once(
     start: Callable[..., Any], path: str, expect: list[str]
 ) -> None:
     async with start(max_body_bytes=1000) as api:
@@ -121,7 +121,7 @@ async def test_a_body_that_says_it_is_too_large_is_not_waited_for(
 
 
 @pytest.mark.parametrize("path", ["/chat", "/projects"])
-async def test_a_body_is_asked_for_when_the_headers_are_right(api: Api, path: str) -> None:
+async def test_expect_100_continue_gets_a_100_only_if_the_headers_are_accepted(api: Api, path: str) -> None:
     body = json.dumps(CHAT if path == "/chat" else {"name": "greeter"}).encode()
     length, expect, key = f"Content-Length: {len(body)}", "Expect: 100-Continue", f"X-API-KEY: {api.server.api_key}"
     reader, writer = await opened(api, path, length, expect, key)

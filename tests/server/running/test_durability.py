@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of everything, again and again: what a client has seen the end of is there, and whole."""
+"""Repeated ``kill -9`` under load: every sample whose end a client has received is stored completely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.server.served import rows
 KEY = "a key of the tests"
 CLIENTS = 8
 
-# Everything is imported once; each line on standard input makes a child that is a server of its own.
+# Imports happen once; for each line on standard input, a server is forked.
 _SERVE = """
 import asyncio, os, sys
 import aiosqlite, asyncpg
@@ -42,7 +42,7 @@ for _ in sys.stdin:
 
 @dataclass
 class Seen:
-    """A sample as its client saw it."""
+    """A sample as its client received it."""
 
     call: str
     pieces: list[str] = field(default_factory=list)
@@ -55,11 +55,11 @@ class Seen:
 
 @dataclass
 class Load:
-    """Clients that stream as fast as they can, each call under an ``Idempotency-Key`` of its own."""
+    """Clients that stream as fast as they can. Each call has a new ``Idempotency-Key``."""
 
     chance: random.Random
     samples: dict[str, Seen] = field(default_factory=dict)
-    cut: dict[str, dict[str, Any]] = field(default_factory=dict)  # calls whose end nobody saw
+    cut: dict[str, dict[str, Any]] = field(default_factory=dict)  # calls whose end no client has received
     numbers: count[int] = field(default_factory=count)
 
     async def run(self, url: str, client: int) -> None:
@@ -92,7 +92,7 @@ class Load:
                     event = json.loads(line[6:])
                     assert "data" in event, event
                     (data,) = event["data"]
-                    if data["id"] not in samples:  # a repetition begins from the beginning
+                    if data["id"] not in samples:  # a retry starts again
                         samples[data["id"]] = self.samples[data["id"]] = Seen(call)
                     sample = samples[data["id"]]
                     sample.pieces.append(data["output"])
@@ -112,7 +112,7 @@ class Servers:
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[tuple[int, str]]:
-        """Process id and address; killed at the end at the latest."""
+        """Start a server, provide its process id and URL, and kill it at the end of the block."""
         self._stdin.write(b"go\n")
         pid, url = (await self._stdout.readline()).decode().split()
         try:
@@ -131,18 +131,18 @@ async def servers(database_address: str) -> AsyncGenerator[Servers]:
     try:
         yield Servers(process)
     finally:
-        await process.communicate(b"")  # the end of its standard input ends it
+        await process.communicate(b"")  # it exits at the end of its standard input
 
 
 def check(address: str, load: Load) -> None:
-    """What the database holds, against what the clients saw."""
-    found = {row["id"]: row for row in rows(address, "SELECT * FROM logs")}
+    """Compare the logs in the database with the samples that the clients received."""
+    logs = {row["id"]: row for row in rows(address, "SELECT * FROM logs")}
     for id, seen in load.samples.items():
         if seen.finish_reason is not None:
-            row = found[id]
+            row = logs[id]
             assert (row["status"], row["finish_reason"]) == ("complete", seen.finish_reason)
             assert (row["raw_output"] or row["output"]) == seen.text
-    for id, row in found.items():
+    for id, row in logs.items():
         (message,) = json.loads(row["messages"])
         assert message["content"].startswith(f"{row['user']} x")
         assert json.loads(row["provider_request"])
@@ -155,7 +155,7 @@ def check(address: str, load: Load) -> None:
             case "interrupted":
                 assert (row["output"], row["finish_reason"], row["error"]) == (None, None, INTERRUPTED)
                 assert seen.finish_reason is None
-            case "running":  # on its way when the server was killed, and no other has started since
+            case "running":  # the server was killed, and no other has started since
                 assert seen.finish_reason is None
             case status:
                 pytest.fail(f"a log is {status}")
@@ -174,24 +174,24 @@ async def test_what_was_seen_to_end_survives_a_kill_and_nothing_is_half(
             os.kill(pid, signal.SIGKILL)
             await asyncio.gather(*clients)
         check(database_address, load)
-        # The dead server's lease runs out, which would take a quarter of a minute.
+        # Expire the lease of the dead server, which would take 15 seconds.
         rows(database_address, "DELETE FROM servers")
     ended = [seen for seen in load.samples.values() if seen.finish_reason is not None]
     assert len(ended) > kills
     assert load.cut
 
-    again = list(load.cut)
+    interrupted = list(load.cut)
     async with servers.serving() as (_, url):
         assert rows(database_address, "SELECT id FROM logs WHERE status = 'running'") == []
         check(database_address, load)
         async with aiohttp.ClientSession(headers={"X-API-KEY": KEY}) as session:
-            for call in again:  # what was cut off is made again under its key, or its outcome is there
+            for call in interrupted:  # an interrupted call runs again, or its outcome is replayed
                 await load.ask(session, url, call)
         assert load.cut == {}
         check(database_address, load)
-    # Calls of one sample, which are those of project p0: made once, however often they were asked for.
-    made = (
+    # The calls with one sample are those of project p0. Each of them has exactly one complete log.
+    complete = (
         "SELECT logs.id FROM logs JOIN projects ON projects.id = project_id WHERE name = 'p0' AND status = 'complete'"
     )
-    calls = made.replace("logs.id", 'DISTINCT logs."user"', 1)
-    assert len(rows(database_address, made)) == len(rows(database_address, calls)) > 0
+    calls = complete.replace("logs.id", 'DISTINCT logs."user"', 1)
+    assert len(rows(database_address, complete)) == len(rows(database_address, calls)) > 0

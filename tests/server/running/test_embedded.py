@@ -29,12 +29,12 @@ async def test_an_embedded_server_leaves_nothing_behind(tmp_path: Path, monkeypa
         [folder] = os.listdir(tmp_path)
         assert "humanloop.db" in os.listdir(tmp_path / folder)
     assert os.listdir(tmp_path) == []
-    async with EmbeddedServer(api_key="of my own") as other:
-        assert other.api_key == "of my own"
+    async with EmbeddedServer(api_key="my key") as other:
+        assert other.api_key == "my key"
         assert other.base_url.startswith("http://127.0.0.1:")
 
 
-async def test_an_embedded_server_is_where_its_settings_say(tmp_path: Path) -> None:
+async def test_an_embedded_server_uses_its_settings(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     settings = ServerSettings(host="127.0.0.2", port=port, database=str(tmp_path / "my.db"), shutdown_timeout=10)
@@ -51,7 +51,7 @@ async def test_an_embedded_server_is_where_its_settings_say(tmp_path: Path) -> N
         assert (tmp_path / "other.db").exists()
 
 
-async def test_a_database_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_opened_is_an_error_on_entering(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError):
         async with EmbeddedServer(database=tmp_path):
             pass

@@ -40,14 +40,14 @@ class _Process:
         self.process, self.base_url, self.key = process, base_url, key
 
     async def wait(self) -> str:
-        """What it printed until its end."""
+        """Wait for the end of the process, and return its output."""
         output, _ = await self.process.communicate()
         return output.decode()
 
 
 @asynccontextmanager
 async def _process(**settings: Any) -> AsyncGenerator[_Process]:
-    """A server in a process of its own."""
+    """Run a server in a separate process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-c", _SERVE, json.dumps(settings), stdout=-1, stderr=-2
     )
@@ -61,7 +61,7 @@ async def _process(**settings: Any) -> AsyncGenerator[_Process]:
             await process.communicate()
 
 
-async def test_a_first_key_is_made_once_and_works_from_then_on(tmp_path: Path) -> None:
+async def test_a_first_key_is_created_once_and_works_after_a_restart(tmp_path: Path) -> None:
     database = str(tmp_path / "x.db")
     async with _process(database=database) as first:
         assert first.key is not None
@@ -80,7 +80,7 @@ async def test_a_first_key_is_made_once_and_works_from_then_on(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, hangup])
-async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path, number: signal.Signals) -> None:
+async def test_running_streams_finish_and_new_calls_are_503(tmp_path: Path, number: signal.Signals) -> None:
     async with (
         _process(database=str(tmp_path / "x.db"), api_key="test key", shutdown_timeout=10) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
@@ -94,12 +94,12 @@ async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path
                 async with session.get(server.base_url.removesuffix("/v4") + "/ready") as ready:
                     if ready.status == 503:
                         break
-            if number == signal.SIGHUP:  # a terminal that is closed may send it twice
+            if number == signal.SIGHUP:  # a closing terminal may send two
                 server.process.send_signal(number)
-            async with session.post(server.base_url + "/chat", json=CHAT) as refused:
-                assert refused.status == 503
-                assert "Retry-After" in refused.headers
-                assert (await refused.json())["detail"]["type"] == "service_unavailable_error"
+            async with session.post(server.base_url + "/chat", json=CHAT) as rejected:
+                assert rejected.status == 503
+                assert "Retry-After" in rejected.headers
+                assert (await rejected.json())["detail"]["type"] == "service_unavailable_error"
             rest = [event async for event in events]
         assert len(rest) == 19
         assert rest[-1]["data"][0]["finish_reason"] == "length"
@@ -107,7 +107,7 @@ async def test_running_streams_finish_and_new_calls_are_sent_away(tmp_path: Path
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_what_still_runs_after_its_time_is_cancelled_and_marked(tmp_path: Path, stream: bool) -> None:
+async def test_generations_that_still_run_after_the_timeout_are_interrupted(tmp_path: Path, stream: bool) -> None:
     database = str(tmp_path / "x.db")
     async with (
         _process(database=database, api_key="test key", shutdown_timeout=0.3) as server,
@@ -144,13 +144,13 @@ async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(
         call = {**with_config(CHAT, max_tokens=None, other={"tokens": 100_000}), "stream": True}
         async with session.post(server.base_url + "/chat", json=call) as response:
             assert response.status == 200
-            await asyncio.sleep(0.5)  # until every buffer on the way is full
+            await asyncio.sleep(0.5)  # until every buffer between them is full
             server.process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(10):
                 assert await server.wait() == "stopped\n"
 
 
-async def test_it_does_not_listen_beyond_loopback_without_a_key(tmp_path: Path) -> None:
+async def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "", "example.invalid"):
         with pytest.raises(ServeError, match="HUMANLOOP_API_KEY"):
             await serve(ServerSettings(host=host, port=0, database=str(tmp_path / "x.db")))
@@ -191,7 +191,7 @@ def test_no_connection_is_closed_if_aiohttp_does_not_count_requests() -> None:
     assert [has_no_request(connection) for connection in (counted, not_counted)] == [True, False]
 
 
-def test_as_many_files_as_the_system_allows(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_limit_of_open_files_is_raised(caplog: pytest.LogCaptureFixture) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
     try:
@@ -221,9 +221,7 @@ async def test_serve_stops_when_its_task_is_cancelled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_a_server_of_its_own_process_runs_on_uvloop_where_that_is(
-    monkeypatch: pytest.MonkeyPatch, installed: bool
-) -> None:
+def test_a_server_process_uses_uvloop_if_it_is_installed(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
     loops: list[str] = []
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""``serve --workers``: several processes on one port, looked after by one."""
+"""``serve --workers``: several processes on one port, supervised by their parent."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ class Group:
         self.process, self.base_url, self.key = process, base_url, key
 
     def workers(self) -> set[int]:
-        """The process ids of the children."""
+        """Return the process ids of the workers."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return {int(pid) for pid in path.read_text().split()}
 
     async def ask(self, body: dict[str, Any] = CHAT) -> int:
-        """The status of a call, over a connection of its own."""
+        """Send a call over a new connection, and return its status."""
         session = aiohttp.ClientSession(headers={"X-API-KEY": self.key})
         async with session, session.post(f"{self.base_url}/chat", json=body) as response:
             await response.read()
             return response.status
 
-    async def said(self, words: str) -> None:
+    async def expect_line(self, text: str) -> None:
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
-        assert words in line.decode()
+        assert text in line.decode()
 
     async def end(self) -> str:
         output, _ = await self.process.communicate()
@@ -67,9 +67,9 @@ class Group:
 
 @asynccontextmanager
 async def group(address: str, count: int = 2, **settings: Any) -> AsyncGenerator[Group]:
-    given = json.dumps({"database": address, **settings})
+    arguments = json.dumps({"database": address, **settings})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", _SERVE, given, str(count), stdout=-1, stderr=-2
+        sys.executable, "-W", "error", "-c", _SERVE, arguments, str(count), stdout=-1, stderr=-2
     )
     try:
         assert process.stdout is not None
@@ -93,7 +93,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not app
 
 @linux
 @on_both_databases
-async def test_calls_are_spread_over_processes_and_all_are_logged(database_address: str) -> None:
+async def test_calls_are_spread_over_the_workers_and_all_are_logged(database_address: str) -> None:
     async with group(database_address) as servers:
         slow = with_config(CHAT, other={"tokens_per_second": 10}, max_tokens=20)
         calls = [asyncio.create_task(servers.ask(slow)) for _ in range(32)]
@@ -116,7 +116,7 @@ async def test_calls_are_spread_over_processes_and_all_are_logged(database_addre
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, hangup])
-async def test_running_streams_get_their_time_when_all_are_told_to_stop(
+async def test_running_streams_finish_when_a_signal_stops_all_workers(
     database_address: str, number: signal.Signals
 ) -> None:
     async with group(database_address, shutdown_timeout=10) as servers:
@@ -135,8 +135,8 @@ async def test_a_worker_that_dies_is_replaced(database_address: str) -> None:
         before = servers.workers()
         victim = before.pop()
         os.kill(victim, signal.SIGKILL)
-        await servers.said(f"worker {victim} exited with status -9; starting a replacement")
-        assert set(await asyncio.gather(*(servers.ask() for _ in range(8)))) == {200}  # the other one is there
+        await servers.expect_line(f"worker {victim} exited with status -9; starting a replacement")
+        assert set(await asyncio.gather(*(servers.ask() for _ in range(8)))) == {200}  # the other worker serves them
         deadline = time.monotonic() + 8
         while len(servers.workers()) < 2:
             assert time.monotonic() < deadline
@@ -145,7 +145,7 @@ async def test_a_worker_that_dies_is_replaced(database_address: str) -> None:
 
 
 @linux
-async def test_workers_that_die_again_and_again_end_it(database_address: str) -> None:
+async def test_workers_that_die_again_and_again_stop_the_server(database_address: str) -> None:
     async with group(database_address, count=6) as servers:
         for worker in servers.workers():
             os.kill(worker, signal.SIGKILL)
@@ -163,7 +163,7 @@ async def test_workers_do_not_outlive_their_parent(database_address: str) -> Non
 
 
 @linux
-async def test_a_second_signal_ends_all_at_once(database_address: str) -> None:
+async def test_a_second_signal_ends_all_processes_at_once(database_address: str) -> None:
     async with group(database_address, shutdown_timeout=60) as servers:
         slow = with_config(CHAT, other={"tokens_per_second": 1})
         call = asyncio.create_task(servers.ask(slow))
@@ -178,7 +178,7 @@ async def test_a_second_signal_ends_all_at_once(database_address: str) -> None:
             await call
 
 
-async def test_what_cannot_start_is_said_before_anything_is_started(tmp_path: Path) -> None:
+async def test_an_impossible_start_is_an_error_before_any_worker_starts(tmp_path: Path) -> None:
     database = str(tmp_path / "x.db")
     with pytest.raises(ServeError, match="keys create"):
         await serve_workers(ServerSettings(host="0.0.0.0", port=0, database=database), 2, access_log=False)

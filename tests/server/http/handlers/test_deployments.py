@@ -1,4 +1,4 @@
-"""Environments, deploying, and generation with what is deployed."""
+"""Environments, deployments, and generation with deployed configurations and experiments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_every_environment_has_a_row_and_the_default_comes_first(client: A
     assert rows[0]["environment_id"].startswith("env_")
 
 
-async def test_environments_are_made_once_however_many_servers_start(database: Database) -> None:
+async def test_racing_servers_create_each_environment_once(database: Database) -> None:
     opened = await asyncio.gather(*(Environments.open(database, names) for names in [("a", "b")] * 4 + [("b", "c")]))
     ids = [{environment.name: environment.id for environment in environments} for environments in opened]
     assert ids[0] == ids[1] == ids[2] == ids[3]
@@ -67,7 +67,7 @@ async def test_environments_are_made_once_however_many_servers_start(database: D
             await Environments.open(database, wrong)
 
 
-async def test_what_is_deployed_stays_through_a_restart_and_a_time_of_not_being_named(
+async def test_deployments_survive_a_restart_and_the_removal_of_their_environment(
     start: Callable[..., Any],
 ) -> None:
     for names in (("production", "staging"), ("production",), ("staging", "production")):
@@ -83,7 +83,7 @@ async def test_what_is_deployed_stays_through_a_restart_and_a_time_of_not_being_
             assert {row["model_config_id"] for row in rows} == {made["config"]["id"]}
 
 
-async def test_deploying_replaces_what_was_there_and_touches_nothing_else(client: AsyncHumanloop) -> None:
+async def test_deploying_replaces_the_deployment_of_one_environment(client: AsyncHumanloop) -> None:
     first = await client.model_configs.register(project="greeter", **PROMPT, name="first")
     second = await client.model_configs.register(project="greeter", **PROMPT, seed=2, name="second")
     project_id = first.project_id
@@ -103,11 +103,11 @@ async def test_deploying_replaces_what_was_there_and_touches_nothing_else(client
         (None, "ab"),
         ("second", None),
     ]
-    await client.projects.deploy_config(project_id, config_id=second.config.id)  # no list: the default one
+    await client.projects.deploy_config(project_id, config_id=second.config.id)  # to the default environment
     assert (await client.projects.list_deployed_configs(project_id))[0].model_config_name == "second"
 
 
-async def test_what_cannot_be_deployed_is_refused_and_changes_nothing(client: AsyncHumanloop) -> None:
+async def test_an_invalid_deployment_is_rejected_and_changes_nothing(client: AsyncHumanloop) -> None:
     config = await client.model_configs.register(project="greeter", **PROMPT)
     stranger = await client.model_configs.register(project="other", **PROMPT)
     elsewhere = await client.experiments.create(stranger.project_id, name="ab", positive_labels=[])
@@ -139,7 +139,7 @@ async def test_what_cannot_be_deployed_is_refused_and_changes_nothing(client: As
     assert rows[0].project_name == "greeter"
 
 
-async def test_a_deployment_is_taken_back_in_three_ways(client: AsyncHumanloop, api: Api) -> None:
+async def test_three_operations_undeploy(client: AsyncHumanloop, api: Api) -> None:
     config = await client.model_configs.register(project="greeter", **PROMPT)
     project_id, config_id = config.project_id, config.config.id
     experiment = await client.experiments.create(
@@ -157,7 +157,7 @@ async def test_a_deployment_is_taken_back_in_three_ways(client: AsyncHumanloop, 
     environment_id = (await client.projects.list_deployed_configs(project_id))[0].environment_id
     await client.projects.update(project_id, active_experiment_id=experiment.id)
     path = f"/projects/{project_id}/deployed-config/{environment_id}"
-    assert await api.call("DELETE", path) == (200, {})  # official clients break on an empty body, and on null
+    assert await api.call("DELETE", path) == (200, {})  # official clients fail on an empty body, and on null
     assert await api.call("DELETE", path) == (200, {})
     assert (await api.call("DELETE", f"/projects/{project_id}/deployed-config/env_x"))[0] == 404
     assert (await client.projects.get(project_id)).active_experiment is None
@@ -165,7 +165,7 @@ async def test_a_deployment_is_taken_back_in_three_ways(client: AsyncHumanloop, 
         await client.projects.deactivate_config(project_id, environment="nowhere")
 
 
-async def test_the_active_config_says_where_it_comes_from(client: AsyncHumanloop) -> None:
+async def test_the_active_config_names_its_environment_and_experiment(client: AsyncHumanloop) -> None:
     project = await client.projects.create("greeter")
     with pytest.raises(NotFoundError, match="nothing deployed to 'production'"):
         await client.projects.get_active_config(project.id)
@@ -187,7 +187,7 @@ async def test_the_active_config_says_where_it_comes_from(client: AsyncHumanloop
     assert (await client.logs.get(log.id)).config.id == config.config.id
 
 
-async def test_racing_deploys_end_as_one_of_them(client: AsyncHumanloop) -> None:
+async def test_the_result_of_racing_deploys_is_one_of_them(client: AsyncHumanloop) -> None:
     configs = [await client.model_configs.register(project="greeter", **PROMPT, seed=seed) for seed in range(6)]
     project_id, ids = configs[0].project_id, [config.config.id for config in configs]
     environments: list[Any] = [
@@ -199,13 +199,13 @@ async def test_racing_deploys_end_as_one_of_them(client: AsyncHumanloop) -> None
     deactivation = client.projects.deactivate_config(project_id, environment="mine")
     answers, _ = await asyncio.gather(asyncio.gather(*calls), deactivation)
     for answer, config_id in zip(answers, ids, strict=True):
-        assert {row.model_config_id for row in answer} == {config_id}  # each saw its own work whole
+        assert {row.model_config_id for row in answer} == {config_id}  # each response shows its request's deployment
     rows = await client.projects.list_deployed_configs(project_id)
     assert len({row.model_config_id for row in rows[:2]}) == 1
     assert rows[0].model_config_id in ids
 
 
-async def test_generation_uses_what_is_deployed_to_the_environment(client: AsyncHumanloop, api: Api) -> None:
+async def test_completions_use_the_deployment_of_their_environment(client: AsyncHumanloop, api: Api) -> None:
     production = await client.model_configs.register(project="greeter", **PROMPT)
     staging = await client.model_configs.register(project="greeter", **PROMPT, seed=2)
     project_id = production.project_id
@@ -223,7 +223,7 @@ async def test_generation_uses_what_is_deployed_to_the_environment(client: Async
     assert (await client.logs.get(by_default.data[0].id)).environment == "production"
 
 
-async def test_chats_use_what_is_deployed_too(client: AsyncHumanloop) -> None:
+async def test_chats_use_the_deployment_of_their_environment(client: AsyncHumanloop) -> None:
     config = await client.model_configs.register(project="chatter", **MODEL, endpoint="chat")
     whole = await client.chat_deployed(project="chatter", messages=HELLO)
     async with client.chat_deployed_stream(project="chatter", messages=HELLO, num_samples=2) as stream:
@@ -232,9 +232,7 @@ async def test_chats_use_what_is_deployed_too(client: AsyncHumanloop) -> None:
     assert streamed.data[0].output == whole.data[0].output
 
 
-async def test_a_call_that_finds_nothing_deployed_is_refused_and_makes_nothing(
-    client: AsyncHumanloop, api: Api
-) -> None:
+async def test_a_call_without_a_deployment_is_rejected_and_creates_nothing(client: AsyncHumanloop, api: Api) -> None:
     config = await client.model_configs.register(project="greeter", **PROMPT)
     refused: list[tuple[int, str, dict[str, Any]]] = [
         (404, "no project 'unknown'", {"project": "unknown"}),

@@ -1,4 +1,4 @@
-"""Experiments: their record, trials, feedback that counts, sampling, stickiness; by the SDK against a real server."""
+"""Experiments: fields, trials, feedback, sampling and stickiness, through the SDK."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Setting:
         self.client, self.configs, self.id, self.project_id = client, configs, experiment.id, experiment.project_id
 
     async def complete(self, **params: Any) -> tuple[str, str]:
-        """The config's name and the log's id of a completion."""
+        """Complete, and return the name of the config and the id of the log."""
         answer = await self.client.complete_experiment(experiment_id=self.id, inputs=INPUTS, **params)
         names = {config_id: name for name, config_id in self.configs.items()}
         return names[answer.data[0].model_config_id or ""], answer.data[0].id
 
     async def results(self) -> dict[str, tuple[int, float | None]]:
-        """Trials and mean of each config, by name."""
+        """Return the trials and the mean of each config, by name."""
         (experiment,) = await self.client.experiments.list(self.project_id)
         return {config.display_name: (config.trials_count, config.mean) for config in experiment.configs or []}
 
@@ -110,7 +110,7 @@ async def test_names_configs_and_labels_can_be_changed(client: AsyncHumanloop) -
     assert {config.id: config.active for config in changed.configs or []} == {a: False, b: False, c: True}
     back = await client.experiments.update(setting.id, config_ids_to_register=[b])
     assert {config.id: config.active for config in back.configs or []} == {a: False, b: True, c: True}
-    assert back.positive_labels == changed.positive_labels  # what is absent stays
+    assert back.positive_labels == changed.positive_labels  # fields that are absent in the request stay unchanged
     other = await client.model_configs.register(project="other", **PROMPT)
     with pytest.raises(NotFoundError, match="has no model config"):
         await client.experiments.update(setting.id, name="x", config_ids_to_register=[other.config.id])
@@ -142,7 +142,7 @@ async def test_lists_in_a_request_are_bounded(client: AsyncHumanloop) -> None:
     assert len(changed.positive_labels) == 1000
 
 
-async def test_labels_are_what_feedback_in_the_project_can_be(client: AsyncHumanloop) -> None:
+async def test_positive_labels_must_be_possible_feedback_of_the_project(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "A")
     for kind, value in (("rating", "x" * 20_000), ("rating", ""), ("stars", "5"), ("x" * 20_000, "good")):
         with pytest.raises(UnprocessableEntityError, match="positive_labels"):
@@ -185,7 +185,7 @@ async def test_a_sample_names_its_trial_and_a_log_can_join_it(client: AsyncHuman
     assert [*results.values()] == [(0, None)]
 
 
-async def test_an_experiment_without_an_active_config_is_refused(client: AsyncHumanloop) -> None:
+async def test_an_experiment_without_an_active_config_is_rejected(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "A")
     await client.experiments.update(setting.id, config_ids_to_deregister=[*setting.configs.values()])
     for call in (setting.complete(), client.experiments.sample(setting.id)):
@@ -208,11 +208,11 @@ async def test_all_samples_of_a_call_are_one_trial(client: AsyncHumanloop, api: 
     logs = [await client.logs.get(sample.id) for sample in answer.data]
     assert len({log.trial_id for log in logs}) == 1
     assert {log.config.id for log in logs} == {answer.data[0].model_config_id}
-    assert answer.project_id == setting.project_id  # that of the experiment; the call named none
+    assert answer.project_id == setting.project_id  # the experiment's project, as the call names none
     assert "trial_id" not in answer.body
 
 
-async def test_chats_can_be_experiments_too(client: AsyncHumanloop) -> None:
+async def test_chats_can_use_experiments(client: AsyncHumanloop) -> None:
     chat = await client.model_configs.register(project="greeter", provider="mock", model="words", endpoint="chat")
     experiment = await client.experiments.create(
         chat.project_id, name="chat", positive_labels=GOOD, config_ids=[chat.config.id]
@@ -225,8 +225,8 @@ async def test_chats_can_be_experiments_too(client: AsyncHumanloop) -> None:
         await client.complete_experiment(experiment_id=experiment.id)
 
 
-async def test_feedback_counts_as_it_stands(client: AsyncHumanloop) -> None:
-    """Replaced and taken back feedback does not count, and a log counts once."""
+async def test_only_current_feedback_counts(client: AsyncHumanloop) -> None:
+    """Replaced and withdrawn feedback does not count, and a log counts once."""
     setting = await prepared(client, "A", positive_labels=[*GOOD, {"type": "action", "value": "copy"}])
     logs = [(await setting.complete())[1] for _ in range(4)]
 
@@ -236,7 +236,7 @@ async def test_feedback_counts_as_it_stands(client: AsyncHumanloop) -> None:
     assert await setting.results() == {"A": (0, None)}
     await say(0, "rating", "good")
     await say(1, "rating", "bad")
-    await say(2, "comment", "good")  # a comment is feedback, and no label
+    await say(2, "comment", "good")  # a comment is feedback without a label
     assert await setting.results() == {"A": (3, pytest.approx(1 / 3))}
     await say(0, "action", "copy")
     await say(0, "rating", "good", user="someone else")
@@ -253,7 +253,7 @@ async def test_feedback_counts_as_it_stands(client: AsyncHumanloop) -> None:
     assert await setting.results() == {"A": (1, 0.0)}
 
 
-async def test_two_experiments_do_not_count_each_others_feedback(client: AsyncHumanloop) -> None:
+async def test_feedback_counts_in_the_experiment_of_its_log_only(client: AsyncHumanloop) -> None:
     first = await prepared(client, "AB")
     second = await client.experiments.create(
         first.project_id,
@@ -274,7 +274,7 @@ async def test_two_experiments_do_not_count_each_others_feedback(client: AsyncHu
     assert {experiment.status for experiment in listed.values()} == {"In progress"}
 
 
-async def test_uniform_sampling_gives_each_its_share(client: AsyncHumanloop) -> None:
+async def test_uniform_sampling_gives_equal_shares(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "ABC")
     counts = Counter([(await client.experiments.sample(setting.id)).config.name for _ in range(90)])
     assert {*counts} == {"A", "B", "C"}
@@ -293,7 +293,7 @@ async def test_a_seed_repeats_the_picks_of_a_server(start: Callable[..., Any]) -
     assert runs[0] == runs[1] != runs[2]
 
 
-async def test_thompson_prefers_what_feedback_prefers(client: AsyncHumanloop) -> None:
+async def test_thompson_sampling_prefers_the_config_with_better_feedback(client: AsyncHumanloop) -> None:
     setting = await prepared(client, sampling="thompson")
     for _ in range(30):
         name, log_id = await setting.complete()
@@ -305,9 +305,7 @@ async def test_thompson_prefers_what_feedback_prefers(client: AsyncHumanloop) ->
     assert results["A"][1] == 0.0
 
 
-async def test_counting_feedback_takes_no_more_than_its_share_of_the_time(
-    client: AsyncHumanloop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_counted_feedback_is_cached(client: AsyncHumanloop, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
 
     async def count(connection: Any, experiment_ids: list[str]) -> Any:
@@ -337,7 +335,7 @@ async def test_a_session_stays_with_its_first_config(client: AsyncHumanloop, how
     assert len(set(first.values())) > 2  # sessions differ
     answer = await client.complete_experiment(experiment_id=setting.id, inputs=INPUTS, session_reference_id="0")
     by_id = await setting.complete(session_id=answer.session_id)
-    assert by_id[0] == first["0"]  # by whichever name the session comes
+    assert by_id[0] == first["0"]  # whether the session is named by id or by reference
     _, log_id = await setting.complete(session_reference_id="1")
     await client.feedback(type="rating", value="bad", data_id=log_id)
     again = [(await setting.complete(session_reference_id=session))[0] for session in first]
@@ -354,10 +352,10 @@ async def test_racing_calls_of_one_user_agree(client: AsyncHumanloop) -> None:
         racing = await asyncio.gather(*(setting.complete(user=user) for _ in range(8)))
         assert len({name for name, _ in racing}) == 1
     alone = {(await setting.complete())[0] for _ in range(24)}
-    assert len(alone) > 1  # nobody in particular
+    assert len(alone) > 1  # calls without a user are not sticky
 
 
-async def test_what_an_experiment_leaves_open_the_server_decides(start: Callable[..., Any]) -> None:
+async def test_the_server_has_defaults_for_sampling_and_stickiness(start: Callable[..., Any]) -> None:
     async with (
         start(experiment_sampling="thompson", experiment_sticky="user") as api,
         AsyncHumanloop(base_url=api.server.base_url, api_key=api.server.api_key) as client,
@@ -387,7 +385,7 @@ async def test_a_deployed_experiment_is_sampled_for_each_call(client: AsyncHuman
     assert {found.environment_id for found in active} == {environment_id}
 
 
-async def test_unsaved_and_refused_calls_keep_the_trials_right(client: AsyncHumanloop) -> None:
+async def test_unsaved_and_rejected_calls_do_not_count_as_trials(client: AsyncHumanloop) -> None:
     setting = await prepared(client, "A")
     _, log_id = await setting.complete(save=False)
     await client.feedback(type="rating", value="good", data_id=log_id)

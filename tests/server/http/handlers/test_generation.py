@@ -21,7 +21,7 @@ ANSWER = {
 }
 
 
-async def test_deleting_a_failed_attempt_keeps_the_answer_of_the_next(tmp_path: Path) -> None:
+async def test_deleting_a_failed_attempt_keeps_the_stored_response_of_the_next(tmp_path: Path) -> None:
     async with ScriptedServer().running() as upstream:
         upstream.answers({"error": {"message": "out of luck"}}, "503 Service Unavailable")
         upstream.answers(ANSWER)
@@ -97,7 +97,7 @@ async def test_a_field_that_does_not_fit_is_named(
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "words"),
+    ("path", "body", "message"),
     [
         ("/completion", {**COMPLETION, "inputs": {}}, "Missing input variables: name"),
         (
@@ -125,12 +125,12 @@ async def test_a_field_that_does_not_fit_is_named(
         ),
     ],
 )
-async def test_a_call_that_cannot_be_made_is_refused_and_leaves_nothing(
-    api: Api, path: str, body: dict[str, Any], words: str
+async def test_an_impossible_call_is_rejected_and_leaves_nothing(
+    api: Api, path: str, body: dict[str, Any], message: str
 ) -> None:
     status, answer = await api.post(path, body)
     assert status == 422
-    assert words in error_message(answer, 422)
+    assert message in error_message(answer, 422)
     for table in ("logs", "projects", "model_configs", "sessions"):
         assert api.rows(f"SELECT * FROM {table}") == []  # noqa: S608 - names from the line above
 
@@ -145,13 +145,13 @@ async def test_a_call_that_cannot_be_made_is_refused_and_leaves_nothing(
         ("/chat-model-config", {"messages": [], "model_config_id": "config_unknown"}),
     ],
 )
-async def test_what_does_not_exist_is_named_in_a_404(api: Api, path: str, body: dict[str, Any]) -> None:
+async def test_a_404_names_the_unknown_id(api: Api, path: str, body: dict[str, Any]) -> None:
     status, answer = await api.post(path, body)
     assert status == 404
     assert "unknown" in error_message(answer, 404)
 
 
-async def test_a_missing_provider_key_is_the_providers_401_and_is_logged(api: Api) -> None:
+async def test_a_missing_provider_key_is_a_401_of_the_provider_and_is_logged(api: Api) -> None:
     status, answer = await api.post("/chat", with_config(CHAT, provider="openai"))
     assert status == 401
     message = error_message(answer, 401, origin="OpenAI")
@@ -165,9 +165,7 @@ async def test_a_missing_provider_key_is_the_providers_401_and_is_logged(api: Ap
     "content_type", [None, "application/octet-stream", "application/x-www-form-urlencoded", "a/b;;"]
 )
 @pytest.mark.parametrize("accept", ["application/json", "image/png", "nonsense"])
-async def test_what_the_headers_say_about_types_does_not_matter(
-    api: Api, content_type: str | None, accept: str
-) -> None:
+async def test_accept_and_content_type_are_ignored(api: Api, content_type: str | None, accept: str) -> None:
     headers = {"Accept": accept} | ({"Content-Type": content_type} if content_type else {})
     for stream in (False, True):
         body = json.dumps({**CHAT, "stream": stream}).encode()

@@ -17,7 +17,7 @@ LOG: dict[str, Any] = {"project": "greeter", "inputs": {"name": "Ada"}, "output"
 
 
 async def posted(api: Api, *changes: dict[str, Any]) -> list[str]:
-    """The ids of logs like `LOG`, sent as one batch."""
+    """Send logs like `LOG` as one batch, and return their ids."""
     status, answer = await api.post("/logs", [{**LOG, **change} for change in changes])
     assert status == 200, answer
     return [log["id"] for log in answer]
@@ -36,7 +36,7 @@ async def refused(api: Api, log: object, status: int, words: str) -> None:
     assert api.rows("SELECT count(*) AS n FROM logs") == [{"n": 0}]
 
 
-async def test_one_log_is_answered_by_an_object_and_a_list_by_a_list(api: Api) -> None:
+async def test_the_response_is_an_object_for_one_log_and_a_list_for_a_list(api: Api) -> None:
     status, one = await api.post("/logs", LOG)
     assert status == 200
     assert one.keys() == {"id", "project_id", "session_id"}
@@ -49,7 +49,7 @@ async def test_one_log_is_answered_by_an_object_and_a_list_by_a_list(api: Api) -
     assert await api.post("/logs", []) == (200, [])
 
 
-async def test_everything_that_is_sent_is_kept(api: Api) -> None:
+async def test_every_field_of_a_log_is_stored(api: Api) -> None:
     sent = {
         **LOG,
         "inputs": {"name": 'Zoë \u2028 \\ "', "deep": [{"x": [1, 2.5, None, True]}]},
@@ -89,7 +89,7 @@ async def test_everything_that_is_sent_is_kept(api: Api) -> None:
     assert log["evaluation_results"] == log["feedback"] == []
 
 
-async def test_what_the_server_generates_is_read_the_same_way(api: Api) -> None:
+async def test_logs_of_generations_are_read_like_submitted_ones(api: Api) -> None:
     _, chat = await api.post("/chat", {**CHAT, "user": "u1", "metadata": {"a": 1}, "session_reference_id": "s"})
     log = await read(api, chat["data"][0]["id"])
     assert log["output"] == chat["data"][0]["output"]
@@ -116,7 +116,7 @@ async def test_what_the_server_generates_is_read_the_same_way(api: Api) -> None:
         ({"type": "agent", "agent_class": "plan", "model_config": {"model": "m"}}, "agent", "plan"),
     ],
 )
-async def test_a_config_of_any_type_is_kept_once_and_found(
+async def test_a_config_of_any_type_is_stored_once(
     api: Api, config: dict[str, Any], kind: str, name: str | None
 ) -> None:
     first, second = await posted(api, {"config": config}, {"config": config})
@@ -149,7 +149,7 @@ async def test_a_whole_config_response_with_its_nulls_is_the_same_config(api: Ap
     assert (await read(api, second))["config"] == answered
 
 
-async def test_a_log_of_a_trial_is_of_its_project_and_config_and_its_feedback_counts(api: Api) -> None:
+async def test_a_log_of_a_trial_gets_its_project_and_config_and_its_feedback_counts(api: Api) -> None:
     _, registered = await api.post("/model-configs", {"project": "greeter", "model": "m", "prompt_template": "Hi"})
     project_id, config_id = registered["project_id"], registered["config"]["id"]
     labels = [{"type": "rating", "value": "good"}]
@@ -235,7 +235,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-async def test_a_log_that_makes_no_sense_is_refused_and_with_it_its_batch(api: Api) -> None:
+async def test_an_invalid_log_is_rejected_with_its_batch(api: Api) -> None:
     for change, status, words in WRONG:
         await refused(api, {**LOG, **change}, status, words)
         await refused(api, [{**LOG, "project": "made in vain"}, {**LOG, **change}], status, words)
@@ -248,7 +248,7 @@ async def test_a_parent_is_never_in_the_same_batch(api: Api) -> None:
     await refused(api, [child, parent], 422, "same batch")
 
 
-async def test_a_parent_in_another_session_is_refused(api: Api) -> None:
+async def test_a_parent_in_another_session_is_rejected(api: Api) -> None:
     _, parent = await api.post("/logs", {**LOG, "session_reference_id": "one"})
     status, body = await api.post("/logs", {**LOG, "session_reference_id": "two", "parent_id": parent["id"]})
     assert status == 422
@@ -256,7 +256,7 @@ async def test_a_parent_in_another_session_is_refused(api: Api) -> None:
     assert [row["reference_id"] for row in api.rows("SELECT reference_id FROM sessions")] == ["one"]
 
 
-async def test_a_reference_is_of_one_log_only(api: Api) -> None:
+async def test_a_reference_id_belongs_to_one_log(api: Api) -> None:
     await refused(api, [{**LOG, "reference_id": "r"}, {**LOG, "reference_id": "r"}], 422, "'r' is already in use")
     await posted(api, {"reference_id": "r"})
     status, body = await api.post("/logs", [LOG, {**LOG, "reference_id": "r"}])
@@ -272,7 +272,7 @@ async def test_of_racing_logs_with_one_reference_one_is_stored(api: Api) -> None
     assert len(api.logs()) == 1
 
 
-async def test_racing_logs_make_one_project_one_config_and_one_session(api: Api) -> None:
+async def test_racing_logs_create_one_project_one_config_and_one_session(api: Api) -> None:
     answers = await asyncio.gather(*(api.post("/logs", {**LOG, "session_reference_id": "s"}) for _ in range(8)))
     assert {status for status, _ in answers} == {200}
     assert len({(body["project_id"], body["session_id"]) for _, body in answers}) == 1
@@ -280,7 +280,7 @@ async def test_racing_logs_make_one_project_one_config_and_one_session(api: Api)
         assert len(api.rows(made)) == 1
 
 
-async def test_batches_that_make_the_same_things_in_other_orders_do_not_block_each_other(api: Api) -> None:
+async def test_batches_that_create_the_same_objects_in_different_orders_do_not_deadlock(api: Api) -> None:
     new = [
         {
             **LOG,
@@ -297,7 +297,7 @@ async def test_batches_that_make_the_same_things_in_other_orders_do_not_block_ea
     assert len(api.rows("SELECT * FROM sessions")) == len(api.rows("SELECT * FROM feedback_labels")) == 15
 
 
-async def test_feedback_rides_along(api: Api) -> None:
+async def test_logs_are_stored_with_their_feedback(api: Api) -> None:
     one = {"type": "rating", "value": "good", "user": "u1"}
     many = [one, {"type": "issue", "value": ["rude", "wrong"]}, {"type": "comment", "value": "No."}]
     first, second = await posted(api, {"feedback": one}, {"feedback": many})
@@ -324,7 +324,7 @@ async def test_a_log_is_completed_by_id_and_by_reference(api: Api) -> None:
     assert (await api.call("PATCH", "/logs", {"output": "x"}))[0] == 422
 
 
-async def test_a_new_output_replaces_all_that_was_said_of_the_old_one(api: Api) -> None:
+async def test_a_new_output_replaces_everything_derived_from_the_old_one(api: Api) -> None:
     _, chat = await api.post("/chat", CHAT)
     log_id = chat["data"][0]["id"]
     _, log = await api.call("PATCH", f"/logs/{log_id}", {"output": "ÄNDERUNG"})
@@ -346,7 +346,7 @@ async def test_logs_are_deleted_with_their_feedback_and_leave_their_children(api
     assert len(api.logs()) == 1
 
 
-async def test_there_is_an_end_to_what_one_call_takes(api: Api) -> None:
+async def test_a_batch_has_a_limit(api: Api) -> None:
     for path in ("/logs", "/feedback"):
         status, body = await api.post(path, [{"type": "rating"}] * 10_001)
         assert status == 422
@@ -354,7 +354,7 @@ async def test_there_is_an_end_to_what_one_call_takes(api: Api) -> None:
     await refused(api, {**LOG, "source": "x" * 256}, 422, "at most 255")
 
 
-async def test_times_at_the_ends_of_the_calendar_are_no_trouble(api: Api) -> None:
+async def test_the_first_and_the_last_possible_times_are_accepted(api: Api) -> None:
     times = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z")
     await posted(api, *({"created_at": time, "output": time} for time in times))
     [project] = api.rows("SELECT id FROM projects")
@@ -384,7 +384,7 @@ BAD_VALUE = {"type": "rating", "value": ["good", "bad"]}
         ({"feedback": [{"type": "rating", "value": "good"}, BAD_VALUE]}, ["feedback", 1, "value"]),
     ],
 )
-async def test_a_refusal_says_where_in_the_batch(api: Api, change: dict[str, Any], loc: list[Any]) -> None:
+async def test_a_validation_error_has_the_path_in_the_batch(api: Api, change: dict[str, Any], loc: list[Any]) -> None:
     wrong = {**LOG, **change}
     for body, place in ((wrong, []), ([LOG, LOG, wrong, LOG], [2])):
         status, answer = await api.post("/logs", body)
@@ -394,7 +394,7 @@ async def test_a_refusal_says_where_in_the_batch(api: Api, change: dict[str, Any
 @pytest.mark.parametrize(
     "change", [{"config": None}, {"session_id": "sesh_x"}, {"project": None, "project_id": "pr_x"}]
 )
-async def test_so_does_one_in_words(api: Api, change: dict[str, Any]) -> None:
+async def test_the_message_of_another_error_starts_with_the_path_in_the_batch(api: Api, change: dict[str, Any]) -> None:
     _, alone = await api.post("/logs", {**LOG, **change})
     _, in_batch = await api.post("/logs", [LOG, {**LOG, **change}])
     assert in_batch["detail"]["message"] == f"1: {alone['detail']['message']}"

@@ -24,7 +24,7 @@ async def client(api: Api) -> AsyncIterator[AsyncHumanloop]:
 
 
 async def test_the_first_registered_config_is_deployed_and_later_ones_are_not(client: AsyncHumanloop) -> None:
-    await client.complete(project="greeter", model_config=MODEL, inputs={"name": "Ada"})  # recorded, not deployed
+    await client.complete(project="greeter", model_config=MODEL, inputs={"name": "Ada"})  # not registered
     first = await client.model_configs.register(project="greeter", **MODEL, name="first", description="why")
     project = await client.projects.get(first.project_id)
     assert project.active_config is not None
@@ -35,13 +35,13 @@ async def test_the_first_registered_config_is_deployed_and_later_ones_are_not(cl
     assert again.config.id == first.config.id != second.config.id
     await client.projects.deactivate_config(project.id)
     await client.model_configs.register(project="greeter", **MODEL, seed=3)
-    assert (await client.projects.get(project.id)).active_config is None  # taken back means taken back
+    assert (await client.projects.get(project.id)).active_config is None  # an undeployed environment stays empty
     listed = await client.projects.list_configs(project.id)
     assert [config.num_datapoints for config in listed] == [0, 0, 1]
     assert listed[2].last_used > listed[2].created_at
 
 
-async def test_registering_needs_a_project_that_makes_sense(client: AsyncHumanloop) -> None:
+async def test_registering_needs_a_valid_project(client: AsyncHumanloop) -> None:
     with pytest.raises(UnprocessableEntityError, match="give `project` or `project_id`"):
         await client.model_configs.register(**MODEL)
     project = await client.projects.create("greeter")
@@ -49,7 +49,7 @@ async def test_registering_needs_a_project_that_makes_sense(client: AsyncHumanlo
         await client.model_configs.register(project="other", project_id=project.id, **MODEL)
     with pytest.raises(NotFoundError, match="no experiment 'ab'"):
         await client.model_configs.register(project="new", experiment="ab", **MODEL)
-    assert [project.name async for project in client.projects.list()] == ["greeter"]  # refused means nothing is made
+    assert [project.name async for project in client.projects.list()] == ["greeter"]  # no project was created
 
 
 async def test_a_config_comes_back_as_it_was_registered(client: AsyncHumanloop) -> None:

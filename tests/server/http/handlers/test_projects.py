@@ -54,7 +54,7 @@ async def test_names_are_unique(client: AsyncHumanloop) -> None:
     with pytest.raises(UnprocessableEntityError, match="already"):
         await client.projects.update(second.id, name="greeter")
     assert (await client.projects.get(second.id)).name == "other"
-    assert (await client.projects.update(first.id, name="greeter")).name == "greeter"  # its own is no collision
+    assert (await client.projects.update(first.id, name="greeter")).name == "greeter"  # a project may keep its name
     for name in ("", "x" * 256):
         with pytest.raises(UnprocessableEntityError, match="1 to 255"):
             await client.projects.create(name)
@@ -71,7 +71,7 @@ async def test_of_racing_creations_one_wins(client: AsyncHumanloop) -> None:
     assert sum(await asyncio.gather(*(create() for _ in range(8)))) == 1
 
 
-async def test_what_is_unknown_is_404_everywhere(api: Api) -> None:
+async def test_unknown_ids_are_404_in_every_operation(api: Api) -> None:
     for method, path, body in (
         ("GET", "/projects/pr_x", None),
         ("PATCH", "/projects/pr_x", {"name": "y"}),
@@ -108,7 +108,7 @@ async def test_lists_are_paged_filtered_and_sorted(client: AsyncHumanloop, api: 
         return [project.name async for project in client.projects.list(**query)]
 
     assert await names(filter="c TW") == ["C two"]
-    assert await names(filter="%") == ["a%four"]  # text, not a pattern
+    assert await names(filter="%") == ["a%four"]  # a filter is text, not a pattern
     assert await names(filter="_") == ["a_three"]
     assert await names(user_filter="ada") == []
     first = (await api.call("GET", "/projects?filter=b one"))[1]["records"][0]["id"]
@@ -117,12 +117,12 @@ async def test_lists_are_paged_filtered_and_sorted(client: AsyncHumanloop, api: 
 
 
 @pytest.mark.parametrize("query", ["page=-1", "size=0", "size=1001", "page=x", "sort_by=size", "order=up"])
-async def test_bad_queries_are_refused(api: Api, query: str) -> None:
+async def test_invalid_queries_are_rejected(api: Api, query: str) -> None:
     status, body = await api.call("GET", f"/projects?{query}")
     assert (status, body["detail"][0]["loc"]) == (422, ["query", query.partition("=")[0]])
 
 
-async def test_a_deleted_project_is_gone_with_all_it_held_and_its_name_is_free(client: AsyncHumanloop) -> None:
+async def test_a_deleted_project_is_gone_with_its_contents_and_its_name_is_free(client: AsyncHumanloop) -> None:
     project = await client.projects.create("greeter")
     config = await client.model_configs.register(project="greeter", **MODEL)
     labels: list[Any] = [{"type": "rating", "value": "good"}]
@@ -174,7 +174,7 @@ async def test_feedback_types_can_be_given_at_creation(client: AsyncHumanloop) -
     assert len([project async for project in client.projects.list()]) == 1
 
 
-async def test_positive_labels_are_the_whole_list(client: AsyncHumanloop) -> None:
+async def test_new_positive_labels_replace_the_old_list(client: AsyncHumanloop) -> None:
     project = await client.projects.create("greeter")
     changed = await client.projects.update(project.id, positive_labels=[{"type": "rating", "value": "great"}])
     labels = changed.feedback_types[0].values
@@ -191,7 +191,7 @@ async def test_positive_labels_are_the_whole_list(client: AsyncHumanloop) -> Non
             await client.projects.update(project.id, positive_labels=[{"type": "rating", "value": value}])
 
 
-async def test_unknown_fields_and_keys_in_bodies_are_read_past_where_v4_does(api: Api) -> None:
+async def test_unknown_fields_are_ignored_where_v4_ignores_them(api: Api) -> None:
     keys = {"provider_api_keys": {"openai": "sk-secret"}}
     status, project = await api.call("POST", "/projects", {"name": "greeter", **keys})
     assert status == 201
@@ -211,7 +211,7 @@ async def test_bodies_and_paths_are_checked_before_handlers_see_them(api: Api) -
         assert response.status == 405
 
 
-async def test_a_page_costs_as_many_questions_as_one_project(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_takes_as_many_statements_as_one_project(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     asked = 0
@@ -272,7 +272,7 @@ async def test_odd_ids_are_unknown_ids(api: Api, odd: str) -> None:
     assert await status("POST", "/model-configs", {**MODEL, "project": "p", "experiment": text}) == 404
 
 
-async def test_using_a_project_while_it_is_deleted_is_never_a_failure(api: Api) -> None:
+async def test_using_a_project_during_its_deletion_is_never_a_500(api: Api) -> None:
     for _ in range(3):
         _, made = await api.call("POST", "/model-configs", {**MODEL, "project": "greeter"})
         path, config_id = f"/projects/{made['project_id']}", made["config"]["id"]

@@ -1,4 +1,4 @@
-"""``/sessions``: made empty or by reference, read with what their logs say, listed by project."""
+"""``/sessions``: created empty or by reference, read with data of their logs, listed by project."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_an_empty_session_is_created_without_a_body(api: Api) -> None:
     assert session["created_at"] == session["updated_at"]
 
 
-async def test_a_session_tells_of_its_first_and_last_log(api: Api) -> None:
+async def test_a_session_shows_its_first_and_last_log(api: Api) -> None:
     first = await log(api, session_reference_id="s", inputs={"n": 2}, output="two", created_at="2026-01-02T00:00:00")
     await log(api, session_reference_id="s", inputs={"n": 3}, output="three", project="other")
     await log(api, session_id=first["session_id"], inputs={"n": 1}, output="one", created_at="2026-01-01T00:00:00")
