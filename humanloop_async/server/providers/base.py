@@ -79,6 +79,8 @@ class ProviderChunk(Struct, gc=False):
             the provider says them. No chunk of this sample follows.
         tool_calls: Whole tool calls, only on the sample's last chunk.
         raw: The provider's own JSON behind this chunk, on one line; ``b""`` when there is none.
+        reasoning: The text of the model's thinking that the piece adds. It is never part of `text`. A chunk may have
+            reasoning only.
     """
 
     index: int
@@ -86,15 +88,21 @@ class ProviderChunk(Struct, gc=False):
     finish_reason: str | None = None
     tool_calls: list[ToolCall] | None = None
     raw: bytes = b""
+    reasoning: str = ""
 
 
 class ProviderSample(Struct):
-    """One whole sample of a call that was not streamed."""
+    """One whole sample of a call that was not streamed.
+
+    Attributes:
+        reasoning: The text of the model's thinking, which is not part of `text`; "" if the provider sends none.
+    """
 
     index: int
     text: str
     finish_reason: str
     tool_calls: list[ToolCall] | None = None
+    reasoning: str = ""
 
 
 class ProviderReply(Struct):
@@ -210,12 +218,15 @@ def v4_status(status: int) -> int:
 async def collect(stream: ProviderStream, num_samples: int) -> tuple[list[ProviderSample], Usage | None]:
     """Read a stream to its end and put its samples together; for providers that only stream."""
     texts: list[list[str]] = [[] for _ in range(num_samples)]
+    thoughts: list[list[str]] = [[] for _ in range(num_samples)]
     samples: dict[int, ProviderSample] = {}
     async for batch in stream:
         for chunk in batch:
-            texts[chunk.index].append(chunk.text)
+            index = chunk.index
+            texts[index].append(chunk.text)
+            thoughts[index].append(chunk.reasoning)
             if chunk.finish_reason is not None:
-                samples[chunk.index] = ProviderSample(
-                    chunk.index, "".join(texts[chunk.index]), chunk.finish_reason, chunk.tool_calls
+                samples[index] = ProviderSample(
+                    index, "".join(texts[index]), chunk.finish_reason, chunk.tool_calls, "".join(thoughts[index])
                 )
     return [samples[index] for index in range(num_samples)], stream.usage
