@@ -167,5 +167,6 @@ def test_the_banner_lists_the_environments(tmp_path: Path) -> None:
     repeated = run("serve", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db"))
     assert (repeated.returncode, repeated.stderr) == (
         1,
-        "humanloop-async: environments need different names of 1 to 255 characters; one at least\n",
+        "humanloop-async: invalid environments ['live', 'live']: give at least one, "
+        "with distinct names of 1 to 255 characters\n",
     )

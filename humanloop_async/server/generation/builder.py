@@ -1,9 +1,8 @@
-"""From a decoded request to a `Generation`: checks, configuration, template, the provider's call, context."""
+"""Build a `Generation` from a decoded request: check it, resolve its configuration, fill its template."""
 
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ...types import (
     ChatFields,
@@ -28,59 +27,65 @@ from .generation import Generation
 
 
 class GenerationBuilder(Struct):
-    """Prepares calls with the parts of one server.
+    """Builds the generations of one server.
 
-    Nothing is made in the database before everything that can be refused without it has been checked.
+    It creates nothing in the database until the request has passed all other checks.
     """
 
     settings: ServerSettings
     database: Database
-    selector: ConfigResolver
+    config_resolver: ConfigResolver
     providers: Providers
     jinja: JinjaRenderer
 
-    async def prepare(self, request: GenerationRequest) -> Generation:
-        """Everything up to the provider.
+    async def build(self, request: GenerationRequest) -> Generation:
+        """Return a generation that is ready to call its provider.
 
         Raises:
-            ApiError: The call cannot be made (404, 422); its message says why.
+            ApiError: The request is not valid (422), or refers to something that does not exist (404).
         """
         self._check(request)
-        selection = await self.selector.select(request)
-        config = selection.config
+        resolved = await self.config_resolver.resolve(request)
+        config = resolved.config
         self._check_config(request, config)
-        call = await self._call(request, config)
+        call = await self._provider_call(request, config)
         try:
             provider = self.providers.get(config.provider)
             body = provider.request_body(call)
         except ProviderError as exc:
             raise ApiError.from_provider(exc) from exc
-        context = await resolve_references(self.database, request, selection.source, selection.project_id)
-        context = replace(context, environment=selection.environment, trial=selection.trial)
+        context = await resolve_references(
+            self.database,
+            request,
+            resolved.config_ref,
+            project_id=resolved.project_id,
+            environment=resolved.environment,
+            trial=resolved.trial,
+        )
         return Generation(request, provider, call, body, context)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.num_samples > self.settings.max_num_samples:
-            raise InvalidRequest.at("num_samples", msg=f"this server makes at most {self.settings.max_num_samples}")
+            raise InvalidRequest.at("num_samples", msg=f"must be at most {self.settings.max_num_samples}")
         check_references(request)
 
     def _check_config(self, request: GenerationRequest, config: ModelConfig) -> None:
         expected = "chat" if isinstance(request, ChatFields) else "complete"
         if config.endpoint == "edit":
-            raise ApiError(422, 'the endpoint "edit" is not served; use "complete" or "chat"')
+            raise ApiError(422, "the model config's endpoint 'edit' is not supported; use 'complete' or 'chat'")
         if config.endpoint != expected:
-            raise ApiError(422, f"the model config's endpoint is {config.endpoint!r}, and this route's is {expected!r}")
+            raise ApiError(422, f"the model config's endpoint is {config.endpoint!r}; this route needs {expected!r}")
         if expected == "complete" and config.prompt_template is None:
             raise InvalidRequest.at("model_config", "prompt_template", msg="field required", kind="value_error.missing")
         for tool in config.tools or ():
             if tool.name is None or (tool.source == "organization" and tool.parameters is None):
                 raise ApiError(
                     422,
-                    f"the tool {tool.id or tool.name!r:.80} is only named; this server keeps no tools, so "
-                    "give its name, description and parameters",
+                    f"tool {tool.id or tool.name!r:.80} is given by id only; this server does not store tools, so "
+                    "send its name, description and parameters",
                 )
 
-    async def _call(self, request: GenerationRequest, config: ModelConfig) -> ProviderCall:
+    async def _provider_call(self, request: GenerationRequest, config: ModelConfig) -> ProviderCall:
         call = ProviderCall(
             provider=config.provider,
             model=config.model,
@@ -118,7 +123,7 @@ class GenerationBuilder(Struct):
     ) -> list[str]:
         limit = self.settings.max_template_chars
         if sum(map(len, templates)) > limit:
-            raise InvalidRequest.at("model_config", field, msg=f"the template has more than {limit} characters")
+            raise InvalidRequest.at("model_config", field, msg=f"the template must have at most {limit} characters")
         try:
             if config.template_language == "jinja":
                 return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars)
@@ -128,7 +133,7 @@ class GenerationBuilder(Struct):
 
 
 def _tool_choice(request: ChatFields) -> ToolChoiceValue | None:
-    """`tool_choice`, or `tool_call`, its old form."""
+    """Return `tool_choice`, or `tool_call`, its deprecated form, converted to it."""
     old = request.tool_call
     if old is None:
         return request.tool_choice
@@ -142,5 +147,7 @@ def _tool_choice(request: ChatFields) -> ToolChoiceValue | None:
     else:
         raise InvalidRequest.at("tool_call", msg='must be "none", "auto" or {"name": ...}')
     if request.tool_choice not in (None, choice):
-        raise ApiError(422, "`tool_call` is the old form of `tool_choice`, and the two differ; give one")
+        raise ApiError(
+            422, "`tool_call`, the deprecated form of `tool_choice`, differs from it; send only `tool_choice`"
+        )
     return choice

@@ -1,4 +1,4 @@
-"""Which configuration generates: the one in the request, a stored one, what is deployed, a sample of an experiment."""
+"""Resolve the configuration of a request: sent with it, stored, deployed, or sampled from an experiment."""
 
 from __future__ import annotations
 
@@ -28,43 +28,43 @@ from ..storage.model_config import ModelConfig
 
 
 class ResolvedConfig(Struct, frozen=True, kw_only=True):
-    """A call's configuration, and what choosing it has settled.
+    """The configuration of a call, and where it comes from.
 
     Attributes:
-        source: The configuration's id, or the configuration itself when it came with the request.
-        project_id: The project, where the choice depends on it.
-        environment: Name of the environment it is deployed to.
-        trial: The sampling of an experiment, for all samples of the call together.
+        config_ref: The id of the configuration, or the configuration itself if it came with the request.
+        project_id: The id of the project, if the configuration determines it.
+        environment: Name of the environment, if the configuration is deployed.
+        trial: The trial of an experiment, if the configuration was sampled; one for all samples of the call.
     """
 
     config: ModelConfig
-    source: InlineConfig | str
+    config_ref: InlineConfig | str
     project_id: str | None = None
     environment: str | None = None
     trial: Trial | None = None
 
 
 class ConfigResolver(Struct):
-    """Selects with the parts of one server."""
+    """Resolves the configurations of one server's requests."""
 
     database: Database
     environments: Environments
     sampler: Sampler
 
-    async def select(self, request: GenerationRequest) -> ResolvedConfig:
-        """The configuration for a generation. Nothing is made in the database.
+    async def resolve(self, request: GenerationRequest) -> ResolvedConfig:
+        """Return the configuration for a generation. Creates nothing in the database.
 
         Raises:
-            ApiError: There is none (404), or the request contradicts itself (422).
+            ApiError: The configuration does not exist (404), or the request contradicts itself (422).
         """
         match request:
             case ChatRequest() | CompletionRequest():
-                new = InlineConfig(ModelConfig.from_request(request.model_config), request.model_config)
-                return ResolvedConfig(config=new.config, source=new)
+                inline = InlineConfig(ModelConfig.from_request(request.model_config), request.model_config)
+                return ResolvedConfig(config=inline.config, config_ref=inline)
             case ChatModelConfigRequest() | CompletionModelConfigRequest():
                 async with self.database.read() as connection:
                     config = await _config(connection, request.model_config_id)
-                return ResolvedConfig(config=config, source=request.model_config_id)
+                return ResolvedConfig(config=config, config_ref=request.model_config_id)
             case ChatDeployedRequest() | CompletionDeployedRequest():
                 async with self.database.read() as connection:
                     return await self._deployed(connection, request, request.environment)
@@ -74,25 +74,29 @@ class ConfigResolver(Struct):
                     _check_project(request, experiment)
                     return await self._sampled(connection, request, experiment)
             case _:
-                raise TypeError(f"{type(request).__name__} names no configuration")
+                raise TypeError(f"{type(request).__name__} has no configuration")
 
     async def _deployed(
         self, connection: AsyncConnection, request: GenerationRequest, environment_name: str | None
     ) -> ResolvedConfig:
-        environment = self.environments.named(environment_name)
-        try:  # a project that is made here would have nothing deployed
+        environment = self.environments.by_name(environment_name)
+        try:  # not created if missing: a new project would have no deployment
             project_id = await ReferenceResolver(connection, create=False).project(request)
         except NotFound as exc:
-            raise ApiError(404, f"there is no project {request.project!r:.80}") from exc
+            raise ApiError(
+                404, f"there is no project {request.project!r:.80}; create it and deploy a config first"
+            ) from exc
         if project_id is None:
-            raise ApiError(422, "`project` or `project_id` is needed: whose deployment?")
-        found = await deployments_of(connection, [project_id], environment.id)
-        if not found:
+            raise ApiError(422, "`project` or `project_id` is required, to find its deployment")
+        deployments = await deployments_of(connection, [project_id], environment.id)
+        if not deployments:
             raise nothing_deployed(environment.name)
-        if (config_id := found[0].config_id) is not None:
+        if (config_id := deployments[0].config_id) is not None:
             config = await _config(connection, config_id)
-            return ResolvedConfig(config=config, source=config_id, project_id=project_id, environment=environment.name)
-        experiment = await find_experiment(connection, found[0].experiment_id or "")
+            return ResolvedConfig(
+                config=config, config_ref=config_id, project_id=project_id, environment=environment.name
+            )
+        experiment = await find_experiment(connection, deployments[0].experiment_id or "")
         return await self._sampled(connection, request, experiment, environment.name)
 
     async def _sampled(
@@ -105,7 +109,7 @@ class ConfigResolver(Struct):
         trial = await self.sampler.sample(connection, experiment, request)
         return ResolvedConfig(
             config=await _config(connection, trial.config_id),
-            source=trial.config_id,
+            config_ref=trial.config_id,
             project_id=experiment.project_id,
             environment=environment,
             trial=trial,
@@ -113,10 +117,10 @@ class ConfigResolver(Struct):
 
 
 async def find_experiment(connection: AsyncConnection, experiment_id: str) -> Experiment:
-    """The experiment of that id.
+    """Return the experiment with this id.
 
     Raises:
-        ApiError: There is none (404).
+        ApiError: The experiment does not exist (404).
     """
     if (experiment := await experiment_by_id(connection, experiment_id)) is None:
         raise ApiError(404, f"there is no experiment {experiment_id!r:.80}")
@@ -124,7 +128,7 @@ async def find_experiment(connection: AsyncConnection, experiment_id: str) -> Ex
 
 
 def nothing_deployed(environment: str) -> ApiError:
-    """The refusal to use an environment without a deployment."""
+    """Return the error for an environment without a deployment."""
     return ApiError(404, f"the project has nothing deployed to {environment!r}; deploy a config or an experiment first")
 
 
@@ -135,8 +139,8 @@ async def _config(connection: AsyncConnection, config_id: str) -> ModelConfig:
 
 
 def _check_project(request: GenerationRequest, experiment: Experiment) -> None:
-    if request.project_id not in (None, experiment.project_id) or request.project not in (
-        None,
-        experiment.project_name,
-    ):
-        raise ApiError(422, f"the experiment belongs to {experiment.project_name!r:.80}; give that project, or none")
+    id_differs = request.project_id not in (None, experiment.project_id)
+    if id_differs or request.project not in (None, experiment.project_name):
+        raise ApiError(
+            422, f"the experiment belongs to project {experiment.project_name!r:.80}; send that project, or none"
+        )

@@ -1,4 +1,4 @@
-"""One call on its way: its samples, and the logs they become."""
+"""A running call: its samples, and the logs they become."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .log_writer import ClaimTaken, LogWriter
 
 
 class Sample(Struct, kw_only=True, eq=False):
-    """One sample, as far as it has come. `output` may hold empty pieces."""
+    """A sample, as far as it has been generated. `pieces` may contain empty strings."""
 
     id: str = field(default_factory=lambda: new_id("data"))
     index: int
     pieces: list[str] = field(default_factory=list[str])
     finish_reason: str | None = None
     tool_calls: list[ToolCall] | None = None
-    response: Json = None  # the provider's own answer, when it was not streamed
-    logged: bool = False  # its end has been handed to the log writer
+    response: Json = None  # the provider's response, if it was not streamed
+    logged: bool = False  # the log writer has its result
 
     @property
     def text(self) -> str:
@@ -37,14 +37,14 @@ class Sample(Struct, kw_only=True, eq=False):
 
 
 class Generation:
-    """A call that is ready to go to its provider.
+    """A call that is ready to be sent to its provider.
 
-    Calls without a project are not logged. The log of every other call begins as ``running``, before the provider is
-    asked, and ends when its sample does; a log that no one ends is found by `LogWriter` after a crash.
+    A call without a project is not logged. Any other call has one log per sample, which is ``running`` from before the
+    request to the provider until the sample has finished. After a crash, `LogWriter` finds the logs that still run.
 
     Attributes:
-        once: Set when the call must not be made twice. It is claimed with the beginning of the logs, and its outcome
-            is stored with the end of the last of them.
+        idempotent_call: Set if the request has an ``Idempotency-Key``. Its claim is stored with the running logs, and
+            its outcome with the result of the last one.
     """
 
     def __init__(
@@ -61,37 +61,38 @@ class Generation:
         self.provider_request = provider_request
         self.context = context
         self.samples = [Sample(index=index) for index in range(call.num_samples)]
-        self.once: IdempotentCall | None = None
+        self.idempotent_call: IdempotentCall | None = None
         self._writer: LogWriter | None = None
-        self._begun: asyncio.Future[None] | None = None
-        self._caller: asyncio.Task[object] | None = None  # cancelled when the logs cannot begin
+        self._begun: asyncio.Future[None] | None = None  # done when the running logs are stored
+        self._caller: asyncio.Task[object] | None = None  # cancelled if they cannot be stored
         self._start = time.perf_counter()
 
     @property
     def messages(self) -> list[ChatMessage] | None:
-        """The filled template and the request's messages, of a chat."""
+        """The filled template and the request's messages; None for a completion."""
         return self.call.messages if isinstance(self.request, ChatFields) else None
 
-    async def begin(self, writer: LogWriter, once: IdempotentCall | None = None) -> None:
-        """Hand over the samples' logs as running; waits only while the writer has too much to do, and for a claim.
+    async def begin(self, writer: LogWriter, idempotent_call: IdempotentCall | None = None) -> None:
+        """Pass the samples' logs to the writer, as running.
 
-        Should they turn out not to be stored, the current task is cancelled, and `not_begun` says why.
+        Waits for the claim of an idempotent call to be stored; otherwise only while the writer's queue is full. If the
+        logs cannot be stored, the current task is cancelled later, and `begin_error` is the reason.
 
         Raises:
-            ClaimTaken: The call has been made, or is being made.
+            ClaimTaken: Another request with the same key has claimed the call.
         """
         project_id = self.context.project_id
-        if project_id is not None or once is not None:
+        if project_id is not None or idempotent_call is not None:
             self._writer = writer
             rows = [] if project_id is None else [self._new_log(sample, project_id) for sample in self.samples]
-            self._begun = await writer.begin(rows, once.claim if once else None)
-            if once is not None:
-                self.once = once
+            self._begun = await writer.begin(rows, idempotent_call.claim if idempotent_call else None)
+            if idempotent_call is not None:
+                self.idempotent_call = idempotent_call
                 try:
                     await asyncio.wait([self._begun])
                     self._begun.result()
                 except ClaimTaken:
-                    writer.refused(rows)
+                    writer.discard(rows)
                     raise
                 except BaseException:
                     self.abandon("cancelled", "the call could not begin")
@@ -100,43 +101,48 @@ class Generation:
                 task = asyncio.current_task()
                 assert task is not None
                 self._caller = task
-                self._begun.add_done_callback(self._stop_caller)
+                self._begun.add_done_callback(self._cancel_caller)
         self._start = time.perf_counter()
 
     @property
-    def not_begun(self) -> BaseException | None:
-        """Why the logs' beginning could not be stored, once that is known."""
+    def begin_error(self) -> BaseException | None:
+        """The reason why the running logs could not be stored; None if they were, or if that is not known yet."""
         return self._begun.exception() if self._begun is not None and self._begun.done() else None
 
-    def _stop_caller(self, begun: asyncio.Future[None]) -> None:
+    def _cancel_caller(self, begun: asyncio.Future[None]) -> None:
         caller, self._caller = self._caller, None
         if begun.exception() is not None and caller is not None:
             caller.cancel()
 
     async def complete(
-        self, samples: Sequence[Sample], usage: Usage | None, answer: Callable[[], bytes] | None = None
+        self, samples: Sequence[Sample], usage: Usage | None, encode: Callable[[], bytes] | None = None
     ) -> None:
-        """End samples that finished; returns when their logs are durable.
+        """Store the results of samples that finished; returns when their logs are durable.
 
         Args:
-            usage: Token counts of the whole call, when known. Providers count all samples together, so that only the
-                log of a single sample gets them.
-            answer: Makes the body that a repetition of the call gets; given with the last samples.
+            usage: Token counts of the whole call, if known. Providers count all samples together, so they go into the
+                log only if the call has a single sample.
+            encode: Returns the body to send when the call is repeated; passed with the last samples.
         """
         outcome = None
-        if self.once is not None and answer is not None:
-            outcome = self.once.answered(answer(), save=self.request.save)
+        if self.idempotent_call is not None and encode is not None:
+            outcome = self.idempotent_call.succeeded(encode(), save=self.request.save)
         await self._end(samples, "complete", usage=usage if len(self.samples) == 1 else None, outcome=outcome)
 
-    async def fail(self, error: str, refusal: ApiError) -> None:
-        """End the samples that did not finish, with what they have; returns when their logs are durable."""
+    async def fail(self, message: str, error: ApiError) -> None:
+        """Store the partial results of unfinished samples as failed; returns when their logs are durable.
+
+        Args:
+            message: Error message for the logs.
+            error: Error that the client gets, also when it repeats the call.
+        """
         self._caller = None
-        outcome = self.once.failed(refusal) if self.once is not None else None
-        await self._end(self.samples, "error", error=error, outcome=outcome)
+        outcome = self.idempotent_call.failed(error) if self.idempotent_call is not None else None
+        await self._end(self.samples, "error", error=message, outcome=outcome)
 
     def abandon(self, status: Literal["cancelled", "interrupted"], error: str) -> None:
-        """End the samples that did not finish, without waiting for their logs."""
-        outcome = self.once.failed(None) if self.once is not None else None
+        """Store the partial results of unfinished samples, without waiting for their logs."""
+        outcome = self.idempotent_call.failed(None) if self.idempotent_call is not None else None
         self._submit(self.samples, status, error=error, outcome=outcome)
 
     async def _end(
@@ -148,13 +154,13 @@ class Generation:
         usage: Usage | None = None,
         outcome: Outcome | None = None,
     ) -> None:
-        ended = self._submit(samples, status, error=error, usage=usage, outcome=outcome)
-        if ended is None or self._begun is None:
+        stored = self._submit(samples, status, error=error, usage=usage, outcome=outcome)
+        if stored is None or self._begun is None:
             return
-        # `wait` leaves the futures alone when it is cancelled; others wait for them too.
-        await asyncio.wait([self._begun, ended])
+        # `wait` does not cancel the futures when it is cancelled: other tasks wait for them, too.
+        await asyncio.wait([self._begun, stored])
         self._begun.result()
-        ended.result()
+        stored.result()
 
     def _submit(
         self,
@@ -223,7 +229,7 @@ class Generation:
 
 
 def output_message(text: str, tool_calls: list[ToolCall] | None) -> ChatMessage:
-    """A sample as the assistant's message; a call of tools alone has no content."""
+    """Return a sample as the assistant's message; one that only calls tools has no content."""
     return ChatMessage(
         role="assistant",
         content=text if text or not tool_calls else None,

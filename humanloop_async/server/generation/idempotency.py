@@ -1,21 +1,21 @@
-"""A call with an ``Idempotency-Key`` that comes again gets the outcome of the first: nothing is done twice.
+"""Idempotent calls: a request that repeats an ``Idempotency-Key`` gets the response of the first one.
 
-Whoever stores the key first makes the call, on whatever server process; the others wait for its outcome. Generation
-stores the key with its running logs and the outcome with their ends, each in one transaction; everything else does
-its work and stores the key in one. So the outcome is there exactly when what it tells of is there, also after a crash:
-the claim of a process that died counts for nothing once its lease has run out.
+The first request to store the key runs the call, on whatever server process; the others wait for its outcome. A
+generation stores the key with its running logs, and the outcome with the results of the last ones, each in one
+transaction. Other operations store their changes, the key and the outcome in one. So an outcome exists if and only if
+its effects do, even after a crash: the claim of a process that died is void once the lease of that process expires.
 
-A generation that such a death cut off is made again whole, under new ids. The samples that it had finished stay in the
-logs beside the new ones: they were generated and paid for, and their caller may have seen them. Generating only what
-is missing would be another call: providers sample `n` together, count their tokens together, and seed them together.
+A generation that such a crash interrupted runs again from the start, under new ids. The samples that had finished stay
+in the logs: they were generated and paid for, and the client may have received them. To generate only the missing
+samples would be another call, because providers sample, count and seed the `n` samples of a call together.
 
-What may go otherwise the next time is not kept: refusals before anything was done, 429, 5xx, calls that were cut off.
-The answer of a generation with ``save: false`` must not be stored. It stays in the memory of its process for a while,
-which is enough for a client that lost its connection; a later repetition is told so (422), and not generated again.
+Outcomes that could differ on retry are not stored: requests rejected before any work, 429, 5xx, interrupted calls. The
+response of a generation with ``save: false`` must not be stored. Its process keeps it in memory for a while, which is
+enough for a client that lost its connection; after that, a repetition is rejected (422) and not generated again.
 
-Deleting a log or a project takes back the answers that were kept of the generations that made its logs: a repetition
-is a 404, and the text is gone from the database at once. What else is kept (answers that say little more than the
-request itself, which is needed to ask for them) goes when its time is over.
+Deleting a log or a project invalidates the stored responses of the generations that created its logs: the text leaves
+the database at once, and a repetition gets a 404. Stored responses of other operations contain little more than the
+request, which one must have in order to repeat it; they are deleted when they expire.
 """
 
 from __future__ import annotations
@@ -49,57 +49,61 @@ from .log_writer import LogWriter
 MAX_KEY_CHARS = 255
 """Longest ``Idempotency-Key``, in characters."""
 
-MAX_HELD_BYTES = 16 * 1024 * 1024
-"""Most memory for answers that must not be stored."""
+MAX_CACHED_BYTES = 16 * 1024 * 1024
+"""Most memory for the responses that must not be stored."""
 
-HOLD_SECONDS = 600.0
-"""How long such an answer stays there."""
+CACHE_SECONDS = 600.0
+"""How long such a response stays in memory."""
 
 CLEANUP_SECONDS, CLEANUP_ROWS = 60.0, 1000
-"""How often expired keys are removed, and how many in one transaction."""
+"""How often expired keys are deleted, in seconds, and most of them in one transaction."""
 
-_FIRST_LOOK, _LAST_LOOK = 0.02, 0.5  # seconds between two looks at a call that is running
+_MIN_POLL, _MAX_POLL = 0.02, 0.5  # seconds between two polls for the outcome of a running call
 
 
-class Answer(Struct, frozen=True):
-    """The answer of an earlier call."""
+class StoredResponse(Struct, frozen=True):
+    """The status and the JSON body of a response."""
 
     status: int
     body: bytes
 
 
 class IdempotentCall(Struct, frozen=True):
-    """One call, of which there shall be no second: `Idempotency` makes it from a request's header."""
+    """An idempotent call, identified by the request's ``Idempotency-Key``.
+
+    Attributes:
+        cache: Keeps a response that must not be stored, by the id of its claim.
+    """
 
     claim: Claim
-    hold: Callable[[str, bytes], None]
+    cache: Callable[[str, bytes], None]
 
-    def answered(self, body: bytes, *, save: bool) -> Outcome:
-        """The outcome of a call that succeeded."""
+    def succeeded(self, body: bytes, *, save: bool) -> Outcome:
+        """Return the outcome of a call that succeeded."""
         if not save:
-            self.hold(self.claim.id, body)
+            self.cache(self.claim.id, body)
         return Outcome(claim=self.claim, status=200, body=body if save else None)
 
-    def failed(self, refusal: ApiError | None) -> Outcome:
-        """The outcome of a call that failed, or was cut off when there is no refusal."""
-        if refusal is None or is_retryable(refusal.status):
+    def failed(self, error: ApiError | None) -> Outcome:
+        """Return the outcome of a call that failed, or that was interrupted if `error` is None."""
+        if error is None or is_retryable(error.status):
             return Outcome(claim=self.claim, status=None)
-        return Outcome(claim=self.claim, status=refusal.status, body=refusal.body())
+        return Outcome(claim=self.claim, status=error.status, body=error.body())
 
 
 class Idempotency:
-    """The keys of one database, as one server process sees them. Used as an async context manager.
+    """The idempotency keys of a database, for one server process. An async context manager.
 
     Args:
-        ttl: Seconds for which a key is remembered.
+        ttl: Seconds until a key expires.
     """
 
     def __init__(self, database: Database, log_writer: LogWriter, ttl: float) -> None:
         self._database = database
         self._owner = log_writer.owner
         self._ttl = timedelta(seconds=ttl)
-        self._held: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-        self._held_bytes = 0
+        self._cached: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # (expiry, body), oldest first
+        self._cached_bytes = 0
         self._clock = asyncio.get_running_loop().time
 
     async def __aenter__(self) -> Self:
@@ -108,13 +112,13 @@ class Idempotency:
 
     async def __aexit__(self, *_: object) -> None:
         self._cleaning.cancel()
-        await asyncio.wait([self._cleaning], timeout=1)  # a statement may wait for its database
+        await asyncio.wait([self._cleaning], timeout=1)  # its statement may wait for the database
 
-    def call(self, request: web.Request, key_id: str, body: bytes) -> IdempotentCall | None:
-        """The call that a request is, when it has a key.
+    def identify(self, request: web.Request, key_id: str, body: bytes) -> IdempotentCall | None:
+        """Return the idempotent call of a request, or None if it has no ``Idempotency-Key``.
 
         Args:
-            key_id: Who calls; callers do not see each other's keys.
+            key_id: The id of the caller's API key; idempotency keys of different callers are independent.
 
         Raises:
             ApiError: The key is too long (422).
@@ -123,7 +127,7 @@ class Idempotency:
         if not key:
             return None
         if len(key) > MAX_KEY_CHARS:
-            raise ApiError(422, f"the Idempotency-Key has more than {MAX_KEY_CHARS} characters")
+            raise ApiError(422, f"the Idempotency-Key has {len(key)} characters; send at most {MAX_KEY_CHARS}")
         content = hashlib.sha256(f"{request.method} {request.path_qs}\n".encode(errors="surrogateescape"))
         content.update(body)
         claim = Claim(
@@ -132,88 +136,90 @@ class Idempotency:
             owner=self._owner,
             expires_at=datetime.now(UTC) + self._ttl,
         )
-        return IdempotentCall(claim, self._hold)
+        return IdempotentCall(claim, self._cache)
 
-    async def earlier(self, call: IdempotentCall) -> Answer | None:
-        """What an earlier call answered, as soon as it has; None when there is none, and this one may be made.
+    async def previous_response(self, call: IdempotentCall) -> StoredResponse | None:
+        """Wait for the previous call with the same key and return its response; None if there is none.
 
         Raises:
-            ApiError: The key was used for something else, or the answer was not stored (422).
+            ApiError: The key was used for a different request, or the response was not stored (422).
         """
-        pause = _FIRST_LOOK
+        pause = _MIN_POLL
         while True:
             async with self._database.read() as connection:
-                earlier = await previous_call(connection, call.claim.id)
-            if earlier is None:
+                previous = await previous_call(connection, call.claim.id)
+            if previous is None:
                 return None
-            if not earlier.is_valid:
+            if not previous.is_valid:
                 async with self._database.write() as connection:
-                    await delete_claim(connection, call.claim.id, earlier)
+                    await delete_claim(connection, call.claim.id, previous)
                 return None
-            if earlier.fingerprint != call.claim.fingerprint or earlier.status is not None:
-                return self._answer(call, earlier)
+            if previous.fingerprint != call.claim.fingerprint or previous.status is not None:
+                return self._response(call, previous)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LAST_LOOK)
+            pause = min(2 * pause, _MAX_POLL)
 
-    async def make(self, call: IdempotentCall, work: Callable[[], Awaitable[Answer]]) -> tuple[Answer, bool]:
-        """Do something in one transaction with its outcome, unless it has been done.
+    async def run_once(
+        self, call: IdempotentCall, work: Callable[[], Awaitable[StoredResponse]]
+    ) -> tuple[StoredResponse, bool]:
+        """Run `work` in one transaction with storing its outcome, unless a previous call has done so.
 
         Returns:
-            The answer, and whether it is an earlier one's.
+            The response, and whether it is the previous call's.
 
         Raises:
-            ApiError: What `work` raises, and then nothing has been done; or the key was used for something else (422).
+            ApiError: `work` raised it, and nothing was stored; or the key was used for a different request (422).
         """
         async with self._database.unit_of_work() as connection:
-            while not await insert_claims(
-                connection, [call.claim]
-            ):  # waits for another transaction that has just taken it
-                earlier = await previous_call(connection, call.claim.id)
-                if earlier is not None and earlier.is_valid:
-                    return self._answer(call, earlier), True
-                if earlier is not None:
-                    await delete_claim(connection, call.claim.id, earlier)
-            answer = await work()
-            outcome = Outcome(claim=call.claim, status=answer.status, body=answer.body)
-            await store_outcomes(connection, [outcome])
-            return answer, False
+            # The insert waits for other transactions that have just inserted the claim.
+            while not await insert_claims(connection, [call.claim]):
+                previous = await previous_call(connection, call.claim.id)
+                if previous is not None and previous.is_valid:
+                    return self._response(call, previous), True
+                if previous is not None:
+                    await delete_claim(connection, call.claim.id, previous)
+            response = await work()
+            await store_outcomes(connection, [Outcome(claim=call.claim, status=response.status, body=response.body)])
+            return response, False
 
-    def _answer(self, call: IdempotentCall, earlier: PreviousCall) -> Answer:
-        if earlier.fingerprint != call.claim.fingerprint:
-            raise ApiError(422, "this Idempotency-Key came with another request before; use a new key for each request")
-        assert earlier.status is not None
-        if earlier.body is not None:
-            return Answer(earlier.status, earlier.body)
-        self._let_go()
-        if call.claim.id in self._held:
-            return Answer(earlier.status, self._held[call.claim.id][1])
+    def _response(self, call: IdempotentCall, previous: PreviousCall) -> StoredResponse:
+        if previous.fingerprint != call.claim.fingerprint:
+            raise ApiError(422, "this Idempotency-Key was used for a different request; use a new key for each request")
+        assert previous.status is not None
+        if previous.body is not None:
+            return StoredResponse(previous.status, previous.body)
+        self._evict()
+        if call.claim.id in self._cached:
+            return StoredResponse(previous.status, self._cached[call.claim.id][1])
         raise ApiError(
-            422, "this call was made before with `save: false`, so that its answer is gone; use a new Idempotency-Key"
+            422,
+            "this call was made before with `save: false`, and its response is no longer available; "
+            "use a new Idempotency-Key",
         )
 
-    def _hold(self, id: str, body: bytes) -> None:
-        _, replaced = self._held.pop(id, (0, b""))
-        self._held[id] = (self._clock() + HOLD_SECONDS, body)
-        self._held_bytes += len(body) - len(replaced)
-        self._let_go()
+    def _cache(self, id: str, body: bytes) -> None:
+        _, replaced = self._cached.pop(id, (0, b""))
+        self._cached[id] = (self._clock() + CACHE_SECONDS, body)
+        self._cached_bytes += len(body) - len(replaced)
+        self._evict()
 
-    def _let_go(self) -> None:
+    def _evict(self) -> None:
         now = self._clock()
-        while self._held:
-            id, (until, body) = next(iter(self._held.items()))
-            if until > now and self._held_bytes <= MAX_HELD_BYTES:
+        while self._cached:
+            id, (expires, body) = next(iter(self._cached.items()))
+            if expires > now and self._cached_bytes <= MAX_CACHED_BYTES:
                 return
-            del self._held[id]
-            self._held_bytes -= len(body)
+            del self._cached[id]
+            self._cached_bytes -= len(body)
 
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(CLEANUP_SECONDS)
-            self._let_go()
-            with suppress(Exception):  # the next round comes
-                while await self._forget_some() == CLEANUP_ROWS:
+            self._evict()
+            with suppress(Exception):  # the next round tries again
+                while await self._delete_expired() == CLEANUP_ROWS:
                     pass
 
-    async def _forget_some(self) -> int:
+    async def _delete_expired(self) -> int:
         async with self._database.write() as connection:
             return await delete_expired(connection, CLEANUP_ROWS)

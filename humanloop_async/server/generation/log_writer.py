@@ -1,10 +1,10 @@
-"""Logs on their way to the database: many calls write, one task commits.
+"""Write logs to the database: many calls produce them, one task commits them.
 
-While one transaction is on its way to the disk, the rows that arrive wait together for the next (group commit), so
-that the cost of a commit is shared by all the calls that end in the meantime, and no stream waits for another's.
+While one transaction is being committed, new rows collect for the next one (group commit). So the calls that finish at
+the same time share the cost of a commit, and no stream waits for another one's transaction.
 
-While the database is away the calls that begin fail. How others ended is kept and written when it is back: what they
-produced is theirs, and a claim without an outcome would let its repetitions wait for as long as this server lives.
+While the database is unreachable, new calls fail. Results of running calls are buffered and written once it is back;
+otherwise output would be lost, and retries of an idempotent call would wait until this process exits.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ from ..storage.logs import LogResult, NewLog, finish_logs, insert_logs
 from ..storage.servers import dead_owners, end_lease, mark_interrupted, renew_lease
 
 MAX_PENDING = 10_000
-"""Entries that may wait for the database before new calls wait too."""
+"""Most entries in the queue; while it is full, new calls wait."""
 
 MAX_BATCH = 1_000
-"""Entries of one transaction."""
+"""Most entries in one transaction."""
 
-FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
-"""Seconds between two tries to reach the database."""
+MIN_PAUSE, MAX_PAUSE = 0.05, 1.0
+"""Pause before an unreachable database is tried again, in seconds; it doubles from one try to the next."""
 
 CLOSE_TIMEOUT = 10.0
-"""Seconds in which what is left has to be written when the server stops."""
+"""Longest time to write the queue when the server stops, in seconds."""
 
-UNSTORABLE = "what was generated could not be stored"
+UNSTORABLE = "the result of the generation could not be stored"
+"""The error of a log whose result the database rejected."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,60 +49,65 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class ClaimTaken(Exception):
-    """Somebody else makes the call, or has made it; none of its logs was stored."""
+    """Another request holds this idempotency key; none of this call's logs were stored."""
 
 
 class _Entry(Struct, eq=False):
-    """Rows that are committed together, and who waits for that."""
+    """Rows that are committed together, and the future that its callers wait for."""
 
     new: Sequence[NewLog]
     results: Sequence[LogResult]
     claim: Claim | None
     outcome: Outcome | None
     committed: asyncio.Future[None]
-    is_less: bool = False
+    is_degraded: bool = False
 
     @property
-    def is_end(self) -> bool:
+    def is_final(self) -> bool:
+        """Whether the entry ends logs or a call; it is kept while the database is unreachable."""
         return bool(self.results) or self.outcome is not None
 
     def fail(self, exc: Exception) -> None:
-        """Tell who waits."""
+        """Raise `exc` in the callers that wait for the entry."""
         if not self.committed.done():
             self.committed.set_exception(exc)
-            self.committed.exception()  # counts as seen: its call may be gone by now
+            self.committed.exception()  # marks it as retrieved: there may be no caller any more
 
-    def less(self) -> _Entry | None:
-        """Of an end that cannot be stored: that it has come; or else only that its call may be made again."""
+    def degraded(self) -> _Entry | None:
+        """Return a smaller entry for a result that cannot be stored, or None if there is none.
+
+        The first one has only the final status of the logs, the second one only releases the claim.
+        """
         outcome = None if self.outcome is None else Outcome(claim=self.outcome.claim, status=None)
-        if self.is_less:
-            return _Entry((), (), None, outcome, self.committed, is_less=True) if self.results and outcome else None
+        if self.is_degraded:
+            return _Entry((), (), None, outcome, self.committed, is_degraded=True) if self.results and outcome else None
         results = [LogResult(id=result.id, status="error", error=UNSTORABLE) for result in self.results]
-        return _Entry((), results, None, outcome, self.committed, is_less=True)
+        return _Entry((), results, None, outcome, self.committed, is_degraded=True)
 
 
 class LogWriter:
-    """Writes logs in the order given. Used as an async context manager, which writes what is left on leaving, if the
-    database takes it within `CLOSE_TIMEOUT`.
+    """Writes logs in the order in which it gets them.
 
-    It also keeps this server's lease, and marks the running logs of servers whose lease ran out as interrupted: of
-    those that died, since one that stops ends its logs itself.
+    An async context manager: on exit it writes the queue, if the database accepts it within `CLOSE_TIMEOUT`.
+
+    It also renews this process's lease while calls run, and marks the running logs of processes whose lease expired as
+    interrupted. Those processes died: one that stops regularly finishes its logs.
 
     Args:
-        lease: Seconds after its last sign of life for which a server counts as alive.
+        lease: Seconds for which a process counts as alive after it renewed its lease.
     """
 
     def __init__(self, database: Database, lease: float = 15) -> None:
         self.owner = new_id("srv")
         self._database = database
         self._pending: list[_Entry] = []
-        self._arrived = asyncio.Event()
+        self._has_work = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._lease = timedelta(seconds=lease)
         self._lease_renewed = _NEVER
         self._running = 0  # logs and claims that have begun and not ended
-        self._away = False  # the database, at the last try
+        self._db_unreachable = False  # at the last try
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -111,29 +117,31 @@ class LogWriter:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
-        self._arrived.set()
+        self._has_work.set()
         closing = asyncio.create_task(self._close())
-        # The first cancellation tries to close a connection in good order, which waits for its statement.
+        # The first cancellation closes the connection cleanly, which waits for its statement; so there is a second.
         for timeout in (CLOSE_TIMEOUT, 1, 1):
             late = (await asyncio.wait([closing, *self._tasks], timeout=timeout))[1]
             for task in late:
                 task.cancel()
         if lost := sum(len(entry.results) for entry in self._pending):
-            logger.error("the ends of %s logs are lost: the database did not take them in time", lost)
+            logger.error(
+                "lost the results of %s logs: the database did not accept them within %g s", lost, CLOSE_TIMEOUT
+            )
 
     async def _close(self) -> None:
         await asyncio.wait(self._tasks)
         try:
             async with self._database.write() as connection:
                 await end_lease(connection, self.owner)
-        except Exception as exc:  # noqa: BLE001 - it runs out by itself
-            logger.error("the server's lease could not be ended: %s", first_line(exc))
+        except Exception as exc:  # noqa: BLE001 - the lease expires anyway
+            logger.error("could not end the server's lease: %s", first_line(exc))
 
     async def begin(self, rows: Sequence[NewLog], claim: Claim | None = None) -> asyncio.Future[None]:
-        """Hand over the logs of a call that begins; waits while too many entries are pending.
+        """Queue the logs of a call that begins; waits while the queue is full.
 
         Returns:
-            What resolves when they are durable, or raises `ClaimTaken` when the claim was not to be had.
+            A future that is done when the logs are durable. It raises `ClaimTaken` if another call has the claim.
         """
         await self._has_room.wait()
         if claim is not None:
@@ -143,16 +151,18 @@ class LogWriter:
         return self._add(rows, (), claim, None)
 
     def finish(self, results: Sequence[LogResult], outcome: Outcome | None = None) -> asyncio.Future[None]:
-        """Hand over how logs ended, and with them the call. Never waits: there are no more ends than beginnings.
+        """Queue the results of logs, and with the last ones the outcome of the call.
+
+        Never waits: there are at most as many results as logs that began.
 
         Returns:
-            What resolves when it is durable.
+            A future that is done when they are durable.
         """
         self._running -= len(results) + (outcome is not None)
         return self._add((), results, None, outcome)
 
-    def refused(self, rows: Sequence[NewLog]) -> None:
-        """A call heard that its claim is taken: it has ended, and so have its logs, which are not stored."""
+    def discard(self, rows: Sequence[NewLog]) -> None:
+        """Stop counting a call whose claim was taken as running; its logs were not stored."""
         self._running -= len(rows) + 1
 
     def _add(
@@ -160,16 +170,16 @@ class LogWriter:
     ) -> asyncio.Future[None]:
         entry = _Entry(new, results, claim, outcome, asyncio.get_running_loop().create_future())
         self._pending.append(entry)
-        self._arrived.set()
+        self._has_work.set()
         if len(self._pending) >= MAX_PENDING:
             self._has_room.clear()
         return entry.committed
 
     async def _write(self) -> None:
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE
         while self._pending or not self._closing.is_set():
-            await self._arrived.wait()
-            self._arrived.clear()
+            await self._has_work.wait()
+            self._has_work.clear()
             while batch := self._pending[:MAX_BATCH]:
                 del self._pending[:MAX_BATCH]
                 if len(self._pending) < MAX_PENDING:
@@ -180,49 +190,49 @@ class LogWriter:
                 finally:
                     self._pending[:0] = kept
                 if not kept:
-                    pause = FIRST_PAUSE
+                    pause = MIN_PAUSE
                     continue
                 if len(self._pending) >= MAX_PENDING:
                     self._has_room.clear()
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LAST_PAUSE)
+                pause = min(2 * pause, MAX_PAUSE)
 
     async def _commit(self, batch: list[_Entry]) -> list[_Entry]:
-        """Write entries; returns those to be tried again, because the database is away."""
+        """Write entries. Returns those to try again because the database is unreachable."""
         try:
-            refused = await retry_transaction(partial(self._store, batch))
-        except Exception as exc:  # noqa: BLE001 - whatever is wrong with a row, the writer goes on
+            claims_taken = await retry_transaction(partial(self._store, batch))
+        except Exception as exc:  # noqa: BLE001 - a bad row must not stop the writer
             if is_unreachable(exc):
-                if not self._away:
-                    logger.error("the database does not take logs: %s", first_line(exc))
-                self._away = True
+                if not self._db_unreachable:
+                    logger.error("cannot write logs, the database is unreachable: %s", first_line(exc))
+                self._db_unreachable = True
                 for entry in batch:
                     entry.fail(exc)
-                return [entry for entry in batch if entry.is_end]
-            if len(batch) > 1:  # one bad row must not take the others with it
+                return [entry for entry in batch if entry.is_final]
+            if len(batch) > 1:  # find the bad row, and store the others
                 return [kept for entry in batch for kept in await self._commit([entry])]
-            return await self._give_up(batch[0], exc)
-        self._away = False
+            return await self._commit_degraded(batch[0], exc)
+        self._db_unreachable = False
         for entry in batch:
-            if entry in refused:
+            if entry in claims_taken:
                 entry.fail(ClaimTaken())
             elif not entry.committed.done():
                 entry.committed.set_result(None)
         return []
 
-    async def _give_up(self, entry: _Entry, exc: Exception) -> list[_Entry]:
-        logger.error("a log could not be stored: %s", exc)
+    async def _commit_degraded(self, entry: _Entry, exc: Exception) -> list[_Entry]:
+        logger.error("could not store a log: %s", exc)
         entry.fail(exc)
-        less = entry.less() if entry.is_end else None
-        return [] if less is None else await self._commit([less])
+        degraded = entry.degraded() if entry.is_final else None
+        return [] if degraded is None else await self._commit([degraded])
 
     async def _store(self, batch: Sequence[_Entry]) -> Sequence[_Entry]:
-        """Write entries in one transaction; returns those whose claims could not be had."""
+        """Write entries in one transaction. Returns those whose claims are taken, of which nothing was written."""
         try:
             async with self._database.write() as connection:
                 await self._renew(connection)
-                refused = await _take_claims(connection, batch)
-                if new := [row for entry in batch if entry not in refused for row in entry.new]:
+                claims_taken = await _insert_claims(connection, batch)
+                if new := [row for entry in batch if entry not in claims_taken for row in entry.new]:
                     await insert_logs(connection, new)
                 if results := [row for entry in batch for row in entry.results]:
                     await finish_logs(connection, results)
@@ -230,23 +240,23 @@ class LogWriter:
                     await store_outcomes(connection, outcomes)
                 await count_logs(connection, [(row.project_id, row.created_at) for row in new])
         except BaseException:
-            self._lease_renewed = _NEVER  # undone with the rest
+            self._lease_renewed = _NEVER  # rolled back, too
             raise
-        return refused
+        return claims_taken
 
     async def _watch(self) -> None:
-        """Renew this server's lease, and look for logs of servers that died, as long as it runs."""
+        """Renew the lease and mark the logs of dead processes, until the writer closes."""
         while not self._closing.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._lease.total_seconds() / 3):
                     await self._closing.wait()
             try:
-                if self._running:  # an idle server needs no lease, and writes nothing
+                if self._running:  # an idle server needs no lease, and does not write
                     async with self._database.write() as connection:
                         await self._renew(connection)
                 await self._mark_interrupted()
-            except Exception as exc:  # noqa: BLE001 - the next round comes
-                logger.warning("cannot look for interrupted logs: %s", first_line(exc))
+            except Exception as exc:  # noqa: BLE001 - the next round tries again
+                logger.warning("cannot renew the lease or mark interrupted logs: %s", first_line(exc))
 
     async def _renew(self, connection: AsyncConnection) -> None:
         now = datetime.now(UTC)
@@ -262,16 +272,16 @@ class LogWriter:
                 await mark_interrupted(connection, dead)
 
 
-async def _take_claims(connection: AsyncConnection, batch: Sequence[_Entry]) -> list[_Entry]:
-    """Take what can be had; returns the entries whose claims could not."""
+async def _insert_claims(connection: AsyncConnection, batch: Sequence[_Entry]) -> list[_Entry]:
+    """Insert the claims of a batch. Returns the entries whose claims other calls have."""
     entries = [(entry, entry.claim) for entry in batch if entry.claim is not None]
     if not entries:
         return []
-    taken = await insert_claims(connection, [claim for _, claim in entries])
-    refused: list[_Entry] = []
+    inserted = await insert_claims(connection, [claim for _, claim in entries])
+    taken: list[_Entry] = []
     for entry, claim in entries:
-        if claim.id in taken:
-            taken.remove(claim.id)  # of two with the same id only the first has it
+        if claim.id in inserted:
+            inserted.remove(claim.id)  # of two entries with the same id only the first has the claim
         else:
-            refused.append(entry)
-    return refused
+            taken.append(entry)
+    return taken

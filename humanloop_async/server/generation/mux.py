@@ -1,8 +1,8 @@
-"""A provider's chunks -> the bytes of v4's events: one sample each, told apart by index.
+"""Encode a provider's chunks as v4's events, each with the index of its sample.
 
-Every token takes this path, so everything that stays the same during a call is encoded once: the whole event is
-encoded from its Struct with gaps where its values change, and an event is then the constant pieces between the gaps
-joined by the chunk's text, which is all that is encoded for it.
+Every token takes this path, so the constant part of a call's events is encoded once: as a template, with placeholders
+for the values that change. To encode an event is then to encode the chunk's text and to join the template's parts with
+it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 
 import msgspec
 
-from ...types import ChatDataResponse, ChatFields, ChatMessage, ChatResponse, CompletionResponse, DataResponse, Usage
+from ...types import ChatFields, ChatMessage, Usage
 from ..providers.base import ProviderChunk
 from .generation import Generation, Sample
-from .responses import echoed_fields
+from .responses import build_response
 
 MAX_LINE = 64 * 1024
-"""Length to keep an event below, in bytes, because clients that read by lines bound them. What would make an event
-longer is left out of it: the provider's chunk, and the echoes of the request."""
+"""Longest event, in bytes: clients that read line by line limit the length of a line. An event that would be longer
+omits the provider's chunk and the fields that repeat the request."""
 
 MAX_FIRST_LINE = 4 * MAX_LINE
-"""The same for the first event of a sample, which alone carries the messages."""
+"""The same for the first event of a sample, the only one with the messages."""
 
 _encode = msgspec.json.Encoder().encode
-# A raw NUL never occurs in JSON, so a gap cannot be mistaken for a caller's text.
-_GAP = re.compile(rb"\0(\w+)\0")
+# JSON never contains a raw NUL, so no text of a caller looks like a placeholder.
+_PLACEHOLDER = re.compile(rb"\0(\w+)\0")
 _UNFINISHED: Mapping[str, bytes] = {
     "finish_reason": b"null",
     "tool_call": b"null",
@@ -37,38 +37,38 @@ _UNFINISHED: Mapping[str, bytes] = {
 
 
 class Mux:
-    """Encodes one call's events, and remembers what its samples have said."""
+    """Encodes the events of one call, and collects the text of its samples."""
 
     def __init__(self, generation: Generation) -> None:
         self._samples = generation.samples
         self._unfinished = len(generation.samples)
-        self._fresh = {sample.index for sample in generation.samples}  # they have had no event yet
+        self._without_first_event = {sample.index for sample in generation.samples}
         self._finished: list[tuple[Sample, ProviderChunk]] = []
-        full, lean = _skeleton(generation, echo=True), _skeleton(generation, echo=False)
-        self._event = _fill(full if len(full) <= MAX_LINE else lean, {"messages": b"null"})
+        full, lean = _template(generation, echo=True), _template(generation, echo=False)
+        self._event = _render(full if len(full) <= MAX_LINE else lean, {"messages": b"null"})
         messages = _encode(generation.messages)
-        candidates = (_fill(skeleton, {"messages": messages}) for skeleton in (full, lean))
+        candidates = (_render(template, {"messages": messages}) for template in (full, lean))
         self._first_event = next((event for event in candidates if len(event) <= MAX_FIRST_LINE), self._event)
-        delta = _encode(ChatMessage(role="assistant", content=_gap("output")))
-        before, self._tail = _fill(self._event, {**_UNFINISHED, "message": delta}).split(b"\0raw\0")
-        # For each sample what goes before, between and after its texts.
-        self._pieces = [
-            _fill(before, {"id": _encode(sample.id), "index": _encode(sample.index)}).split(b"\0output\0")
+        delta = _encode(ChatMessage(role="assistant", content=_placeholder("output")))
+        before, self._tail = _render(self._event, {**_UNFINISHED, "output_message": delta}).split(b"\0raw\0")
+        # For each sample, the parts of an event before, between and after its text.
+        self._parts = [
+            _render(before, {"id": _encode(sample.id), "index": _encode(sample.index)}).split(b"\0output\0")
             for sample in self._samples
         ]
-        self._texts = len(self._pieces[0]) - 1
-        self._room = MAX_LINE - len(before) - len(self._tail)
+        self._text_slots = len(self._parts[0]) - 1
+        self._raw_budget = MAX_LINE - len(before) - len(self._tail)
 
     @property
     def unfinished(self) -> int:
-        """How many samples still have no finish reason."""
+        """The number of samples that have no finish reason yet."""
         return self._unfinished
 
     def feed(self, chunks: Iterable[ProviderChunk]) -> bytes:
-        """The events of a batch, ``b""`` when there are none, without last events: those wait for their logs."""
+        """Return the events of a batch, or ``b""``. A sample's last event is not among them: it waits for the log."""
         out: list[bytes] = []
-        samples, fresh, pieces, tail = self._samples, self._fresh, self._pieces, self._tail
-        texts, room = self._texts, self._room
+        samples, new, parts, tail = self._samples, self._without_first_event, self._parts, self._tail
+        text_slots, raw_budget = self._text_slots, self._raw_budget
         for chunk in chunks:
             index, text = chunk.index, chunk.text
             sample = samples[index]
@@ -79,25 +79,25 @@ class Mux:
                 self._unfinished -= 1
             elif not text:
                 continue
-            elif index in fresh:
+            elif index in new:
                 out.append(self._whole_event(sample, chunk, _UNFINISHED))
             else:
                 encoded, raw = _encode(text), chunk.raw
-                if len(raw) + texts * len(encoded) > room:
+                if len(raw) + text_slots * len(encoded) > raw_budget:
                     raw = b""
-                out += (encoded.join(pieces[index]), raw, tail)
+                out += (encoded.join(parts[index]), raw, tail)
         return b"".join(out)
 
     def take_finished(self) -> list[tuple[Sample, ProviderChunk]]:
-        """The samples that have finished since the last call, each with its last chunk."""
+        """Return the samples that have finished since the last call, each with its last chunk."""
         finished, self._finished = self._finished, []
         return finished
 
     def last_event(self, sample: Sample, chunk: ProviderChunk, usage: Usage | None = None) -> bytes:
-        """A sample's last event.
+        """Return a sample's last event.
 
         Args:
-            usage: Token counts of the call, for the last event of all.
+            usage: Token counts of the call, for the last event of the stream.
         """
         tool_calls = chunk.tool_calls
         return self._whole_event(
@@ -112,8 +112,8 @@ class Mux:
         )
 
     def _whole_event(self, sample: Sample, chunk: ProviderChunk, values: Mapping[str, bytes]) -> bytes:
-        is_first = sample.index in self._fresh
-        self._fresh.discard(sample.index)
+        is_first = sample.index in self._without_first_event
+        self._without_first_event.discard(sample.index)
         tool_calls = chunk.tool_calls
         message = ChatMessage(
             role="assistant",
@@ -121,53 +121,35 @@ class Mux:
             tool_calls=tool_calls,
             tool_call=tool_calls[0].function if tool_calls else None,
         )
-        event = _fill(
+        event = _render(
             self._first_event if is_first else self._event,
             {
                 "id": _encode(sample.id),
                 "index": _encode(sample.index),
                 "output": _encode(chunk.text),
-                "message": _encode(message),
+                "output_message": _encode(message),
                 **values,
             },
         )
         limit = MAX_FIRST_LINE if is_first else MAX_LINE
-        return _fill(event, {"raw": chunk.raw if len(event) + len(chunk.raw) <= limit else b""})
+        return _render(event, {"raw": chunk.raw if len(event) + len(chunk.raw) <= limit else b""})
 
 
-def _skeleton(generation: Generation, *, echo: bool) -> bytes:
-    """An event with gaps for what changes; `echo` tells whether it repeats what the request said."""
-    request = generation.request
-    data: dict[str, Any] = {
-        "id": _gap("id"),
-        "index": _gap("index"),
-        "output": _gap("output"),
-        "raw_output": _gap("output"),
-        "inputs": request.inputs if echo and request.return_inputs else {},
-        "finish_reason": _gap("finish_reason"),
-        "model_config_id": generation.context.config_id,
-    }
-    common: dict[str, Any] = echoed_fields(generation) | {"usage": _gap("usage"), "provider_responses": [_gap("raw")]}
-    if not echo:
-        common |= {"metadata": None, "provider_request": None}
-    event: ChatResponse | CompletionResponse
-    if isinstance(request, ChatFields):
-        data |= {
-            "messages": _gap("messages"),
-            "tool_call": _gap("tool_call"),
-            "tool_calls": _gap("tool_calls"),
-            "output_message": _gap("message"),
-        }
-        event = ChatResponse(data=[ChatDataResponse(**data)], **common)
-    else:
-        event = CompletionResponse(data=[DataResponse(**data)], **common)
+def _template(generation: Generation, *, echo: bool) -> bytes:
+    """Return an event with placeholders for the values that change."""
+    names = ["id", "index", "output", "finish_reason"]
+    if isinstance(generation.request, ChatFields):
+        names += ["messages", "tool_call", "tool_calls", "output_message"]
+    sample = {name: _placeholder(name) for name in names} | {"raw_output": _placeholder("output")}
+    usage, raw = _placeholder("usage"), _placeholder("raw")
+    event = build_response(generation, [sample], usage=usage, provider_responses=[raw], echo=echo)
     return b"data: " + _encode(event) + b"\n\n"
 
 
-def _gap(name: str) -> Any:
+def _placeholder(name: str) -> Any:
     return msgspec.Raw(b"\0" + name.encode() + b"\0")
 
 
-def _fill(skeleton: bytes, values: Mapping[str, bytes]) -> bytes:
-    """Fill the gaps that `values` names, and leave the others."""
-    return _GAP.sub(lambda gap: values.get(gap[1].decode(), gap[0]), skeleton)
+def _render(template: bytes, values: Mapping[str, bytes]) -> bytes:
+    """Replace the placeholders that have a value; the others stay."""
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1].decode(), match[0]), template)

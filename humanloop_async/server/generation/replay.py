@@ -1,4 +1,4 @@
-"""A stored answer as a stream: events of the same shape as those of the first time, fewer and with more text each."""
+"""Stream a stored response: events of the same shape as in the first stream, but fewer, each with more text."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import msgspec
 
 from .mux import MAX_FIRST_LINE, MAX_LINE
 
-PIECE_CHARS = 2048
-"""Text of one event, in characters: three times of it, escaped at worst, stay below `MAX_LINE` bytes."""
+MAX_TEXT = 2048
+"""Longest text in an event, in characters. Events contain their text three times; escaped, that is below `MAX_LINE`."""
 
 _Object: TypeAlias = dict[str, Any]
-_LEAN: _Object = {"metadata": None, "provider_request": None}
+_NO_ECHO: _Object = {"metadata": None, "provider_request": None}
 
 
-def replayed_events(answer: bytes) -> Iterator[bytes]:
-    """The events of a generation's stored answer, one sample after the other."""
-    body: _Object = msgspec.json.decode(answer)
+def replayed_events(response: bytes) -> Iterator[bytes]:
+    """Return the events of a generation's stored response, one sample after the other."""
+    body: _Object = msgspec.json.decode(response)
     usage, samples = body["usage"], body["data"]
     common: _Object = {**body, "usage": None, "provider_responses": []}
     for sample in samples:
-        *texts, last = _pieces(sample["raw_output"])
+        *texts, last = _split(sample["raw_output"])
         unfinished = sample | {"finish_reason": None}
         if "output_message" in sample:
             unfinished |= {"tool_call": None, "tool_calls": None}
         for text in texts:
             yield _event(common, _with_text(unfinished, text))
-            unfinished = _later(unfinished)
-            sample = _later(sample)
+            unfinished = _without_messages(unfinished)
+            sample = _without_messages(sample)
         is_last = sample["index"] == samples[-1]["index"]
         yield _event(common | {"usage": usage if is_last else None}, _with_text(sample, last))
 
 
-def _pieces(text: str) -> list[str]:
-    return [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)] or [""]
+def _split(text: str) -> list[str]:
+    return [text[start : start + MAX_TEXT] for start in range(0, len(text), MAX_TEXT)] or [""]
 
 
 def _with_text(sample: _Object, text: str) -> _Object:
@@ -46,16 +46,16 @@ def _with_text(sample: _Object, text: str) -> _Object:
     return changed
 
 
-def _later(sample: _Object) -> _Object:
+def _without_messages(sample: _Object) -> _Object:
     return sample | {"messages": None} if "messages" in sample else sample
 
 
 def _event(common: _Object, sample: _Object) -> bytes:
-    """One event; what makes it longer than clients that read by lines take is left out, as it was the first time."""
+    """Return one event. As in the first stream, one that is too long omits the fields that repeat the request."""
     limit = MAX_FIRST_LINE if sample.get("messages") else MAX_LINE
-    lean = common | _LEAN
+    lean = common | _NO_ECHO
     without_inputs: _Object = {**sample, "inputs": {}}
-    for top, data in ((common, sample), (lean, without_inputs), (lean, _later(without_inputs))):
+    for top, data in ((common, sample), (lean, without_inputs), (lean, _without_messages(without_inputs))):
         event = b"data: " + msgspec.json.encode(top | {"data": [data]}) + b"\n\n"
         if len(event) <= limit:
             break

@@ -1,8 +1,8 @@
-"""The answer of a call that is not streamed."""
+"""Build v4's responses. An event of a stream has the same shape, with one sample (`.mux`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,56 +17,71 @@ from ...types import (
     Json,
     Usage,
 )
-from .generation import Generation, output_message
+from .generation import Generation, Sample, output_message
 
 
 def encode_response(generation: Generation, usage: Usage | None, responses: Sequence[Json]) -> bytes:
-    """The JSON body for a generation whose samples have all finished."""
-    common: dict[str, Any] = {**echoed_fields(generation), "usage": usage, "provider_responses": responses}
-    request = generation.request
-    data: list[Any] = []
-    for sample in generation.samples:
-        text = sample.text
-        fields: dict[str, Any] = {
-            "id": sample.id,
-            "index": sample.index,
-            "output": text.strip(),
-            "raw_output": text,
-            "inputs": request.inputs if request.return_inputs else {},
-            "finish_reason": sample.finish_reason,
-            "model_config_id": generation.context.config_id,
-        }
-        if not isinstance(request, ChatFields):
-            data.append(DataResponse(**fields))
-            continue
-        message = output_message(text, sample.tool_calls)
-        data.append(
-            ChatDataResponse(
-                **fields,
-                messages=generation.messages,
-                tool_call=message.tool_call,
-                tool_calls=message.tool_calls,
-                output_message=message,
-            )
-        )
-    kind = ChatResponse if isinstance(request, ChatFields) else CompletionResponse
-    return msgspec.json.encode(kind(data=data, **common))
+    """Return the JSON body for a generation whose samples have all finished.
+
+    Args:
+        responses: The provider's responses.
+    """
+    samples = (_sample_fields(generation, sample) for sample in generation.samples)
+    return msgspec.json.encode(build_response(generation, samples, usage=usage, provider_responses=responses))
 
 
-def echoed_fields(generation: Generation) -> dict[str, Any]:
-    """What an answer, and each event, repeats of the call at its top level."""
-    request = generation.request
-    named_session = request.session_id is not None or request.session_reference_id is not None
-    fields: dict[str, Any] = {
-        "project_id": generation.context.project_id,
+def build_response(
+    generation: Generation,
+    samples: Iterable[dict[str, Any]],
+    *,
+    usage: Any,
+    provider_responses: Sequence[Any],
+    echo: bool = True,
+) -> ChatResponse | CompletionResponse:
+    """Return a response, or an event.
+
+    Args:
+        samples: The fields that differ between samples.
+        usage: A `Usage`, None, or a placeholder for it.
+        echo: Whether to repeat the request's inputs, its metadata and the request to the provider.
+    """
+    request, context = generation.request, generation.context
+    has_session = request.session_id is not None or request.session_reference_id is not None
+    common: dict[str, Any] = {
+        "project_id": context.project_id,
         "num_samples": request.num_samples,
         "user": request.user,
-        "metadata": request.metadata,
-        "provider_request": generation.provider_request,
-        "session_id": generation.context.session_id if named_session else None,
+        "metadata": request.metadata if echo else None,
+        "provider_request": generation.provider_request if echo else None,
+        "session_id": context.session_id if has_session else None,
+        "usage": usage,
+        "provider_responses": provider_responses,
     }
+    inputs = request.inputs if echo and request.return_inputs else {}
+    shared: dict[str, Any] = {"inputs": inputs, "model_config_id": context.config_id}
     if isinstance(request, ChatFields):
-        fields |= {"tool_choice": request.tool_choice, "tool_call": request.tool_call}
-    elif isinstance(request, CompletionFields):
-        fields |= {"logprobs": request.logprobs, "suffix": request.suffix}
+        common |= {"tool_choice": request.tool_choice, "tool_call": request.tool_call}
+        return ChatResponse(data=[ChatDataResponse(**fields, **shared) for fields in samples], **common)
+    if isinstance(request, CompletionFields):
+        common |= {"logprobs": request.logprobs, "suffix": request.suffix}
+    return CompletionResponse(data=[DataResponse(**fields, **shared) for fields in samples], **common)
+
+
+def _sample_fields(generation: Generation, sample: Sample) -> dict[str, Any]:
+    text = sample.text
+    fields: dict[str, Any] = {
+        "id": sample.id,
+        "index": sample.index,
+        "output": text.strip(),
+        "raw_output": text,
+        "finish_reason": sample.finish_reason,
+    }
+    if isinstance(generation.request, ChatFields):
+        message = output_message(text, sample.tool_calls)
+        fields |= {
+            "messages": generation.messages,
+            "tool_call": message.tool_call,
+            "tool_calls": message.tool_calls,
+            "output_message": message,
+        }
     return fields

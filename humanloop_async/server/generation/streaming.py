@@ -1,4 +1,4 @@
-"""The answer of a call that is streamed: server-sent events, one sample each."""
+"""Stream a generation to its client as server-sent events, each with one sample."""
 
 from __future__ import annotations
 
@@ -19,73 +19,79 @@ from .responses import encode_response
 
 T = TypeVar("T")
 
-COMMENT = b": keep-alive\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class ClientGone(Exception):
-    """The client closed the connection while it was being answered."""
+    """The client closed the connection before the response was complete."""
 
 
 class EventStream:
-    """One response of server-sent events. Its headers go out with the first bytes, so that a call that fails before
-    can still be answered with a status.
+    """A response of server-sent events.
+
+    Its headers are sent with the first bytes, so a call that fails before them can still respond with a status.
 
     Args:
-        write_timeout: Seconds after which a client that reads nothing counts as gone.
+        write_timeout: Seconds after which the connection of a client that reads nothing is aborted.
     """
 
     def __init__(self, request: web.Request, write_timeout: float) -> None:
         self._request = request
         self._protocol = request.protocol
         self._write_timeout = write_timeout
-        self._watch: asyncio.TimerHandle | None = None  # of a client that reads too slowly
+        self._stall_timer: asyncio.TimerHandle | None = None  # runs while the client reads too slowly
         self.response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",  # nginx would hold events back
+                "X-Accel-Buffering": "no",  # keeps nginx from buffering events
             }
         )
         if request.version < HttpVersion11:
-            self.response.force_close()  # without chunks the body ends with the connection, also if that may be kept
-        self._writer: StreamWriter | None = None  # once the headers have gone out
+            self.response.force_close()  # without chunks, only the end of the connection ends the body
+        self._writer: StreamWriter | None = None  # set when the headers are sent
         self._clock = asyncio.get_running_loop().time
         self._last_sent = self._clock()
 
     @property
     def opened(self) -> bool:
-        """Whether the headers have gone out."""
+        """Whether the headers have been sent."""
         return self.response.prepared
 
     async def send(self, events: bytes) -> None:
-        """Write events in one piece; waits for a client that reads too slowly.
+        """Write events at once; waits while the connection's buffer is full.
 
         Raises:
-            ClientGone: Nobody is there any more.
+            ClientGone: The client closed the connection, or read nothing for `write_timeout`.
         """
         self._last_sent = self._clock()
         try:
             if not self.response.prepared:
                 await self.response.prepare(self._request)
-                # `StreamResponse.write` might wait at its end, once the connection's buffer is full.
+                # Written to directly, because `StreamResponse.write` may wait after each write.
                 self._writer = getattr(self.response, "_payload_writer", None)
-            if (writer := self._writer) is None:  # another version of aiohttp
+            if (writer := self._writer) is None:  # this version of aiohttp has different internals
                 await self.response.write(events)
                 return
             await writer.write(events, drain=False)
             if self._protocol.writing_paused:
-                self._watch_reader()
+                self._abort_if_stalled()
                 await writer.drain()
         except ConnectionError as exc:
             raise ClientGone from exc
 
-    def _watch_reader(self, unsent: int | None = None) -> None:
-        """Drop the connection when its client takes nothing of what is unsent. That ends all who wait for it; to
-        cancel one of them would cancel the others."""
+    def _abort_if_stalled(self, unsent: int | None = None) -> None:
+        """Abort the connection if the client has read nothing for `write_timeout`.
+
+        This wakes every pending writer; cancelling one would cancel them all.
+
+        Args:
+            unsent: Bytes that were unsent when the timer was started; None starts it.
+        """
         transport = self._request.transport
-        if (self._watch is not None and unsent is None) or transport is None:
+        if (self._stall_timer is not None and unsent is None) or transport is None:
             return
-        self._watch = None
+        self._stall_timer = None
         if not self._protocol.writing_paused:
             return
         now = transport.get_write_buffer_size()
@@ -93,7 +99,7 @@ class EventStream:
             transport.abort()
         else:
             loop = asyncio.get_running_loop()
-            self._watch = loop.call_later(self._write_timeout, self._watch_reader, now)
+            self._stall_timer = loop.call_later(self._write_timeout, self._abort_if_stalled, now)
 
     def try_send(self, encode: Callable[[T], bytes], batch: T) -> bool:
         """Write events from a protocol callback, if the connection accepts them without waiting.
@@ -118,55 +124,55 @@ class EventStream:
         return True
 
     async def send_error(self, body: bytes) -> None:
-        """Write the event that says how the call failed, when there is no status left to say it with."""
+        """Send an error as the last event, after the headers, when the status can no longer be set."""
         await self.send(b"data: " + body + b"\n\n")
 
     async def end(self) -> None:
         """End the response; the connection stays open for the client's next request."""
         try:
             if self._protocol.writing_paused:
-                self._watch_reader()
+                self._abort_if_stalled()
             await self.response.write_eof()
         except ConnectionError as exc:
             raise ClientGone from exc
 
     def abort(self) -> None:
-        """Drop the connection with what is still unsent, which closing it would wait for."""
+        """Close the connection without sending what is left in its buffer."""
         if self._request.transport is not None:
             self._request.transport.abort()
 
     @asynccontextmanager
     async def kept_alive(self, interval: float) -> AsyncGenerator[None]:
-        """Send a comment after each `interval` seconds of silence inside the block; the first opens the response."""
-        task = asyncio.create_task(self._comment(interval))
+        """Send a comment after each `interval` seconds of silence inside the block; the first may open the response."""
+        task = asyncio.create_task(self._send_keep_alives(interval))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _comment(self, interval: float) -> None:
+    async def _send_keep_alives(self, interval: float) -> None:
         while True:
             silence = self._clock() - self._last_sent
-            # A client that does not read what it has needs no comment, and nobody may be stopped while it drains.
+            # A client with unread data needs no comment. Nor may this task be cancelled while it drains the buffer.
             if silence < interval or self._protocol.writing_paused:
                 await asyncio.sleep(interval - silence if silence < interval else interval / 10)
                 continue
             try:
-                await self.send(COMMENT)
+                await self.send(KEEP_ALIVE)
             except ClientGone:
-                return  # whoever sends the next event learns it too
+                return  # the task that sends the next event gets the same error
 
 
-async def stream_answer(generation: Generation, events: EventStream) -> None:
-    """Ask the provider, and send its samples as they come.
+async def stream_generation(generation: Generation, events: EventStream) -> None:
+    """Call the provider, and send its samples as it streams them.
 
-    The last event of a sample waits for its log; the other samples go on in the meantime. The last event of all
-    carries the usage.
+    The last event of a sample waits until its log is stored, while the other samples continue. The last event of the
+    stream has the usage.
 
     Raises:
-        ProviderError: The provider refused or failed. The samples that had finished have been sent whole.
-        ClientGone: Nobody is there any more.
+        ProviderError: The provider rejected the call or failed. The samples that had finished were sent completely.
+        ClientGone: The client closed the connection.
     """
     mux = Mux(generation)
     last: list[tuple[Sample, ProviderChunk]] = []
@@ -175,9 +181,9 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
     async def end(
         finished: list[tuple[Sample, ProviderChunk]],
         usage: Usage | None = None,
-        answer: Callable[[], bytes] | None = None,
+        encode: Callable[[], bytes] | None = None,
     ) -> None:
-        await generation.complete([sample for sample, _ in finished], usage, answer)
+        await generation.complete([sample for sample, _ in finished], usage, encode)
         *others, (sample, chunk) = finished
         await events.send(
             b"".join([*(mux.last_event(*other) for other in others), mux.last_event(sample, chunk, usage)])
@@ -200,17 +206,19 @@ async def stream_answer(generation: Generation, events: EventStream) -> None:
                 if mux.unfinished:
                     endings.append(asyncio.create_task(end(finished)))
                 else:
-                    last = finished  # held back until the usage is known, at the end of the iteration
+                    last = finished  # sent when the usage is known, after the iteration
             usage = stream.usage
         if mux.unfinished:
-            raise ProviderError(503, "the provider ended the stream before every sample", generation.provider.origin)
+            raise ProviderError(
+                503, "the provider ended the stream before all samples were finished", generation.provider.origin
+            )
     finally:
         await _all_done(endings)
     await end(last, usage, partial(encode_response, generation, usage, ()))
 
 
 async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for all, and raise what the first that failed raised; when cancelled, cancel them."""
+    """Wait for all tasks, then raise the error of the first that failed. Cancels them when cancelled."""
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if outcome is not None:
             raise outcome

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ...wire.operations import AnyOperation
 from ..errors import ApiError
-from ..generation.idempotency import Answer
+from ..generation.idempotency import StoredResponse
 from ..service import Service
 from ..storage.database import retry_transaction
 from .calls import HANDLERS, ApiCall, Handler
@@ -62,17 +62,17 @@ async def _respond(operation: AnyOperation, handler: Handler[Any, Any], request:
     query, body = decode_call_query(operation, request), decode_call_body(operation, raw)
     call = ApiCall(service, operation, request.match_info, query, body)
 
-    async def run() -> Answer:
+    async def run() -> StoredResponse:
         response = await handler(call)
         if isinstance(body, Mapping) and () in body:  # a batch of one object, not a list: neither is the response
             (response,) = response
         # Official clients fail on an empty body and on null, also where v4 defines no response.
-        return Answer(operation.status, b"{}" if response is None else msgspec.json.encode(response))
+        return StoredResponse(operation.status, b"{}" if response is None else msgspec.json.encode(response))
 
-    idempotent_call = service.idempotency.call(request, key_id, raw) if operation.creates else None
+    idempotent_call = service.idempotency.identify(request, key_id, raw) if operation.creates else None
     replayed = False
     if idempotent_call is not None:
-        answer, replayed = await retry_transaction(partial(service.idempotency.make, idempotent_call, run))
+        answer, replayed = await retry_transaction(partial(service.idempotency.run_once, idempotent_call, run))
     else:
         answer = await retry_transaction(run)
     if answer.status == 204:

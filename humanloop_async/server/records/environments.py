@@ -1,4 +1,4 @@
-"""The environments that configurations are deployed to. They are named at start, and do not change until the end."""
+"""The environments that configurations are deployed to. They are configured at start, and do not change later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .references import MAX_NAME_CHARS
 
 
 class Environment(Struct, frozen=True):
-    """One environment."""
+    """An environment."""
 
     id: str
     name: str
@@ -23,7 +23,7 @@ class Environment(Struct, frozen=True):
 
 
 class Environments:
-    """All environments of a server, the default one first."""
+    """All environments of a server; the first is the default."""
 
     def __init__(self, environments: Sequence[Environment]) -> None:
         self._all = environments
@@ -33,27 +33,30 @@ class Environments:
 
     @classmethod
     async def open(cls, database: Database, names: Sequence[str]) -> Environments:
-        """Those of these names; servers that start together make each of them once.
+        """Get or create the environments with these names. Servers that start together create each of them once.
 
         Raises:
-            ServeError: There is no name, or one that cannot be used.
+            ServeError: There is no name, or a name is repeated, empty or too long.
         """
         if not names or len(set(names)) < len(names) or not all(0 < len(name) <= MAX_NAME_CHARS for name in names):
-            raise ServeError(f"environments need different names of 1 to {MAX_NAME_CHARS} characters; one at least")
+            raise ServeError(
+                f"invalid environments {[*names]!r:.200}: give at least one, with distinct names of 1 to "
+                f"{MAX_NAME_CHARS} characters"
+            )
         async with database.write() as connection:
             ids = await get_or_create_environments(connection, names)
-        return cls([Environment(ids[name], name, "other" if at else "default") for at, name in enumerate(names)])
+        return cls([Environment(ids[name], name, "other" if index else "default") for index, name in enumerate(names)])
 
     @property
     def default(self) -> Environment:
-        """What a call that names none means."""
+        """The environment of calls that name none."""
         return self._all[0]
 
-    def named(self, name: str | None) -> Environment:
-        """The one of that name; None is the default.
+    def by_name(self, name: str | None) -> Environment:
+        """Return the environment with this name, or the default one for None.
 
         Raises:
-            ApiError: There is none (404).
+            ApiError: The environment does not exist (404).
         """
         if name is None:
             return self.default
@@ -63,11 +66,11 @@ class Environments:
         known = ", ".join(repr(environment.name) for environment in self._all)
         raise ApiError(404, f"there is no environment {name!r:.80}; this server has {known}")
 
-    def of_id(self, environment_id: str) -> Environment:
-        """The one of that id.
+    def by_id(self, environment_id: str) -> Environment:
+        """Return the environment with this id.
 
         Raises:
-            ApiError: There is none (404).
+            ApiError: The environment does not exist (404).
         """
         for environment in self._all:
             if environment.id == environment_id:

@@ -1,6 +1,6 @@
-"""Feedback: what each class of it takes, what it replaces, and how it is taken back.
+"""Feedback: the values that each class of types accepts, what a value replaces, and how it is removed.
 
-There is one current value for each log, kind and user; the values of a multi_select kind add up instead.
+Each log has one current value per type and user, except for multi_select types, whose values add up.
 """
 
 from __future__ import annotations
@@ -19,41 +19,44 @@ from ..storage.feedback import FeedbackRow, Origin, current_feedback, replace_fe
 from ..storage.feedback_types import WITH_LABELS, add_labels, feedback_classes
 
 MAX_LABELS = 100
-"""Most values of a multi_select kind in one request."""
+"""Most values in one item of a multi_select type."""
 
 MAX_VALUES = 20_000
-"""Most values in one request; on SQLite nobody else writes while they are stored."""
+"""Most values in one request. On SQLite, storing them blocks all other writes."""
 
 MAX_NUMBER = 2.0**63
-"""Largest value of a number kind, positive or negative."""
+"""Largest absolute value of a number type."""
 
 MAX_LABEL_CHARS = 255
-"""Longest value of a select kind, in characters."""
+"""Longest label of a select or multi_select type, in characters."""
 
 
 async def record_feedback(
     connection: AsyncConnection, origins: Mapping[str, Origin], requests: Mapping[BodyPath, FeedbackRequest]
 ) -> list[FeedbackResponse]:
-    """Store, replace and take back, in the order given.
+    """Store, replace and remove feedback, in the order of the requests.
 
     Args:
-        origins: What each log is of that the requests are about.
-        requests: What to do, each with its `data_id`, by their places in the body.
+        origins: Project and configuration of the logs, by log id.
+        requests: The requests, each with its `data_id`, by their paths in the body.
 
     Raises:
-        ApiError: A kind is unknown, a value does not fit it or they are too many (422), or there is nothing to take
-            back (404).
+        ApiError: A type is unknown, a value is not valid for it, or there are too many values (422); or there is no
+            feedback to remove (404).
     """
     if not requests:
         return []
-    if sum(len(item.value) if isinstance(item.value, list) else 1 for item in requests.values()) > MAX_VALUES:
-        raise InvalidRequest.at(msg=f"takes at most {MAX_VALUES} values of feedback at a time")
+    count = sum(len(item.value) if isinstance(item.value, list) else 1 for item in requests.values())
+    if count > MAX_VALUES:
+        raise InvalidRequest.at(msg=f"has {count} values of feedback; send at most {MAX_VALUES} values in one request")
     classes = await feedback_classes(connection, {origin.project_id for origin in origins.values()})
-    stored = await _stored(connection, requests.values(), {kind for kinds in classes.values() for kind in kinds})
+    stored = await _stored_feedback(
+        connection, requests.values(), {kind for kinds in classes.values() for kind in kinds}
+    )
     current: dict[tuple[str, str, str | None], dict[str, FeedbackRow]] = {}
     for row in stored:
         current.setdefault((row.log_id, row.type, row.user), {})[row.value] = row
-    answers: list[FeedbackResponse] = []
+    responses: list[FeedbackResponse] = []
     labels: dict[tuple[str, str], set[str]] = {}
     for loc, request in requests.items():
         assert request.data_id is not None
@@ -61,38 +64,38 @@ async def record_feedback(
         project_id = origin.project_id
         rows = current.setdefault((request.data_id, kind, replace_nul(request.user)), {})
         with error_location(loc):
-            answer, values = _record(rows, request.data_id, origin, classes[project_id], request)
-        answers.append(answer)
+            response, values = _apply(rows, request.data_id, origin, classes[project_id], request)
+        responses.append(response)
         if classes[project_id][kind] in WITH_LABELS:
             labels.setdefault((project_id, kind), set()).update(values)
     now = {row.id: row for rows in current.values() for row in rows.values()}
     before = {row.id for row in stored}
     await replace_feedback(connection, before - now.keys(), [row for id, row in now.items() if id not in before])
-    for (project_id, kind), new in sorted(labels.items()):  # in one order: two calls never wait for each other
+    for (project_id, kind), new in sorted(labels.items()):  # sorted, so that two calls cannot deadlock
         await add_labels(connection, project_id, kind, [FeedbackLabelRequest(value=value) for value in sorted(new)])
-    return answers
+    return responses
 
 
-async def _stored(
+async def _stored_feedback(
     connection: AsyncConnection, requests: Collection[FeedbackRequest], known: Collection[str]
 ) -> list[FeedbackRow]:
-    """What there is where the requests are about to change something."""
+    """Return the feedback that the requests may replace or remove."""
     log_ids = {request.data_id for request in requests if request.data_id is not None}
     kinds = {request.type for request in requests}.intersection(known)
     return await current_feedback(connection, log_ids, kinds, {request.user for request in requests})
 
 
-def _record(
+def _apply(
     current: dict[str, FeedbackRow],
     log_id: str,
     origin: Origin,
     classes: Mapping[str, FeedbackClass],
     request: FeedbackRequest,
 ) -> tuple[FeedbackResponse, Collection[str]]:
-    """Change what a log has of a kind from a user, by its values.
+    """Apply a request to `current`, a user's feedback of one type on a log, by value.
 
     Returns:
-        The answer, and the values that were given.
+        The response, and the values that were added.
     """
     kind = request.type
     if (feedback_class := classes.get(kind)) is None:
@@ -101,13 +104,13 @@ def _record(
     if request.unset:
         removed = [row for text, row in current.items() if not values or text in values]
         if not removed:
-            raise ApiError(404, f"there is no such {kind!r:.80} feedback on {log_id!r:.80} to take back")
+            raise ApiError(404, f"there is no such {kind!r:.80} feedback on log {log_id!r:.80} to remove")
         for row in removed:
             del current[row.value]
         first, *others = sorted(removed, key=lambda row: (row.created_at, row.id))
         if others:
-            return _answer(first, [row.value for row in (first, *others)]), ()
-        return _answer(first, first.value if first.typed_value is None else first.typed_value), ()
+            return _response(first, [row.value for row in (first, *others)]), ()
+        return _response(first, first.value if first.typed_value is None else first.typed_value), ()
     if request.value is None:
         raise InvalidRequest.at("value", msg="field required", kind="value_error.missing")
     if feedback_class != "multi_select":
@@ -127,17 +130,17 @@ def _record(
         for text, typed in values.items()
     }
     current |= rows
-    return _answer(next(iter(rows.values())), request.value), values
+    return _response(next(iter(rows.values())), request.value), values
 
 
-def _answer(row: FeedbackRow, value: FeedbackValue) -> FeedbackResponse:
+def _response(row: FeedbackRow, value: FeedbackValue) -> FeedbackResponse:
     return FeedbackResponse(
         id=row.id, type=row.type, value=value, data_id=row.log_id, user=row.user, created_at=row.created_at
     )
 
 
 def _values(kind: str, feedback_class: FeedbackClass, value: FeedbackValue) -> dict[str, FeedbackValue | None]:
-    """The values to store: each as text, with what it is when it is not a text."""
+    """Return the values to store: each as text, with the original if that is not a text."""
     match feedback_class, value:
         case "number", int() | float() if not isinstance(value, bool) and abs(value) <= MAX_NUMBER:
             return {_text(value): value}
@@ -152,10 +155,12 @@ def _values(kind: str, feedback_class: FeedbackClass, value: FeedbackValue) -> d
         case "multi_select", [_, *_] if len(value) <= MAX_LABELS and all(_is_label(label) for label in value):
             return dict.fromkeys(map(replace_nul, value))
         case _:
-            raise InvalidRequest.at("value", msg=f"{kind!r:.80} takes {_TAKES[feedback_class]}")
+            raise InvalidRequest.at(
+                "value", msg=f"must be {_ACCEPTED[feedback_class]}, for the feedback type {kind!r:.80}"
+            )
 
 
-_TAKES: Mapping[FeedbackClass, str] = {
+_ACCEPTED: Mapping[FeedbackClass, str] = {
     "number": f"a number of at most {MAX_NUMBER:g}",
     "text": "a text",
     "select": f"one label of 1 to {MAX_LABEL_CHARS} characters",
@@ -168,6 +173,6 @@ def _is_label(label: str) -> bool:
 
 
 def _text(value: float) -> str:
-    """A number, or a boolean, as text; 5.0 is 5, as it is in JSON."""
+    """Return a number or a boolean as JSON text, with 5.0 as 5."""
     whole = isinstance(value, float) and value.is_integer()
     return msgspec.json.encode(int(value) if whole else value).decode()

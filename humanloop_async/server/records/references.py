@@ -1,4 +1,4 @@
-"""Where a call belongs: its project, session, parent and configuration, made on first use where v4 says so."""
+"""Resolve what a request refers to: project, session, parent and configuration. Some are created on first use."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ..storage.projects import Project, add_project, project_by_id, project_by_n
 from ..storage.sessions import add_session, session_exists, session_id_by_reference
 
 MAX_NAME_CHARS = 255
-"""Longest name of a project, longest source, and longest reference of a session or a log, in characters."""
+"""Longest name of a project, source, and reference id of a session or a log, in characters."""
 
 T = TypeVar("T")
 
 
 class HasProject(Protocol):
-    """What requests say of their project."""
+    """A request with a project."""
 
     project: str | None
     project_id: str | None
 
 
 class HasReferences(HasProject, Protocol):
-    """What requests that make logs say of where those belong."""
+    """A request that creates logs."""
 
     session_id: str | None
     session_reference_id: str | None
@@ -41,11 +41,11 @@ class HasReferences(HasProject, Protocol):
 
 
 class CallContext(Struct, frozen=True, kw_only=True):
-    """What a call's logs and answer carry.
+    """The resolved references of a call, which its logs and its response contain.
 
     Attributes:
-        environment: Name of the environment, of a call that uses what is deployed.
-        trial: The sampling, of a call that uses an experiment.
+        environment: Name of the environment, if the call uses a deployed configuration.
+        trial: The trial, if the call uses an experiment.
     """
 
     project_id: str | None
@@ -57,98 +57,112 @@ class CallContext(Struct, frozen=True, kw_only=True):
 
 
 class InlineConfig(Struct, frozen=True):
-    """A configuration that came with the request, and the name it was given there."""
+    """A configuration that was sent with the request, and the request's fields for it, such as its name."""
 
     config: ModelConfig
     request: ModelConfigFields
 
 
 class NotFound(Exception):
-    """Something is still to be made."""
+    """A reference does not exist yet, and the resolver must not create it."""
 
 
 def check_references(request: HasReferences, *loc: str | int) -> None:
-    """Check what can be told without the database.
+    """Check the references of a request without the database.
 
     Args:
-        loc: Where in the body the request is.
+        loc: Path of the request in the body.
 
     Raises:
-        ApiError: A name is empty or too long, or two references are given where one must be (422).
+        ApiError: A name is empty or too long, or two references exclude each other (422).
     """
     for name in ("project", "session_reference_id"):
         value: str | None = getattr(request, name)
         if value is not None and not 0 < len(value) <= MAX_NAME_CHARS:
             raise InvalidRequest.at(*loc, name, msg=f"must have 1 to {MAX_NAME_CHARS} characters")
-    if len(request.source or "") > MAX_NAME_CHARS:  # it is in an index
+    if len(request.source or "") > MAX_NAME_CHARS:  # it is indexed
         raise InvalidRequest.at(*loc, "source", msg=f"must have at most {MAX_NAME_CHARS} characters")
-    for one, other in (("session_id", "session_reference_id"), ("parent_id", "parent_reference_id")):
-        if getattr(request, one) is not None and getattr(request, other) is not None:
-            raise ApiError(422, f"`{one}` and `{other}` exclude each other; give one")
+    for first, second in (("session_id", "session_reference_id"), ("parent_id", "parent_reference_id")):
+        if getattr(request, first) is not None and getattr(request, second) is not None:
+            raise ApiError(422, f"`{first}` and `{second}` exclude each other; send one")
 
 
 async def resolve_references(
-    database: Database, request: GenerationRequest, config: InlineConfig | str, project_id: str | None = None
+    database: Database,
+    request: GenerationRequest,
+    config: InlineConfig | str,
+    *,
+    project_id: str | None = None,
+    environment: str | None = None,
+    trial: Trial | None = None,
 ) -> CallContext:
-    """Find or make what a call refers to; two racing calls get the same.
+    """Find or create what a call refers to. Concurrent calls get the same rows.
 
     Args:
-        config: What came with the request, or the id of a configuration that exists.
-        project_id: The project when it is known already; None takes the one that the request names.
+        config: The configuration that was sent with the request, or the id of an existing one.
+        project_id: Id of the project if it is known; None uses the one that the request names.
+        environment: Passed on to the context.
+        trial: Passed on to the context.
 
     Raises:
         ApiError: Something that must exist does not (404), or two references contradict each other (422).
     """
-    try:  # mostly all is there, and reading waits for nobody
+
+    async def resolve(connection: AsyncConnection, *, create: bool) -> CallContext:
+        resolver = ReferenceResolver(connection, create=create)
+        # First what must exist, so that a rejected call creates nothing.
+        parent_id, session_id = await resolver.parent_and_session(request)
+        project = project_id or await resolver.project(request)
+        return CallContext(
+            project_id=project,
+            config_id=config if isinstance(config, str) else await resolver.config(config, project),
+            session_id=session_id,
+            parent_id=parent_id,
+            environment=environment,
+            trial=trial,
+        )
+
+    try:  # usually everything exists, and reading takes no lock
         async with database.read() as connection:
-            return await ReferenceResolver(connection, create=False).call_context(request, config, project_id)
+            return await resolve(connection, create=False)
     except NotFound:
         async with database.write() as connection:
-            return await ReferenceResolver(connection, create=True).call_context(request, config, project_id)
+            return await resolve(connection, create=True)
 
 
 class ReferenceResolver(Struct):
     """Looks up what requests refer to.
 
     Attributes:
-        create: Whether to create what v4 makes on first use; without it, looking up something that is missing fails.
+        create: Whether to create missing records that v4 creates on first use; if False, they raise `NotFound`.
     """
 
     connection: AsyncConnection
     create: bool
 
-    async def call_context(
-        self, request: HasReferences, config: InlineConfig | str, project_id: str | None = None
-    ) -> CallContext:
-        # What must exist comes first: a call that is refused should make nothing.
-        parent_id, session_id = await self.nesting(request)
-        project_id = project_id or await self.project(request)
-        config_id = config if isinstance(config, str) else await self.config(config, project_id)
-        return CallContext(project_id=project_id, config_id=config_id, session_id=session_id, parent_id=parent_id)
-
-    async def nesting(self, request: HasReferences) -> tuple[str | None, str | None]:
-        """The ids of the parent and the session; a log without a session of its own joins its parent's."""
-        parent_id, parents_session = await self.parent(request)
+    async def parent_and_session(self, request: HasReferences) -> tuple[str | None, str | None]:
+        """Return the ids of the parent log and the session. By default, the session is that of the parent."""
+        parent_id, parent_session = await self.parent(request)
         session_id = await self.session(request)
-        if parent_id is not None and session_id is not None and session_id != parents_session:
-            if parents_session is None:
+        if parent_id is not None and session_id is not None and session_id != parent_session:
+            if parent_session is None:
                 raise ApiError(
                     422, "the parent log has no session, so its children cannot have one; remove `session_id`"
                 )
-            raise ApiError(422, "the parent log belongs to another session; name its session, or none")
-        return parent_id, session_id or parents_session
+            raise ApiError(422, "the parent log belongs to another session; send that session, or none")
+        return parent_id, session_id or parent_session
 
     async def parent(self, request: HasReferences) -> tuple[str | None, str | None]:
+        """Return the id of the parent log and the id of its session."""
         if request.parent_id is None and request.parent_reference_id is None:
             return None, None
-        found = await session_of_log(self.connection, id=request.parent_id, reference_id=request.parent_reference_id)
-        if found is None:
-            raise ApiError(
-                404, f"there is no log {request.parent_id or request.parent_reference_id!r:.80} to be the parent"
-            )
-        return found
+        parent = await session_of_log(self.connection, id=request.parent_id, reference_id=request.parent_reference_id)
+        if parent is None:
+            raise ApiError(404, f"there is no parent log {request.parent_id or request.parent_reference_id!r:.80}")
+        return parent
 
     async def session(self, request: HasReferences) -> str | None:
+        """Return the id of the session that the request names."""
         if request.session_id is not None:
             if not await session_exists(self.connection, request.session_id):
                 raise ApiError(404, f"there is no session {request.session_id!r:.80}")
@@ -157,9 +171,10 @@ class ReferenceResolver(Struct):
             return None
         if self.create:
             await add_session(self.connection, reference)
-        return _found(await session_id_by_reference(self.connection, reference))
+        return _require(await session_id_by_reference(self.connection, reference))
 
     async def project(self, request: HasProject) -> str | None:
+        """Return the id of the project that the request names."""
         if request.project_id is not None:
             project = await project_by_id(self.connection, request.project_id)
             if project is None:
@@ -173,17 +188,18 @@ class ReferenceResolver(Struct):
             return None
         if self.create:
             await add_project(self.connection, request.project)
-        found: Project = _found(await project_by_name(self.connection, request.project))
-        return found.id
+        by_name: Project = _require(await project_by_name(self.connection, request.project))
+        return by_name.id
 
-    async def config(self, new: InlineConfig, project_id: str | None) -> str:
+    async def config(self, inline: InlineConfig, project_id: str | None) -> str:
+        """Return the id of the project's configuration with the same parameters."""
+        config, name, description = inline.config, inline.request.name, inline.request.description
         if self.create:
-            name, description = new.request.name, new.request.description
-            await add_config(self.connection, new.config, project_id=project_id, name=name, description=description)
-        return _found(await config_id_by_identity(self.connection, new.config.identity(project_id)))
+            await add_config(self.connection, config, project_id=project_id, name=name, description=description)
+        return _require(await config_id_by_identity(self.connection, config.identity(project_id)))
 
 
-def _found(value: T | None) -> T:
+def _require(value: T | None) -> T:
     if value is None:
         raise NotFound
     return value

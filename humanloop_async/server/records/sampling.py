@@ -1,12 +1,13 @@
-"""Which configuration of an experiment the next trial gets.
+"""Pick a configuration for each trial of an experiment.
 
-**Uniform** picks each configuration equally often, which measures them with the least doubt. **Thompson** draws each
-configuration's success rate from what is known of it, Beta(1 + successes, 1 + failures), and picks the highest: doubt
-is tried out, the worse ones fade away, and nothing has to be tuned (Thompson 1933; Chapelle and Li 2011).
+**Uniform** sampling picks every configuration equally often, which measures them all with the same precision.
+**Thompson** sampling draws a success rate for each configuration from its posterior, Beta(1 + successes, 1 +
+failures), and picks the highest: uncertain configurations are explored, weak ones are picked less and less, and there
+is nothing to tune (Thompson 1933; Chapelle and Li 2011).
 
-A **sticky** experiment gives a session or a user the configuration of their first trial for as long as it is active.
-Their first pick is drawn from a generator that is seeded with them, so that calls of theirs that race, also on
-several servers, agree without waiting for each other.
+A **sticky** experiment keeps a session or a user on the configuration of their first trial while it is active. The
+first pick uses a random generator that is seeded with the session or user, so that concurrent first calls, even on
+several servers, pick the same one without a lock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,36 +27,39 @@ from ..storage.logs import session_of_log
 from ..storage.sessions import session_reference
 from .references import MAX_NAME_CHARS
 
-NOTHING_KNOWN = Results()
+NO_RESULTS = Results()
+"""The results of a configuration without feedback."""
 
-KEPT_FOR = 20
-"""How many times as long as it took to count the feedback of an experiment, Thompson sampling goes on with the count.
+CACHE_FACTOR = 20
+"""How long counted feedback stays cached, as a multiple of the time counting took.
 
-So counting takes at most a twentieth of the time, however much feedback there is; of a small experiment the next pick
-knows everything, and one of 100,000 trials learns every few seconds.
+So counting takes at most a twentieth of the time, however much feedback there is. In a small experiment the next pick
+uses all feedback; in one of 100,000 trials it is counted every few seconds.
 """
 
 
 class Sampler:
-    """Samples experiments; `sampling` and `sticky` are for those that do not say it themselves.
+    """Samples experiments.
 
     Args:
-        seed: Makes the picks repeatable; None leaves them to chance.
+        sampling: Default for experiments that set none.
+        sticky: Default for experiments that set none.
+        seed: Makes the picks repeatable; None seeds from the system.
     """
 
     def __init__(self, sampling: Sampling, sticky: Sticky, seed: int | None) -> None:
         self.sampling: Sampling = sampling
         self.sticky: Sticky = sticky
         self._random = random.Random(seed)
-        self._counted: dict[str, tuple[float, Mapping[tuple[str, str], Results]]] = {}  # and until when it is kept
+        self._counted: dict[str, tuple[float, Mapping[tuple[str, str], Results]]] = {}  # with their expiry
 
     async def sample(
         self, connection: AsyncConnection, experiment: Experiment, request: GenerationRequest | None = None
     ) -> Trial:
-        """A new trial, which is not stored yet.
+        """Return a new trial. The caller stores it.
 
         Args:
-            request: Tells the session or user; None is nobody's.
+            request: The request that may belong to a session or user.
 
         Raises:
             ApiError: The experiment has no active configuration (422).
@@ -66,28 +70,28 @@ class Sampler:
             raise ApiError(422, f"the experiment {experiment.name!r:.80} has no active config; register one with it")
         subject = await self._subject(connection, experiment, request)
         if subject is not None:
-            kept = await config_of_subject(connection, experiment.id, subject, config_ids)
-            if kept is not None:
-                return Trial(experiment_id=experiment.id, config_id=kept, subject=subject)
+            first = await config_of_subject(connection, experiment.id, subject, config_ids)
+            if first is not None:
+                return Trial(experiment_id=experiment.id, config_id=first, subject=subject)
         generator = self._random if subject is None else random.Random(f"{experiment.id} {subject}")
         if (experiment.sampling or self.sampling) == "uniform":
             picked = generator.choice(config_ids)
         else:
             results = await self._results(connection, experiment.id)
-            known = {config_id: results.get((experiment.id, config_id), NOTHING_KNOWN) for config_id in config_ids}
-            picked = thompson(config_ids, known, generator)
+            by_config = {config_id: results.get((experiment.id, config_id), NO_RESULTS) for config_id in config_ids}
+            picked = thompson(by_config, generator)
         return Trial(experiment_id=experiment.id, config_id=picked, subject=subject)
 
     async def _results(self, connection: AsyncConnection, experiment_id: str) -> Mapping[tuple[str, str], Results]:
         start = time.perf_counter()
-        until, counted = self._counted.get(experiment_id, (0.0, None))
-        if counted is not None and start < until:
+        expires, counted = self._counted.get(experiment_id, (0.0, None))
+        if counted is not None and start < expires:
             return counted
         if counted is not None:
-            self._counted[experiment_id] = (start + 1, counted)  # one counts; the others go on with this
+            self._counted[experiment_id] = (start + 1, counted)  # other calls use this while one counts
         counted = await results_of(connection, [experiment_id])
         end = time.perf_counter()
-        self._counted[experiment_id] = (end + KEPT_FOR * (end - start), counted)
+        self._counted[experiment_id] = (end + CACHE_FACTOR * (end - start), counted)
         return counted
 
     async def _subject(
@@ -97,34 +101,34 @@ class Sampler:
         if request is None or sticky == "none":
             return None
         if sticky == "user":
-            return None if request.user is None else f"user {_for_an_index(request.user)}"
+            return None if request.user is None else f"user {_index_key(request.user)}"
         session_id, reference = request.session_id, request.session_reference_id
         parent = {"id": request.parent_id, "reference_id": request.parent_reference_id}
-        if session_id is None and reference is None and any(parent.values()):  # it joins its parent's
-            found = await session_of_log(connection, **parent)
-            session_id = found and found[1]
-        if session_id is not None:  # the same session may come by either name
+        if session_id is None and reference is None and any(parent.values()):  # the log joins its parent's session
+            log = await session_of_log(connection, **parent)
+            session_id = log and log[1]
+        if session_id is not None:  # other requests may name the same session by its reference
             reference = await session_reference(connection, session_id) or session_id
         return None if reference is None else f"session {reference}"
 
 
-def _for_an_index(user: str) -> str:
-    """A user's name, or its digest: the longest text that an index of PostgreSQL takes is a few KB."""
+def _index_key(user: str) -> str:
+    """Return a user's name, or its digest if it is long: PostgreSQL indexes texts up to a few KB."""
     return user if len(user) <= MAX_NAME_CHARS else hashlib.sha256(user.encode()).hexdigest()
 
 
-def thompson(config_ids: Sequence[str], known: Mapping[str, Results], generator: random.Random) -> str:
-    """The configuration whose drawn success rate is the highest."""
+def thompson(results: Mapping[str, Results], generator: random.Random) -> str:
+    """Return the id of the configuration with the highest success rate in a random draw."""
 
     def draw(config_id: str) -> float:
-        results = known[config_id]
-        return generator.betavariate(1 + results.successes, 1 + results.trials - results.successes)
+        known = results[config_id]
+        return generator.betavariate(1 + known.successes, 1 + known.trials - known.successes)
 
-    return max(config_ids, key=draw)
+    return max(results, key=draw)
 
 
 def mean_and_spread(results: Results) -> tuple[float, float] | tuple[None, None]:
-    """The share of successes, and the standard deviation of what is known of the rate; None without trials."""
+    """Return the share of successes and the standard deviation of the posterior; None without trials."""
     if not results.trials:
         return None, None
     good, bad = 1 + results.successes, 1 + results.trials - results.successes

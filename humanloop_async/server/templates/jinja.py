@@ -1,4 +1,4 @@
-"""Rendering Jinja templates in a process of its own, which is killed when it takes too long."""
+"""Render Jinja templates in a separate process, which is killed when it takes too long."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from ...types import Json
 from .template import TemplateError, missing_inputs
 
 MAX_SECONDS = 2.0
-"""Longest time one call's templates may take, once the process is up."""
+"""Longest time to render the templates of one call, in seconds, once the process has started."""
 
 START_SECONDS = 30.0
-"""Longest time the process may take to come up."""
+"""Longest time to start the process, in seconds."""
 
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
-class _Answer(Struct):
+class _Reply(Struct):
     results: list[str] | None = None
     missing: list[str] | None = None
     error: str = ""
 
 
 class JinjaRenderer:
-    """One process, started with the first template and again after one that had to be stopped."""
+    """Renders in one process, which is started with the first template, and again after it had to be killed."""
 
     def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
         self._max_seconds = max_seconds
         self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
-        self._decode = msgspec.json.Decoder(_Answer).decode
+        self._lock = asyncio.Lock()  # the process renders one request at a time
+        self._decode = msgspec.json.Decoder(_Reply).decode
 
     async def render(self, templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
-        """Fill all templates.
+        """Render templates.
 
         Args:
             max_chars: Longest result, in characters, of all templates together.
@@ -49,16 +49,16 @@ class JinjaRenderer:
         if not templates:
             return []
         request = {"templates": templates, "inputs": inputs, "max_chars": max_chars}
-        async with self._turn:
-            answer = self._decode(await self._ask(msgspec.json.encode(request)))
-        if answer.missing:
-            raise missing_inputs(answer.missing)
-        if answer.results is None:
-            raise TemplateError(f"the template cannot be filled: {answer.error}")
-        return answer.results
+        async with self._lock:
+            reply = self._decode(await self._request(msgspec.json.encode(request)))
+        if reply.missing:
+            raise missing_inputs(reply.missing)
+        if reply.results is None:
+            raise TemplateError(f"the template cannot be rendered: {reply.error}")
+        return reply.results
 
     async def aclose(self) -> None:
-        """End the process; twice does no harm."""
+        """Kill the process. Calling it again has no effect."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -66,27 +66,27 @@ class JinjaRenderer:
             process.kill()
         await process.communicate()  # also closes its pipes
 
-    async def _ask(self, request: bytes) -> bytes:
-        process = await self._started()
+    async def _request(self, request: bytes) -> bytes:
+        process = await self._running_process()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             async with asyncio.timeout(self._max_seconds):
                 process.stdin.write(request + b"\n")
                 await process.stdin.drain()
-                answer = await process.stdout.readuntil(b"\n")
+                reply = await process.stdout.readuntil(b"\n")
         except TimeoutError as exc:
             await self.aclose()
-            raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to fill") from exc
+            raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to render") from exc
         except (asyncio.IncompleteReadError, ConnectionError) as exc:
             await self.aclose()
             raise TemplateError("the template needs too much memory") from exc
         except BaseException:
-            await self.aclose()  # an answer nobody waits for must not be taken for the next one's
+            await self.aclose()  # the next request would read the reply to this one
             raise
-        return answer
+        return reply
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _running_process(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             await self.aclose()
             self._process = await asyncio.create_subprocess_exec(
@@ -101,5 +101,5 @@ class JinjaRenderer:
             )
             assert self._process.stdout is not None
             async with asyncio.timeout(START_SECONDS):
-                await self._process.stdout.readuntil(b"\n")  # it says when it is ready
+                await self._process.stdout.readuntil(b"\n")  # the process sends a line when it is ready
         return self._process

@@ -1,7 +1,7 @@
-"""The process that renders Jinja templates: one JSON request a line on standard input, one answer a line back.
+"""The process that renders Jinja templates: a JSON request per line on standard input, a reply per line on its output.
 
 Jinja's sandbox keeps a template from Python's internals, but not from looping for hours or filling the memory. A
-process can be killed and bounded, and this one is started without the server's environment, where keys are.
+process can be limited and killed. This one is started without the environment of the server, which contains API keys.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_MEMORY = 512 * 1024 * 1024
-"""Address space of the process, in bytes, where the system can bound it."""
+"""Largest address space of the process, in bytes, on systems that can limit it."""
 
 MAX_SECONDS = 10
-"""Seconds after which a template kills the process, should the server no longer be there to do it sooner."""
+"""Seconds after which the process ends itself, if the server has died and cannot kill it sooner."""
 
 
 def render(templates: list[str], inputs: Mapping[str, object], max_chars: int) -> dict[str, Any]:
-    """The filled templates, or ``missing`` variables, or an ``error``."""
+    """Return the ``results``, or the names of ``missing`` variables, or an ``error``."""
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     results: list[str] = []
     try:
         for template in templates:
             results.append(_render_one(environment, template, inputs, max_chars - sum(map(len, results))))
     except UndefinedError as exc:
-        wanted = set[str]().union(*(meta.find_undeclared_variables(environment.parse(t)) for t in templates))
-        missing = sorted(wanted - inputs.keys() - environment.globals.keys())
+        variables = set[str]().union(*(meta.find_undeclared_variables(environment.parse(t)) for t in templates))
+        missing = sorted(variables - inputs.keys() - environment.globals.keys())
         return {"missing": missing} if missing else {"error": str(exc)}
     except MemoryError:
         return {"error": "the template needs too much memory"}
@@ -48,35 +48,35 @@ class _TooLong(Exception):
 
 
 def _render_one(
-    environment: ImmutableSandboxedEnvironment, template: str, inputs: Mapping[str, object], room: int
+    environment: ImmutableSandboxedEnvironment, template: str, inputs: Mapping[str, object], max_chars: int
 ) -> str:
     pieces: list[str] = []
     for piece in environment.from_string(template).generate(inputs):
-        room -= len(piece)
-        if room < 0:
+        max_chars -= len(piece)
+        if max_chars < 0:
             raise _TooLong
         pieces.append(piece)
     return "".join(pieces)
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    with suppress(ImportError):  # Windows has no limits of this kind
+    """Render requests until standard input ends."""
+    with suppress(ImportError):  # Windows has no resource limits
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    set_alarm: Callable[[int], object] = getattr(signal, "alarm", lambda _: None)  # Windows has none either
-    _answer({})  # ready
+    set_alarm: Callable[[int], object] = getattr(signal, "alarm", lambda _: None)  # Windows has no alarms, either
+    _write({})  # ready
     for line in sys.stdin.buffer:
         request = json.loads(line)
         set_alarm(MAX_SECONDS)
-        answer = render(request["templates"], request["inputs"], request["max_chars"])
+        reply = render(request["templates"], request["inputs"], request["max_chars"])
         set_alarm(0)
-        _answer(answer)
+        _write(reply)
 
 
-def _answer(answer: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+def _write(reply: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 

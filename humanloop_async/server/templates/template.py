@@ -1,7 +1,7 @@
-"""Inputs into prompts: ``{{ name }}`` in a prompt template or in the messages of a chat template.
+"""Fill inputs into prompt templates and chat templates: ``{{ name }}`` in v4's default language.
 
-The default language replaces names and nothing else, in one pass, so that a value is never expanded again; braces
-around anything but a name or a tool call stay as they are. Jinja templates are rendered elsewhere (`.jinja`).
+It replaces only names, in one pass, so that a value is never expanded again. Braces around anything but a name or a
+tool call stay as they are. `.jinja` renders Jinja templates.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import msgspec
 from ...types import ChatMessage, ImageChatContent, ImageUrl, Json, TextChatContent
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
-# v4's other use of the braces: a tool whose answer is put there, with an input or a literal text for its argument.
+# v4's other use of braces: a call of a tool, with the name of an input or a literal text as its argument.
 _TOOL = re.compile(r"""\{\{\s*([A-Za-z0-9_-]+)\(\s*(?:[A-Za-z0-9_]+|"[^"{}]*")\s*\)\s*\}\}""")
 
 
 class TemplateError(ValueError):
-    """A template that cannot be filled; the text says why."""
+    """A template cannot be filled in; the message gives the reason."""
 
 
 def missing_inputs(names: Iterable[str]) -> TemplateError:
-    """The error for variables that have no input."""
+    """Return the error for variables that have no input."""
     return TemplateError(f"Missing input variables: {', '.join(sorted(set(names)))}")
 
 
 def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
-    """Replace the variables of all templates; inputs that none of them names do no harm.
+    """Replace the variables of all templates; other inputs are ignored.
 
-    A tool call is refused: this server has no tools for templates, and a model should not see the call instead.
+    A tool call is an error: this server has no tools for templates, and the model must not get the call as text.
 
     Args:
         max_chars: Longest result, in characters, of all templates together.
@@ -40,7 +40,9 @@ def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -
     """
     for template in templates:
         if tool := _TOOL.search(template):
-            raise TemplateError(f"the template calls the tool {tool[1]!r:.80}, and this server has none for templates")
+            raise TemplateError(
+                f"the template calls the tool {tool[1]!r:.80}; this server does not support tools in templates"
+            )
     # `split` with a group yields text, name, text, name, ..., text.
     split = [_VARIABLE.split(template) for template in templates]
     names = {name for pieces in split for name in pieces[1::2]}
@@ -55,20 +57,20 @@ def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -
 
 
 def check_length(chars: int, max_chars: int) -> None:
-    """Refuse a result that is too long."""
+    """Raise a `TemplateError` if a result is too long."""
     if chars > max_chars:
         raise TemplateError(f"the filled template has more than {max_chars} characters")
 
 
 def as_text(value: Json) -> str:
-    """How a value reads inside a prompt: text as it is, null as nothing, the rest as compact JSON."""
+    """Return a value as text for a prompt: a text as it is, null as "", other values as compact JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def chat_texts(messages: Iterable[ChatMessage]) -> list[str]:
-    """The texts and image addresses of a chat template, in order; `with_chat_texts` puts them back."""
+    """Return the texts and image URLs of a chat template, in order; `with_chat_texts` puts them back."""
     texts: list[str] = []
 
     def note(text: str) -> str:
@@ -81,7 +83,7 @@ def chat_texts(messages: Iterable[ChatMessage]) -> list[str]:
 
 
 def with_chat_texts(messages: Iterable[ChatMessage], texts: Iterable[str]) -> list[ChatMessage]:
-    """The same messages with other texts and image addresses."""
+    """Return the same messages with other texts and image URLs."""
     following = iter(texts)
     return [_map_message(message, lambda _: next(following)) for message in messages]
 

@@ -109,7 +109,7 @@ async def test_the_same_key_with_another_request_is_refused(api: Api) -> None:
     for path, body in (("/chat", {**CHAT, "user": "Ada"}), ("/completion", COMPLETION), ("/projects", {"name": "x"})):
         status, answer, _ = await ask(api, path, body)
         assert status == 422
-        assert "came with another request" in answer["detail"]["message"]
+        assert "used for a different request" in answer["detail"]["message"]
     running = asyncio.create_task(ask(api, "/chat", with_config(CHAT, **SLOW), key="k2"))
     await asyncio.sleep(0.1)
     assert (await ask(api, "/chat", CHAT, key="k2"))[0] == 422  # at once, not when the first has ended
@@ -258,8 +258,8 @@ async def test_a_call_whose_logs_cannot_begin_ends_at_once(api: Api) -> None:
 async def test_an_answer_in_memory_counts_once(database: Database) -> None:
     keys = Idempotency(database, LogWriter(database), ttl=60)
     for _ in range(2):
-        keys._hold("id", b"x" * 100)
-    assert keys._held_bytes == 100
+        keys._cache("id", b"x" * 100)
+    assert keys._cached_bytes == 100
 
 
 async def test_keys_expire_and_are_removed_in_batches(start: Callable[..., Any], database: Database) -> None:

@@ -86,7 +86,7 @@ async def test_a_bad_row_fails_alone_and_its_content_stays_out_of_the_program_lo
         await late
         with pytest.raises(IntegrityError):
             await bad
-    assert "a log could not be stored" in caplog.text
+    assert "could not store a log" in caplog.text
     assert "unspeakable" not in caplog.text
     assert _statuses(database_address) == ["running"] * 2
 
@@ -183,7 +183,7 @@ async def test_a_database_that_is_away_does_not_keep_the_server_from_stopping(
             await (await writer.begin([log]))
             stack.enter_context(read_only(database_address))
             writer.finish([LogResult(id=log.id, status="complete", output="x")])
-    assert "the ends of 1 logs are lost" in caplog.text
+    assert "lost the results of 1 logs" in caplog.text
     assert _statuses(database_address) == ["running"]
 
 
@@ -193,7 +193,7 @@ async def test_a_lease_that_cannot_be_ended_does_not_either(
     with read_only(database_address):
         async with LogWriter(impatient):
             pass
-    assert "lease could not be ended" in caplog.text
+    assert "could not end the server's lease" in caplog.text
 
 
 async def test_waiting_for_another_writer_can_be_given_up(database: Database, database_address: str) -> None:

@@ -103,7 +103,7 @@ async def test_nothing_to_take_back_is_404(api: Api) -> None:
     for other in ({}, {"user": "u1", "value": "bad"}):  # another user's, another value
         status, body = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True, **other})
         assert status == 404
-        assert "take back" in body["detail"]["message"]
+        assert "to remove" in body["detail"]["message"]
     assert await current(api, log_id) == [("rating", "good", "u1")]
     await give(api, log_id, "rating", "good", user="u1", unset=True)
     assert await current(api, log_id) == []

@@ -15,7 +15,7 @@ ARMS = ["config_a", "config_b", "config_c"]
 
 def test_thompson_tries_equals_equally() -> None:
     generator = random.Random(1)
-    picked = Counter(thompson(ARMS, dict.fromkeys(ARMS, Results()), generator) for _ in range(6000))
+    picked = Counter(thompson(dict.fromkeys(ARMS, Results()), generator) for _ in range(6000))
     assert all(abs(picked[arm] - 2000) < 150 for arm in ARMS)  # four standard deviations
 
 
@@ -26,7 +26,7 @@ def test_thompson_converges_on_the_better_arm(seed: int) -> None:
     known = dict.fromkeys(ARMS, Results())
     picks: list[str] = []
     for _ in range(1500):
-        arm = thompson(ARMS, known, generator)
+        arm = thompson(known, generator)
         picks.append(arm)
         success = generator.random() < rates[arm]
         known[arm] = Results(known[arm].trials + 1, known[arm].successes + success)
@@ -37,7 +37,7 @@ def test_thompson_converges_on_the_better_arm(seed: int) -> None:
 def test_thompson_is_repeatable() -> None:
     known = {"config_a": Results(10, 4), "config_b": Results(3, 2), "config_c": Results()}
     first, second = (
-        [thompson(ARMS, known, generator) for _ in range(50)] for generator in (random.Random(7), random.Random(7))
+        [thompson(known, generator) for _ in range(50)] for generator in (random.Random(7), random.Random(7))
     )
     assert first == second
     assert len(set(first)) > 1

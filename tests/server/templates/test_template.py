@@ -112,11 +112,11 @@ async def test_jinja_renders_and_keeps_its_process(jinja: JinjaRenderer) -> None
         ("{% if true %}{{ a }}{% endif %}", "^Missing input variables: a$"),
         ("{{ x.nothing }}", "has no attribute 'nothing'"),
         ("{% for %}", "TemplateSyntaxError"),
-        ("{% include 'x' %}", "cannot be filled"),
+        ("{% include 'x' %}", "cannot be rendered"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ x + 1 }}", "TypeError"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
-        ("{{ x.append(1) }}", "cannot be filled"),
+        ("{{ x.append(1) }}", "cannot be rendered"),
         ("{{ 'x' * 2000 }}", "1000 characters"),
         ("{{ 'x' * 10**10 }}", "too much memory"),
         ("{{ 'x'|center(10**10) }}", "too much memory"),
@@ -152,4 +152,4 @@ async def test_jinja_is_chosen_by_the_config(api: Api) -> None:
     assert body["provider_request"]["prompt"] == "Greet Ada"
     status, body = await api.post("/completion", with_config(call, prompt_template="{{ who }} {% bad %}"))
     assert status == 422
-    assert "cannot be filled" in body["detail"]["message"]
+    assert "cannot be rendered" in body["detail"]["message"]

@@ -22,7 +22,7 @@ from .lookups import check_count, check_deployable, find_project, lock_project, 
 
 @handles(ops.GET_ACTIVE_CONFIG)
 async def get_active_config(call: ApiCall[None, t.EnvironmentQuery]) -> t.GetModelConfigResponse:
-    environment, project_id = call.service.environments.named(call.query.environment), call.path["id"]
+    environment, project_id = call.service.environments.by_name(call.query.environment), call.path["id"]
     trial: Trial | None = None
     async with call.service.database.read() as connection:
         await find_project(connection, project_id)
@@ -34,7 +34,7 @@ async def get_active_config(call: ApiCall[None, t.EnvironmentQuery]) -> t.GetMod
             experiment = await find_experiment(connection, experiment_id)
             trial = await call.service.sampler.sample(connection, experiment)
             config_id = trial.config_id
-        response = await project_responses.config_to_use(
+        response = await project_responses.active_config(
             connection,
             config_id or "",
             environment=environment,
@@ -84,7 +84,7 @@ async def deploy_config(
 
 @handles(ops.DELETE_DEPLOYED_CONFIG)
 async def delete_deployed_config(call: ApiCall[None, None]) -> None:
-    environment = call.service.environments.of_id(call.path["environment_id"])
+    environment = call.service.environments.by_id(call.path["environment_id"])
     async with call.service.database.write() as connection:
         project = await lock_project(connection, call.path["project_id"])
         await update_project(connection, project.id, {})
@@ -94,7 +94,7 @@ async def delete_deployed_config(call: ApiCall[None, None]) -> None:
 async def _deactivate(
     call: ApiCall[None, t.EnvironmentQuery], undeploy: Callable[[AsyncConnection, str, str], Awaitable[None]]
 ) -> t.ProjectResponse:
-    environment, project_id = call.service.environments.named(call.query.environment), call.path["id"]
+    environment, project_id = call.service.environments.by_name(call.query.environment), call.path["id"]
     async with call.service.database.write() as connection:
         await lock_project(connection, project_id)
         await update_project(connection, project_id, {})
@@ -112,7 +112,7 @@ def _requested_environments(
         raise InvalidRequest.at(
             "environments", msg="is empty; name an environment, or omit the field for the default one"
         )
-    by_id = {item.id: environments.of_id(item.id) for item in requested}
+    by_id = {item.id: environments.by_id(item.id) for item in requested}
     for item in requested:
         if item.name not in (None, by_id[item.id].name):
             raise ApiError(

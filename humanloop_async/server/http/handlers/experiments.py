@@ -8,7 +8,7 @@ from .... import types as t
 from ....wire.operations import projects as ops
 from ...errors import ApiError
 from ...generation.config_resolver import find_experiment
-from ...records import project_responses
+from ...records import experiment_responses, project_responses
 from ...service import Service
 from ...storage.deployments import deploy
 from ...storage.experiments import (
@@ -31,7 +31,7 @@ async def list_experiments(call: ApiCall[None, None]) -> list[t.ExperimentRespon
     async with call.service.database.read() as connection:
         await find_project(connection, project_id)
         experiments = await project_experiments(connection, project_id)
-        return await project_responses.experiments(connection, experiments, call.service.sampler)
+        return await experiment_responses.experiments(connection, experiments, call.service.sampler)
 
 
 @handles(ops.CREATE_EXPERIMENT)
@@ -101,7 +101,7 @@ async def sample(call: ApiCall[None, None]) -> t.GetModelConfigResponse:
     async with service.database.read() as connection:
         experiment = await find_experiment(connection, call.path["experiment_id"])
         trial = await service.sampler.sample(connection, experiment)
-        config = await project_responses.config_to_use(
+        config = await project_responses.active_config(
             connection, trial.config_id, experiment_id=experiment.id, trial_id=trial.id
         )
     await store_trial(call.service, trial)
@@ -125,7 +125,7 @@ async def store_trial(service: Service, trial: Trial) -> None:
 async def _response(service: Service, experiment_id: str) -> t.ExperimentResponse:
     async with service.database.read() as connection:
         experiment = await find_experiment(connection, experiment_id)
-        (response,) = await project_responses.experiments(connection, [experiment], service.sampler)
+        (response,) = await experiment_responses.experiments(connection, [experiment], service.sampler)
     return response
 
 

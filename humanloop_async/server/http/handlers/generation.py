@@ -15,11 +15,11 @@ from ....wire.operations import Operation
 from ....wire.requests import decode_request
 from ...errors import ApiError
 from ...generation.generation import Generation
-from ...generation.idempotency import Answer, IdempotentCall
+from ...generation.idempotency import IdempotentCall, StoredResponse
 from ...generation.log_writer import ClaimTaken
 from ...generation.replay import replayed_events
 from ...generation.responses import encode_response
-from ...generation.streaming import ClientGone, EventStream, stream_answer
+from ...generation.streaming import ClientGone, EventStream, stream_generation
 from ...providers.base import ProviderError
 from ...service import Service
 from ..error_responses import unexpected_error
@@ -39,12 +39,12 @@ async def generate(operation: GenerationOperation, request: web.Request) -> web.
     key_id = await check_key(service, request)
     raw = await read_body(service, request)
     body = decode_body(raw, partial(decode_request, kind=operation.request))
-    idempotent_call = service.idempotency.call(request, key_id, raw)
+    idempotent_call = service.idempotency.identify(request, key_id, raw)
     with service.admission():
         if body.stream:
             return await _respond_stream(service, body, idempotent_call, request)
         started = await _start_or_replay(service, body, idempotent_call)
-        if isinstance(started, Answer):
+        if isinstance(started, StoredResponse):
             return json_response(started.body, started.status, REPLAYED)
         return await _respond(service, started)
 
@@ -54,7 +54,7 @@ async def _start_or_replay(
     body: t.GenerationRequest,
     idempotent_call: IdempotentCall | None,
     waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-) -> Generation | Answer:
+) -> Generation | StoredResponse:
     """Start a generation, or return the response of an earlier call with the same key.
 
     The wait for an earlier call that is still running is inside the context `waiting`.
@@ -65,11 +65,11 @@ async def _start_or_replay(
     while True:
         if idempotent_call is not None:
             async with waiting():
-                answer = await service.idempotency.earlier(idempotent_call)
+                answer = await service.idempotency.previous_response(idempotent_call)
             if answer is not None:
                 return answer
         try:
-            generation = await service.generation_builder.prepare(body)
+            generation = await service.generation_builder.build(body)
             await generation.begin(service.log_writer, idempotent_call)
         except ClaimTaken:  # by a request with the same key that arrived at the same time
             continue
@@ -140,12 +140,12 @@ async def _respond_stream(
 
 async def _run_stream(service: Service, generation: Generation, events: EventStream) -> None:
     try:
-        await stream_answer(generation, events)
+        await stream_generation(generation, events)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _finish_failed(exc, service, generation) from exc
 
 
-async def _replay(answer: Answer, events: EventStream) -> None:
+async def _replay(answer: StoredResponse, events: EventStream) -> None:
     if not events.opened:
         events.response.headers.update(REPLAYED)
     for event in replayed_events(answer.body):
@@ -158,8 +158,8 @@ async def _finish_failed(exc: BaseException, service: Service, generation: Gener
     Raises:
         BaseException: `exc` itself, if the client has disconnected.
     """
-    if generation.not_begun is not None and not isinstance(exc, ClientGone):
-        exc = generation.not_begun
+    if generation.begin_error is not None and not isinstance(exc, ClientGone):
+        exc = generation.begin_error
     if isinstance(exc, asyncio.CancelledError) and service.stopping:
         generation.abandon("interrupted", STOPPING)
         return ApiError(503, STOPPING, retry_after=1)

@@ -63,7 +63,7 @@ async def test_racing_servers_create_each_environment_once(database: Database) -
     assert ids[4]["b"] == ids[0]["b"]
     assert opened[4].default.name == "b"
     for wrong in ((), ("a", "a"), ("",), ("x" * 256,)):
-        with pytest.raises(ServeError, match="environments need"):
+        with pytest.raises(ServeError, match="invalid environments"):
             await Environments.open(database, wrong)
 
 

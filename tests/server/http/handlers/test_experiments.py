@@ -314,12 +314,12 @@ async def test_counted_feedback_is_cached(client: AsyncHumanloop, monkeypatch: p
         return await results_of(connection, experiment_ids)
 
     monkeypatch.setattr(sampling, "results_of", count)
-    monkeypatch.setattr(sampling, "KEPT_FOR", 1000)
+    monkeypatch.setattr(sampling, "CACHE_FACTOR", 1000)
     setting = await prepared(client, sampling="thompson")
     for _ in range(12):
         await setting.complete()
     assert counted == [setting.id]
-    monkeypatch.setattr(sampling, "KEPT_FOR", 0)
+    monkeypatch.setattr(sampling, "CACHE_FACTOR", 0)
     setting = await prepared(client, name="second", sampling="thompson")
     for _ in range(3):
         await setting.complete()
