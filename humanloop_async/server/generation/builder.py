@@ -81,7 +81,7 @@ class GenerationBuilder(Struct):
             if tool.name is None or (tool.source == "organization" and tool.parameters is None):
                 raise ApiError(
                     422,
-                    f"tool {tool.id or tool.name!r:.80} is given by id only; this server does not store tools, so "
+                    f"tool {tool.id or tool.name!r:.80} is incomplete; this server does not store tools, so "
                     "send its name, description and parameters",
                 )
 

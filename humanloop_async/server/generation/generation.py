@@ -120,6 +120,7 @@ class Generation:
         """Store the results of samples that finished; returns when their logs are durable.
 
         Args:
+            samples: The finished samples; those that are stored already are skipped.
             usage: Token counts of the whole call, if known. Providers count all samples together, so they go into the
                 log only if the call has a single sample.
             encode: Returns the body to send when the call is repeated; passed with the last samples.

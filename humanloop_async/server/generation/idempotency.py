@@ -118,7 +118,9 @@ class Idempotency:
         """Return the idempotent call of a request, or None if it has no ``Idempotency-Key``.
 
         Args:
+            request: The request, for its header, method and URL.
             key_id: The id of the caller's API key; idempotency keys of different callers are independent.
+            body: The request's body, as received.
 
         Raises:
             ApiError: The key is too long (422).

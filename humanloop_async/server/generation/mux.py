@@ -94,11 +94,7 @@ class Mux:
         return finished
 
     def last_event(self, sample: Sample, chunk: ProviderChunk, usage: Usage | None = None) -> bytes:
-        """Return a sample's last event.
-
-        Args:
-            usage: Token counts of the call, for the last event of the stream.
-        """
+        """Return a sample's last event. The last one of the stream has the call's `usage`."""
         tool_calls = chunk.tool_calls
         return self._whole_event(
             sample,

@@ -21,11 +21,7 @@ from .generation import Generation, Sample, output_message
 
 
 def encode_response(generation: Generation, usage: Usage | None, responses: Sequence[Json]) -> bytes:
-    """Return the JSON body for a generation whose samples have all finished.
-
-    Args:
-        responses: The provider's responses.
-    """
+    """Return the JSON body for a generation whose samples have all finished, with the provider's `responses`."""
     samples = (_sample_fields(generation, sample) for sample in generation.samples)
     return msgspec.json.encode(build_response(generation, samples, usage=usage, provider_responses=responses))
 
@@ -41,8 +37,10 @@ def build_response(
     """Return a response, or an event.
 
     Args:
-        samples: The fields that differ between samples.
-        usage: A `Usage`, None, or a placeholder for it.
+        generation: The call; gives the fields that are the same for all samples and events.
+        samples: The other fields of each sample, as values or placeholders.
+        usage: A `Usage`, None, or a placeholder.
+        provider_responses: JSON values, or placeholders.
         echo: Whether to repeat the request's inputs, its metadata and the request to the provider.
     """
     request, context = generation.request, generation.context

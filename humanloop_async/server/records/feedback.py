@@ -37,6 +37,7 @@ async def record_feedback(
     """Store, replace and remove feedback, in the order of the requests.
 
     Args:
+        connection: A connection in a write transaction.
         origins: Project and configuration of the logs, by log id.
         requests: The requests, each with its `data_id`, by their paths in the body.
 

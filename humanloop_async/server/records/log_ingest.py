@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -29,14 +29,16 @@ from .references import MAX_NAME_CHARS, InlineConfig, ReferenceResolver, check_r
 
 T = TypeVar("T")
 
-# Columns that are copied from the request's field of the same name.
-_COPIED = [name for name in NewLog.__struct_fields__ if name in LogRequest.__struct_fields__]
+_RESOLVED = {"project_id", "config_id", "session_id", "parent_id", "created_at"}
+# The other columns are copied from the request's field of the same name.
+_COPIED = {*NewLog.__struct_fields__}.intersection(LogRequest.__struct_fields__) - _RESOLVED
 
 
 async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest]) -> list[CreateLogResponse]:
     """Store logs and the feedback on them, in one transaction.
 
     Args:
+        database: Where to store the logs.
         requests: The logs, by their paths in the body.
 
     Raises:
@@ -127,17 +129,17 @@ class _Ingester(Struct):
     async def row(self, request: LogRequest) -> NewLog:
         parent_id, session_id = await self.parent_and_session(request)
         project_id, config_id = await self.origin(request)
-        copied = {name: getattr(request, name) for name in _COPIED}
-        resolved = {
-            "id": new_id("data"),
-            "project_id": project_id,
-            "config_id": config_id,
-            "session_id": session_id,
-            "parent_id": parent_id,
-            "status": "complete" if request.error is None else "error",
-            "created_at": to_utc(request.created_at or datetime.now(UTC)),
-        }
-        return NewLog(**(copied | resolved))
+        copied: dict[str, Any] = {name: getattr(request, name) for name in _COPIED}
+        return NewLog(
+            id=new_id("data"),
+            project_id=project_id,
+            config_id=config_id,
+            session_id=session_id,
+            parent_id=parent_id,
+            status="complete" if request.error is None else "error",
+            created_at=to_utc(request.created_at or datetime.now(UTC)),
+            **copied,
+        )
 
     async def parent_and_session(self, request: LogRequest) -> tuple[str | None, str | None]:
         session = request.session_id, request.session_reference_id

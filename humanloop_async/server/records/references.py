@@ -68,10 +68,7 @@ class NotFound(Exception):
 
 
 def check_references(request: HasReferences, *loc: str | int) -> None:
-    """Check the references of a request without the database.
-
-    Args:
-        loc: Path of the request in the body.
+    """Check the references of a request, which is at the path `loc` of the body, without the database.
 
     Raises:
         ApiError: A name is empty or too long, or two references exclude each other (422).
@@ -99,6 +96,8 @@ async def resolve_references(
     """Find or create what a call refers to. Concurrent calls get the same rows.
 
     Args:
+        database: Where to find or create the records.
+        request: The call.
         config: The configuration that was sent with the request, or the id of an existing one.
         project_id: Id of the project if it is known; None uses the one that the request names.
         environment: Passed on to the context.

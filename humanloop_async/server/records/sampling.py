@@ -56,10 +56,7 @@ class Sampler:
     async def sample(
         self, connection: AsyncConnection, experiment: Experiment, request: GenerationRequest | None = None
     ) -> Trial:
-        """Return a new trial. The caller stores it.
-
-        Args:
-            request: The request that may belong to a session or user.
+        """Return a new trial, for the request's session or user if the experiment is sticky. The caller stores it.
 
         Raises:
             ApiError: The experiment has no active configuration (422).

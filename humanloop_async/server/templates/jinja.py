@@ -38,13 +38,10 @@ class JinjaRenderer:
         self._decode = msgspec.json.Decoder(_Reply).decode
 
     async def render(self, templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
-        """Render templates.
-
-        Args:
-            max_chars: Longest result, in characters, of all templates together.
+        """Return the rendered templates, which must have at most `max_chars` characters in total.
 
         Raises:
-            TemplateError: Inputs are missing, a template is not valid, or it needs too much time or memory.
+            TemplateError: Inputs are missing, a template is not valid, or it needs too much time, memory or characters.
         """
         if not templates:
             return []

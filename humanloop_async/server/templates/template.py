@@ -28,12 +28,10 @@ def missing_inputs(names: Iterable[str]) -> TemplateError:
 
 
 def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
-    """Replace the variables of all templates; other inputs are ignored.
+    """Return the templates with their variables replaced, with at most `max_chars` characters in total.
 
-    A tool call is an error: this server has no tools for templates, and the model must not get the call as text.
-
-    Args:
-        max_chars: Longest result, in characters, of all templates together.
+    Inputs that no template names are ignored. A tool call is an error: this server has no tools for templates, and the
+    model must not get the call as text.
 
     Raises:
         TemplateError: Inputs are missing, a tool is called, or the result would be too long.

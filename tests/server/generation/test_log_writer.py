@@ -1,4 +1,4 @@
-"""The log writer and the leases behind it, on real databases."""
+"""The log writer and its leases, on real databases."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ async def test_writes_of_many_calls_share_their_commits(
     assert len(commits) < 30
 
 
-async def test_what_is_pending_is_written_on_leaving(
-    database: Database, project_id: str, database_address: str
-) -> None:
+async def test_the_queue_is_written_on_exit(database: Database, project_id: str, database_address: str) -> None:
     async with LogWriter(database) as writer:
         log = _log(writer, project_id)
         await writer.begin([log])
@@ -91,10 +89,10 @@ async def test_a_bad_row_fails_alone_and_its_content_stays_out_of_the_program_lo
     assert _statuses(database_address) == ["running"] * 2
 
 
-async def test_new_calls_wait_while_too_much_is_pending(database: Database, project_id: str) -> None:
+async def test_new_calls_wait_while_the_queue_is_full(database: Database, project_id: str) -> None:
     async with LogWriter(database) as writer:
-        async with database.write():  # nothing can be written in here
-            # A batch is on its way to the database, and behind it the queue is full.
+        async with database.write():  # blocks the writer
+            # One batch is being written, and the queue behind it is full.
             begun = [await writer.begin([_log(writer, project_id)]) for _ in range(MAX_BATCH + MAX_PENDING)]
             waiting = asyncio.ensure_future(writer.begin([_log(writer, project_id)]))
             await asyncio.sleep(0.05)
@@ -118,11 +116,11 @@ def _claim(writer: LogWriter) -> Claim:
 
 async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - the database tells nobody
+        while not is_so():  # noqa: ASYNC110 - the database sends no notification
             await asyncio.sleep(0.02)
 
 
-async def test_how_calls_ended_is_kept_while_the_database_is_away(
+async def test_results_are_buffered_while_the_database_is_unreachable(
     impatient: Database, project_id: str, database_address: str
 ) -> None:
     async with LogWriter(impatient) as writer:
@@ -135,7 +133,7 @@ async def test_how_calls_ended_is_kept_while_the_database_is_away(
                 Outcome(claim=claim, status=200, body=b"answer"),
             )
             begun = await writer.begin([_log(writer, project_id)])
-            for future in (ended, begun):  # told at once
+            for future in (ended, begun):  # they fail at once
                 with pytest.raises(DBAPIError) as caught:
                     await future
                 assert is_unreachable(caught.value)
@@ -146,10 +144,10 @@ async def test_how_calls_ended_is_kept_while_the_database_is_away(
     assert rows(database_address, "SELECT status, body FROM idempotency") == [{"status": 200, "body": b"answer"}]
 
 
-async def test_an_end_that_cannot_be_stored_is_one_all_the_same(
+async def test_a_result_that_cannot_be_stored_still_ends_its_log(
     database: Database, project_id: str, database_address: str
 ) -> None:
-    """And whoever repeats its call makes it, instead of waiting for an outcome that is lost."""
+    """A repetition runs the call, instead of waiting for an outcome that is lost."""
     async with LogWriter(database) as writer:
         claim = _claim(writer)
         log, other = _log(writer, project_id), _log(writer, project_id)
@@ -168,14 +166,14 @@ async def test_an_end_that_cannot_be_stored_is_one_all_the_same(
     assert rows(database_address, "SELECT status FROM idempotency") == []
 
 
-async def test_a_database_that_is_away_does_not_keep_the_server_from_stopping(
+async def test_the_writer_closes_while_the_database_is_unreachable(
     impatient: Database,
     project_id: str,
     database_address: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What is lost by it is said."""
+    """The number of lost results is logged."""
     monkeypatch.setattr(log_writer, "CLOSE_TIMEOUT", 0.3)
     with ExitStack() as stack:
         async with asyncio.timeout(10), LogWriter(impatient) as writer:
@@ -187,24 +185,13 @@ async def test_a_database_that_is_away_does_not_keep_the_server_from_stopping(
     assert _statuses(database_address) == ["running"]
 
 
-async def test_a_lease_that_cannot_be_ended_does_not_either(
+async def test_the_writer_closes_if_its_lease_cannot_be_ended(
     impatient: Database, database_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with read_only(database_address):
         async with LogWriter(impatient):
             pass
     assert "could not end the server's lease" in caplog.text
-
-
-async def test_waiting_for_another_writer_can_be_given_up(database: Database, database_address: str) -> None:
-    if database._is_sqlite:
-        with read_only(database_address):
-            writing = asyncio.ensure_future(database.write().__aenter__())
-            await asyncio.sleep(0.1)
-            writing.cancel()
-            async with asyncio.timeout(10):  # a third of SQLite's own patience
-                await asyncio.wait([writing])
-                await database.aclose()
 
 
 _DIES = """
@@ -235,7 +222,7 @@ async def test_logs_of_a_killed_server_are_marked_interrupted_and_those_of_livin
     assert await process.stdout.readline() == b"begun\n"
     async with LogWriter(database, lease=0.3) as writer:
         await (await writer.begin([_log(writer, project_id)]))
-        await asyncio.sleep(1)  # three leases: both live, and both say so
+        await asyncio.sleep(1)  # three leases: both processes are alive and renew theirs
         assert _statuses(database_address) == ["running", "running"]
         os.kill(process.pid, signal.SIGKILL)
         await process.communicate()
@@ -248,7 +235,7 @@ async def test_logs_of_a_killed_server_are_marked_interrupted_and_those_of_livin
     assert rows(database_address, "SELECT id FROM servers") == []
 
 
-async def test_a_repetition_given_up_before_it_heard_of_the_first_releases_nothing(database: Database) -> None:
+async def test_a_repetition_cancelled_before_its_claim_was_rejected_releases_no_claim(database: Database) -> None:
     """Both were queued before either claim was stored, by the same server."""
     async with LogWriter(database) as writer:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The multiplexer alone: chunks in, the bytes of events out."""
+"""The multiplexer without a server: from chunks to the bytes of events."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _generation(body: dict[str, Any], echo: dict[str, Any] | None = None) -> Gen
     request = decode_request(json.dumps(body).encode(), kind)
     messages = request.messages if isinstance(request, ChatRequest) else []
     call = ProviderCall(provider="mock", model="m", num_samples=request.num_samples, messages=messages)
-    placement = CallContext(project_id="pr_1", config_id="config_1", session_id=None, parent_id=None)
-    return Generation(request, MockProvider(), call, echo or {"model": "m"}, placement)
+    context = CallContext(project_id="pr_1", config_id="config_1", session_id=None, parent_id=None)
+    return Generation(request, MockProvider(), call, echo or {"model": "m"}, context)
 
 
 def _events(data: bytes) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("body", [CHAT, COMPLETION])
 def test_any_text_arrives_as_it_was(body: dict[str, Any]) -> None:
-    """Newlines are escaped, so a text cannot end its event, and no text can fill another's gap."""
+    """Newlines are escaped, so a text cannot end its event; and no text can act as a placeholder."""
     generation = _generation({**body, "user": "\0output\0", "metadata": {"\0raw\0": "\0usage\0"}})
     mux = Mux(generation)
     data = mux.feed(ProviderChunk(0, text, raw=b'{"a":1}') for text in TEXTS)
@@ -71,7 +71,7 @@ def test_any_text_arrives_as_it_was(body: dict[str, Any]) -> None:
     assert generation.samples[0].text == "".join(TEXTS)
 
 
-def test_samples_are_told_apart_and_last_events_wait() -> None:
+def test_events_have_the_index_of_their_sample_and_last_events_wait() -> None:
     generation = _generation({**CHAT, "num_samples": 2})
     mux = Mux(generation)
     data = mux.feed(
@@ -110,7 +110,7 @@ def test_the_first_event_of_each_sample_carries_the_messages_and_empty_chunks_ma
     assert event["data"][0]["messages"][0]["content"] == "Hello"
 
 
-def test_the_providers_chunk_goes_along_while_the_line_stays_short() -> None:
+def test_events_contain_the_providers_chunk_unless_the_line_gets_too_long() -> None:
     mux = Mux(_generation(CHAT))
     raw = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
     long = b'"' + b"x" * MAX_LINE + b'"'
@@ -144,8 +144,8 @@ def test_echoes_are_left_out_when_they_would_make_every_line_long() -> None:
 @pytest.mark.parametrize(
     ("body", "event", "response"), [(CHAT, ChatEvent, ChatResponse), (COMPLETION, CompletionEvent, CompletionResponse)]
 )
-def test_our_own_demultiplexer_takes_it(body: dict[str, Any], event: Any, response: Any) -> None:
-    """The stream satisfies the checks of the SDK's side: indexes, finish reasons, nothing after an end."""
+def test_the_clients_demultiplexer_accepts_the_stream(body: dict[str, Any], event: Any, response: Any) -> None:
+    """The stream passes the client's checks: indexes, finish reasons, no event after the last one."""
     mux = Mux(_generation({**body, "num_samples": 3}))
     chunks = [
         ProviderChunk(index, f" w{index}", "stop" if turn == 4 else None) for turn in range(5) for index in range(3)

@@ -1,4 +1,4 @@
-"""``/feedback``: its classes, what replaces what, taking back, and batches."""
+"""``/feedback``: classes of types, replacing and removing values, and batches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def current(api: Api, log_id: str) -> list[tuple[str, Any, str | None]]:
 
 
 async def with_type(api: Api, kind: str, feedback_class: Any) -> str:
-    """A log whose project knows one more kind of feedback."""
+    """Create a log whose project has one more feedback type."""
     log_id = await new_log(api)
     [project] = api.rows("SELECT id FROM projects")
     database = await Database.open(api.database)
@@ -42,7 +42,7 @@ async def with_type(api: Api, kind: str, feedback_class: Any) -> str:
     return log_id
 
 
-async def test_an_answer_repeats_the_feedback_with_an_id(api: Api) -> None:
+async def test_the_response_repeats_the_feedback_with_an_id(api: Api) -> None:
     log_id = await new_log(api)
     answer = await give(api, log_id, "rating", "good", user="u1", created_at="2026-01-02T03:04:05")
     assert answer.pop("id").startswith("ann_")
@@ -55,7 +55,7 @@ async def test_an_answer_repeats_the_feedback_with_an_id(api: Api) -> None:
     }
 
 
-async def test_feedback_on_what_was_generated_here(api: Api) -> None:
+async def test_feedback_on_a_generation(api: Api) -> None:
     _, chat = await api.post("/chat", {**CHAT, "num_samples": 2})
     for sample in chat["data"]:
         await give(api, sample["id"], "rating", "good")
@@ -63,7 +63,7 @@ async def test_feedback_on_what_was_generated_here(api: Api) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rating", "correction", "comment"])
-async def test_one_value_of_these_for_each_user(api: Api, kind: str) -> None:
+async def test_a_user_has_one_value_of_a_type(api: Api, kind: str) -> None:
     log_id = await new_log(api)
     for value, user in (("bad", None), ("bad", "u1"), ("good", "u1"), ("fine", None), ("good", "u2")):
         await give(api, log_id, kind, value, user=user)
@@ -71,7 +71,7 @@ async def test_one_value_of_these_for_each_user(api: Api, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["action", "issue"])
-async def test_values_of_these_add_up(api: Api, kind: str) -> None:
+async def test_values_of_multi_select_types_add_up(api: Api, kind: str) -> None:
     log_id = await new_log(api)
     await give(api, log_id, kind, "copy")
     answer = await give(api, log_id, kind, ["share", "copy", "share"])
@@ -83,7 +83,7 @@ async def test_values_of_these_add_up(api: Api, kind: str) -> None:
     )
 
 
-async def test_feedback_is_taken_back(api: Api) -> None:
+async def test_feedback_is_removed(api: Api) -> None:
     log_id = await new_log(api)
     rated = await give(api, log_id, "rating", "good")
     await give(api, log_id, "rating", "good", user="u1")
@@ -97,10 +97,10 @@ async def test_feedback_is_taken_back(api: Api) -> None:
     assert await current(api, log_id) == [("rating", "good", "u1")]
 
 
-async def test_nothing_to_take_back_is_404(api: Api) -> None:
+async def test_removing_feedback_that_does_not_exist_is_404(api: Api) -> None:
     log_id = await new_log(api)
     await give(api, log_id, "rating", "good", user="u1")
-    for other in ({}, {"user": "u1", "value": "bad"}):  # another user's, another value
+    for other in ({}, {"user": "u1", "value": "bad"}):  # the feedback of another user, another value
         status, body = await api.post("/feedback", {"type": "rating", "data_id": log_id, "unset": True, **other})
         assert status == 404
         assert "to remove" in body["detail"]["message"]
@@ -135,7 +135,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-async def test_a_wrong_one_is_refused_and_with_it_its_batch(api: Api) -> None:
+async def test_invalid_feedback_rejects_its_whole_batch(api: Api) -> None:
     log_id = await new_log(api)
     right = {"type": "rating", "value": "new label", "data_id": log_id}
     for feedback, status, words in WRONG:
@@ -147,7 +147,7 @@ async def test_a_wrong_one_is_refused_and_with_it_its_batch(api: Api) -> None:
     assert api.rows("SELECT * FROM feedback") == api.rows("SELECT * FROM feedback_labels") == []
 
 
-async def test_a_batch_is_done_in_its_order(api: Api) -> None:
+async def test_a_batch_is_applied_in_order(api: Api) -> None:
     first, second = await new_log(api), await new_log(api)
     steps = [
         {"type": "rating", "value": "good", "data_id": first},
@@ -200,8 +200,8 @@ async def test_a_number_is_one_value_however_it_is_written(api: Api) -> None:
 
 
 @pytest.mark.parametrize("ride_along", [False, True])
-async def test_there_is_an_end_to_the_values_of_one_request(api: Api, ride_along: bool) -> None:
-    """Many labels are stored in a few statements; more than that are refused, with nothing stored."""
+async def test_the_values_of_one_request_are_limited(api: Api, ride_along: bool) -> None:
+    """Many labels are stored in a few statements. More than the limit are rejected, and none is stored."""
     log_id = await new_log(api)
 
     def request(values: int) -> tuple[str, Any]:
@@ -247,13 +247,13 @@ async def test_a_project_learns_labels_from_feedback(api: Api) -> None:
     }
 
 
-async def test_racing_ratings_end_as_one(api: Api) -> None:
+async def test_concurrent_ratings_result_in_one(api: Api) -> None:
     log_id = await new_log(api)
     await asyncio.gather(*(give(api, log_id, "rating", f"r{n}") for n in range(8)))
     assert len(await current(api, log_id)) == 1
 
 
-async def test_batches_that_cross_do_not_block_each_other(api: Api) -> None:
+async def test_batches_in_opposite_order_do_not_deadlock(api: Api) -> None:
     logs = [await new_log(api) for _ in range(6)]
     there = [{"type": "rating", "value": "good", "data_id": log_id} for log_id in logs]
     answers = await asyncio.gather(*(api.post("/feedback", there[:: 1 if n % 2 else -1]) for n in range(8)))
@@ -261,7 +261,7 @@ async def test_batches_that_cross_do_not_block_each_other(api: Api) -> None:
     assert len(api.rows("SELECT * FROM feedback")) == 6
 
 
-async def test_a_config_tells_how_often_its_logs_got_each_label(api: Api) -> None:
+async def test_a_config_counts_the_labels_of_its_logs(api: Api) -> None:
     first = await with_type(api, "tone", "select")
     _, other = await api.post("/logs", {"project": "greeter", "config": {"model": "other"}})
     second = await new_log(api)
@@ -304,7 +304,7 @@ async def test_a_config_tells_how_often_its_logs_got_each_label(api: Api) -> Non
     assert sum(stat["feedback_count"] for stat in active["feedback_stats"]) == 4
 
 
-async def test_a_config_without_feedback_or_evaluations_says_so(api: Api) -> None:
+async def test_a_config_without_feedback_or_evaluations_has_empty_stats(api: Api) -> None:
     await new_log(api)
     (project,) = api.rows("SELECT id FROM projects")
     for query, expected in (({}, None), ({"evaluation_aggregates": "true"}, [])):
@@ -312,7 +312,7 @@ async def test_a_config_without_feedback_or_evaluations_says_so(api: Api) -> Non
         assert (config["feedback_stats"], config["evaluation_aggregates"]) == ([], expected)
 
 
-async def test_a_refusal_says_where_in_the_batch(api: Api) -> None:
+async def test_an_error_has_its_path_in_the_batch(api: Api) -> None:
     log_id = await new_log(api)
     right = {"type": "rating", "value": "good", "data_id": log_id}
     for change, field in (({"value": ["a", "b"]}, "value"), ({"data_id": None}, "data_id"), ({"value": None}, "value")):

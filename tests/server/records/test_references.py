@@ -1,9 +1,8 @@
-"""Projects, configurations, sessions and parents: found, made on first use, and the same for everyone who races."""
+"""Projects, configurations, sessions and parents: looked up, created on first use, the same for concurrent calls."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ def _config_id(answer: tuple[int, Any]) -> str:
     return str(body["data"][0]["model_config_id"])
 
 
-async def test_a_project_is_made_by_its_first_use_and_found_by_name_and_id(api: Api) -> None:
+async def test_a_project_is_created_on_first_use_and_found_by_name_and_id(api: Api) -> None:
     _, first = await api.post("/chat", CHAT)
     _, by_name = await api.post("/completion", COMPLETION)
     _, by_id = await api.post("/chat", {**CHAT, "project": None, "project_id": first["project_id"]})
@@ -71,29 +70,9 @@ async def test_a_stop_and_a_list_of_it_are_equal_and_so_are_numbers_inside_other
     assert _config_id(await api.post("/chat", one)) == _config_id(await api.post("/chat", two))
 
 
-async def test_what_only_the_request_says_is_no_part_of_the_config(api: Api) -> None:
+async def test_parameters_of_the_request_are_not_part_of_the_config(api: Api) -> None:
     asked = {**CHAT, "seed": 3, "response_format": {"type": "json_object"}, "reasoning_effort": "low", "user": "u"}
     assert _config_id(await api.post("/chat", CHAT)) == _config_id(await api.post("/chat", asked))
-
-
-async def test_of_two_seeds_the_configs_counts_and_of_two_formats_the_requests(api: Api) -> None:
-    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
-    call = with_config(
-        CHAT, seed=1, max_tokens=200, response_format={"type": "json_schema", "json_schema": {"schema": schema}}
-    )
-    _, by_config = await api.post("/chat", {**call, "seed": 2})
-    _, by_request = await api.post("/chat", {**call, "response_format": {"type": "json_object"}})
-    assert by_config["provider_request"]["seed"] == 1
-    assert json.loads(by_config["data"][0]["output"]).keys() == {"x"}
-    assert json.loads(by_request["data"][0]["output"]).keys() != {"x"}
-
-
-async def test_inputs_fill_the_template_and_not_the_messages(api: Api) -> None:
-    call = with_config(CHAT, chat_template=[{"role": "system", "content": "{{ a }}"}])
-    messages = [{"role": "user", "content": "{{ a }} {{ b }}"}]
-    status, body = await api.post("/chat", {**call, "messages": messages, "inputs": {"a": "A", "unused": 1}})
-    assert status == 200
-    assert [message["content"] for message in body["data"][0]["messages"]] == ["A", "{{ a }} {{ b }}"]
 
 
 async def test_configs_belong_to_their_project(api: Api) -> None:
@@ -102,7 +81,7 @@ async def test_configs_belong_to_their_project(api: Api) -> None:
     assert ids == {_config_id(await api.post("/chat", {**CHAT, "project": name})) for name in ("a", "b", None)}
 
 
-async def test_the_first_name_of_a_config_stays_and_one_is_made_where_none_is_given(api: Api) -> None:
+async def test_a_config_keeps_its_first_name_and_gets_one_if_none_is_sent(api: Api) -> None:
     for name in (None, "late"):
         await api.post("/chat", with_config(CHAT, name=name))
     await api.post("/chat", with_config(CHAT, seed=1, name="given", description="why"))
@@ -120,48 +99,7 @@ async def test_registering_names_a_config_that_nobody_has_named(api: Api) -> Non
     assert len(api.rows("SELECT * FROM model_configs")) == 1
 
 
-@pytest.mark.parametrize(("path", "call"), [("/chat", CHAT), ("/completion", COMPLETION)])
-async def test_the_config_of_an_answer_serves_the_model_config_route(api: Api, path: str, call: dict[str, Any]) -> None:
-    _, first = await api.post(path, with_config(call, seed=7, stop=["zzz"]))
-    again = {name: value for name, value in call.items() if name != "model_config"}
-    again["model_config_id"] = first["data"][0]["model_config_id"]
-    status, second = await api.post(f"{path}-model-config", again)
-    assert status == 200
-    assert second["data"][0]["output"] == first["data"][0]["output"]
-    assert second["provider_request"] == first["provider_request"]
-    assert second["data"][0]["model_config_id"] == again["model_config_id"]
-    other = "/completion-model-config" if path == "/chat" else "/chat-model-config"
-    status, body = await api.post(
-        other,
-        {"model_config_id": again["model_config_id"], "messages": []}
-        if path != "/chat"
-        else {"model_config_id": again["model_config_id"]},
-    )
-    assert status == 422
-    assert "endpoint" in body["detail"]["message"]
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"type": "tool", "name": "search"},
-        {"type": "generic", "other": {"model": "words"}},
-        {"type": "agent", "agent_class": "plan", "model_config": {"model": "words"}},
-    ],
-)
-async def test_a_config_that_is_not_a_models_is_unknown_to_the_model_config_routes(
-    api: Api, config: dict[str, Any]
-) -> None:
-    assert (await api.post("/logs", {"project": "greeter", "config": config}))[0] == 200
-    [stored] = api.rows("SELECT id FROM model_configs")
-    call = {"model_config_id": stored["id"]}
-    for path, body in (("/completion-model-config", call), ("/chat-model-config", {**call, "messages": []})):
-        status, answer = await api.post(path, body)
-        assert status == 404
-        assert "no model config" in answer["detail"]["message"]
-
-
-async def test_racing_calls_make_one_project_one_config_and_one_session(api: Api) -> None:
+async def test_concurrent_calls_create_one_project_one_config_and_one_session(api: Api) -> None:
     call = {**CHAT, "session_reference_id": "visit"}
     answers = await asyncio.gather(*(api.post("/chat", call) for _ in range(24)))
     assert {status for status, _ in answers} == {200}
@@ -172,7 +110,7 @@ async def test_racing_calls_make_one_project_one_config_and_one_session(api: Api
         assert api.rows(f"SELECT count(*) AS n FROM {table}") == [{"n": count}]  # noqa: S608 - names from above
 
 
-async def test_a_session_is_made_by_reference_and_joined_by_either(api: Api) -> None:
+async def test_a_session_is_created_by_reference_and_joined_by_reference_or_id(api: Api) -> None:
     _, first = await api.post("/chat", {**CHAT, "session_reference_id": "visit"})
     _, second = await api.post("/chat", {**CHAT, "session_reference_id": "visit"})
     _, third = await api.post("/chat", {**CHAT, "session_id": first["session_id"]})
@@ -186,7 +124,7 @@ async def test_a_child_joins_its_parents_session(api: Api) -> None:
     parent_id = parent["data"][0]["id"]
     status, child = await api.post("/chat", {**CHAT, "parent_id": parent_id})
     assert status == 200
-    assert child["session_id"] is None  # only a call that names a session is told of it
+    assert child["session_id"] is None  # only a call that names a session gets its id
     log = api.logs()[-1]
     assert (log["parent_id"], log["session_id"]) == (parent_id, parent["session_id"])
     status, body = await api.post("/chat", {**CHAT, "parent_id": parent_id, "session_reference_id": "another"})
@@ -200,7 +138,7 @@ async def test_a_child_joins_its_parents_session(api: Api) -> None:
     assert "has no session" in body["detail"]["message"]
 
 
-async def test_a_refused_call_makes_no_project(api: Api) -> None:
+async def test_a_rejected_call_creates_no_project(api: Api) -> None:
     for wrong in ({"session_id": "sesh_x"}, {"parent_id": "data_x"}):
         assert (await api.post("/chat", {**CHAT, **wrong}))[0] == 404
     assert api.rows("SELECT * FROM projects") == []

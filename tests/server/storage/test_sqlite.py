@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.errors import is_unreachable
+from tests.server.served import read_only
 
 
 @pytest.mark.parametrize("cancels", [1, 2])
@@ -57,3 +58,13 @@ async def test_a_writer_waits_for_another_process_as_long_as_it_is_told(tmp_path
         async with database.write() as connection:
             await connection.execute(text("DELETE FROM projects"))
     await database.aclose()
+
+
+async def test_waiting_for_another_writer_can_be_cancelled(database: Database, database_address: str) -> None:
+    with read_only(database_address):
+        writing = asyncio.ensure_future(database.write().__aenter__())
+        await asyncio.sleep(0.1)
+        writing.cancel()
+        async with asyncio.timeout(10):  # a third of SQLite's busy timeout
+            await asyncio.wait([writing])
+            await database.aclose()

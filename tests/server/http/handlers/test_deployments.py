@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 from humanloop_async import AsyncHumanloop, NotFoundError, UnprocessableEntityError
-from humanloop_async.server.records.environments import Environments
-from humanloop_async.server.settings import ServeError
-from humanloop_async.server.storage.database import Database
 from tests.server.served import CHAT, Api, on_both_databases
 
 pytestmark = on_both_databases
@@ -54,17 +51,6 @@ async def test_every_environment_has_a_row_and_the_default_comes_first(client: A
         "experiment_name": None,
     }
     assert rows[0]["environment_id"].startswith("env_")
-
-
-async def test_racing_servers_create_each_environment_once(database: Database) -> None:
-    opened = await asyncio.gather(*(Environments.open(database, names) for names in [("a", "b")] * 4 + [("b", "c")]))
-    ids = [{environment.name: environment.id for environment in environments} for environments in opened]
-    assert ids[0] == ids[1] == ids[2] == ids[3]
-    assert ids[4]["b"] == ids[0]["b"]
-    assert opened[4].default.name == "b"
-    for wrong in ((), ("a", "a"), ("",), ("x" * 256,)):
-        with pytest.raises(ServeError, match="invalid environments"):
-            await Environments.open(database, wrong)
 
 
 async def test_deployments_survive_a_restart_and_the_removal_of_their_environment(

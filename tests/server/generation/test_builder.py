@@ -1,0 +1,27 @@
+"""Building a generation: the provider's call from the request and its configuration."""
+
+from __future__ import annotations
+
+import json
+
+from tests.server.served import CHAT, Api, with_config
+
+
+async def test_the_configs_seed_and_the_requests_format_take_precedence(api: Api) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+    call = with_config(
+        CHAT, seed=1, max_tokens=200, response_format={"type": "json_schema", "json_schema": {"schema": schema}}
+    )
+    _, by_config = await api.post("/chat", {**call, "seed": 2})
+    _, by_request = await api.post("/chat", {**call, "response_format": {"type": "json_object"}})
+    assert by_config["provider_request"]["seed"] == 1
+    assert json.loads(by_config["data"][0]["output"]).keys() == {"x"}
+    assert json.loads(by_request["data"][0]["output"]).keys() != {"x"}
+
+
+async def test_inputs_fill_the_template_and_not_the_messages(api: Api) -> None:
+    call = with_config(CHAT, chat_template=[{"role": "system", "content": "{{ a }}"}])
+    messages = [{"role": "user", "content": "{{ a }} {{ b }}"}]
+    status, body = await api.post("/chat", {**call, "messages": messages, "inputs": {"a": "A", "unused": 1}})
+    assert status == 200
+    assert [message["content"] for message in body["data"][0]["messages"]] == ["A", "{{ a }} {{ b }}"]
