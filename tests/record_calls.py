@@ -1,4 +1,4 @@
-"""Every call around generation, and what it must send."""
+"""Every call apart from generation, and the request that it must send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.scripted import ScriptedServer
 
 @dataclass(frozen=True)
 class Expected:
-    """One call of a client: `name` with these arguments sends this, and is answered with an example of its answer."""
+    """One call of a client: `name` with these arguments sends this request, and gets an example of its response."""
 
     name: str
     args: tuple[Any, ...]
@@ -39,7 +39,7 @@ class Expected:
 
     @property
     def answer(self) -> Any:
-        """JSON of a whole answer, None when there is nothing to answer."""
+        """JSON of a complete response, None for a response without a body."""
         kind = self.operation.response
         if kind is type(None):
             return None if self.operation.status == 204 else {}
@@ -51,14 +51,14 @@ class Expected:
         return [made, made] if self.many else made
 
     def script(self, peer: ScriptedServer) -> None:
-        """Make a server answer it."""
+        """Make a server respond with the example."""
         if self.answer is None:
             peer.plays(b"HTTP/1.1 204 No Content\r\n\r\n")
         else:
             peer.answers(self.answer, f"{self.operation.status} OK", X_Request="r1")
 
     def check(self, peer: ScriptedServer) -> None:
-        """What the server got."""
+        """Check the request that the server received."""
         (request,) = peer.requests
         method, target = self.sent.split()
         sent, expected = urlsplit(request.path), urlsplit(target)

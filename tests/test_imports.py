@@ -36,7 +36,7 @@ for level, name in enumerate(SERVER_LAYERS):
     MAY_IMPORT[f"server.{name}"] = CORE | {f"server.{lower}" for lower in SERVER_LAYERS[:level]}
 MAY_IMPORT["server.providers"] |= {"config", "transport"}
 
-TOGETHER = {"", "__main__", "cli", "server"}
+TOGETHER = {"", "__main__", "_exports", "cli", "server"}
 """Modules that may import everything: the lazy names of the package and of the server, and the command line."""
 
 HARMLESS = {

@@ -1,4 +1,4 @@
-"""`AsyncHumanloop`: settings, lifetime, and the calls under their v4 names."""
+"""`AsyncHumanloop`: settings and lifetime. Its calls are in `humanloop_async.client.resources`."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from ..config import ClientConfig, Timeout, resolve_api_key, resolve_base_url
 from ..errors import InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
-from .core import Core, Resource, base_headers
-from .logs import FeedbackApi, Logs, Sessions
-from .params import CallOptions
-from .projects import Experiments, ModelConfigs, Projects
-from .resources import Chats, Completions
+from .core import CallOptions, Core, base_headers
+from .resources import Resources
 
 if TYPE_CHECKING:
     from ..transport.base import Transport
 
 
-class AsyncHumanloop(Resource):
+class AsyncHumanloop(Resources):
     """Client for the v4 API.
 
-    ``async with`` it, or call `aclose` when done. One client serves any number of tasks, and event loops one after the
-    other; its connections are reused.
+    ``async with`` it, or call `aclose` when done. A client serves any number of tasks, and several event loops one
+    after another. It reuses its connections.
 
     Args:
-        api_key: Sent as ``X-API-KEY``; else ``HUMANLOOP_API_KEY``; without either no key is sent.
-        base_url: Where the API is, ``/v4`` included; else ``HUMANLOOP_BASE_URL``, else ``http://127.0.0.1:8460/v4``.
-        host: Another name of `base_url`, that of the 0.5 SDK.
-        timeout: The clocks of every call, see `Timeout`; a number is the longest silence, in seconds.
+        api_key: Key to send as ``X-API-KEY``. Default: ``HUMANLOOP_API_KEY``; if that is unset, no key.
+        base_url: Address of the API, with ``/v4``. Default: ``HUMANLOOP_BASE_URL``, or ``http://127.0.0.1:8460/v4``.
+        host: The 0.5 SDK's name of `base_url`.
+        timeout: Limits of every call: a `Timeout`, or the longest silence in seconds.
         max_retries: Attempts after the first one, at least 0.
         transport: "aiohttp", "httpx" (extra ``httpx``; also runs under trio), or an object with the methods of
-            `humanloop_async.transport.base.Transport`, such as an `AiohttpTransport` around a session of your own.
-        max_connections: Connections open at once, 0 for no limit; every running stream holds one.
-        ssl: An SSL context for a CA or a client certificate of your own; False verifies nothing. aiohttp only.
-        proxy: Proxy URL.
-        trust_env: Take the proxy from ``HTTP_PROXY`` and its kin.
-        headers: Sent with every request.
-        max_event_bytes: Bound of one event, and of the answer to a plain call, in bytes.
-        max_buffered_bytes: Bound of what the samples of one stream may hold unread, in bytes.
-        openai_api_key: A provider key, sent in the body of generation calls; the ones below likewise. A call's own
-            ``provider_api_keys`` win.
+            `humanloop_async.transport.base.Transport`, such as an `AiohttpTransport` around an existing session.
+        max_connections: Most connections open at a time, 0 for no limit. Every running stream uses one.
+        ssl: An SSL context, for a private CA or a client certificate. False turns verification off. aiohttp only.
+        proxy: URL of a proxy.
+        trust_env: Whether to read the proxy from ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``.
+        headers: Headers to send with every request.
+        max_event_bytes: Largest event, and largest response to a plain call, in bytes.
+        max_buffered_bytes: Most unread data of all samples of a stream, in bytes.
+        openai_api_key: OpenAI's key, sent in the body of generation calls. A call's ``provider_api_keys`` override it.
+        openai_azure_api_key: Azure OpenAI's key, like `openai_api_key`.
+        openai_azure_endpoint_api_key: The key of an Azure OpenAI endpoint, like `openai_api_key`.
+        anthropic_api_key: Anthropic's key, like `openai_api_key`.
+        cohere_api_key: Cohere's key, like `openai_api_key`.
+        ai21_api_key: AI21's key, like `openai_api_key`.
+        mock_api_key: The mock provider's key, like `openai_api_key`.
 
     Raises:
-        InvalidArgument: A setting cannot be used as it is.
+        InvalidArgument: A setting is invalid.
     """
 
     def __init__(
@@ -93,60 +95,31 @@ class AsyncHumanloop(Resource):
             max_event_bytes=max_event_bytes,
             max_buffered_bytes=max_buffered_bytes,
         )
-        made: Transport
+        chosen: Transport
         if transport == "aiohttp":
             from ..transport.aiohttp_transport import AiohttpTransport
 
-            made = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
+            chosen = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
         elif transport == "httpx":
             if ssl is not True:
-                raise InvalidArgument("ssl= is for aiohttp; pass HttpxTransport(httpx.AsyncClient(verify=...)) instead")
-            made = _httpx_transport(max_connections, proxy, trust_env)
+                raise InvalidArgument("ssl= is for aiohttp only; pass HttpxTransport(httpx.AsyncClient(verify=...))")
+            chosen = _httpx_transport(max_connections, proxy, trust_env)
         elif isinstance(transport, str):
-            raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or an object")
+            raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or a transport object")
         else:
             _check_transport(transport)
-            made = transport
-        super().__init__(Core(config, made))
-        self._owns_transport = made is not transport
+            chosen = transport
+        super().__init__(Core(config, chosen))
+        self._owns_transport = chosen is not transport
         self._in_sync_client = False
-        self.completions: Completions = Completions(self._core)
-        self.chats: Chats = Chats(self._core)
-        self.projects: Projects = Projects(self._core)
-        self.model_configs: ModelConfigs = ModelConfigs(self._core)
-        self.experiments: Experiments = Experiments(self._core)
-        self.sessions: Sessions = Sessions(self._core)
-        self.logs: Logs = Logs(self._core)
-        self.feedback_api: FeedbackApi = FeedbackApi(self._core)
-
-    complete = Completions.create
-    complete_stream = Completions.create_stream
-    complete_deployed = Completions.create_deployed
-    complete_deployed_stream = Completions.create_deployed_stream
-    complete_experiment = Completions.create_experiment
-    complete_experiment_stream = Completions.create_experiment_stream
-    complete_model_configuration = Completions.create_model_config
-    complete_model_configuration_stream = Completions.create_model_config_stream
-    complete_model_config_stream = Completions.create_model_config_stream
-    chat = Chats.create
-    chat_stream = Chats.create_stream
-    chat_deployed = Chats.create_deployed
-    chat_deployed_stream = Chats.create_deployed_stream
-    chat_experiment = Chats.create_experiment
-    chat_experiment_stream = Chats.create_experiment_stream
-    chat_model_config = Chats.create_model_config
-    chat_model_configuration = Chats.create_model_config
-    chat_model_config_stream = Chats.create_model_config_stream
-    log = Logs.log
-    feedback = FeedbackApi.feedback
 
     async def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
-        """A project's configurations: `projects.list_configs` under another name."""
+        """List a project's configurations: the 0.5 SDK's name of `projects.list_configs`."""
         return await self.projects.list_configs(project_id, **options)
 
     @property
     def base_url(self) -> str:
-        """Where the API is, without a trailing slash."""
+        """Address of the API, without a trailing slash."""
         return self._core.config.base_url
 
     def __repr__(self) -> str:
@@ -161,19 +134,19 @@ class AsyncHumanloop(Resource):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, except those of a transport of your own; twice does no harm."""
+        """Close the connections, except those of a transport that was passed in. Idempotent."""
         self._core.closed = True
         if self._owns_transport:
             await self._core.transport.aclose()
 
     def _close_now(self) -> bool:
-        """Close the connections without waiting. False when there are none, or the transport cannot."""
+        """Close the connections without waiting; return False if there are none, or the transport cannot."""
         self._core.closed = True
         close = getattr(self._core.transport, "close", None)
         return self._owns_transport and close is not None and bool(close())
 
     def __del__(self) -> None:
-        # The sync client closes what it has on the thread that it belongs to.
+        # The sync client closes its connections on its loop's thread.
         if hasattr(self, "_owns_transport") and not self._in_sync_client and self._close_now():
             message = f"{self!r} was not closed; use `async with`, or aclose()"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=self)

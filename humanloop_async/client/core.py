@@ -1,4 +1,4 @@
-"""One path for every call: parameters -> request -> attempts -> answer or stream."""
+"""The path of every call: parameters -> request -> attempts -> response or stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from types import NoneType, TracebackType
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypedDict, TypeVar, cast, overload
+
+import msgspec
 
 from .. import __version__
 from ..config import ClientConfig, Timeout, as_timeout, check_count, plain_limit
@@ -31,11 +33,27 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 """The name of a header, in lower case (RFC 9110, section 5.6.2)."""
 
 
+class CallOptions(TypedDict, total=False):
+    """The options that every call accepts.
+
+    Attributes:
+        timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+        max_retries: Attempts after the first one. Default: the client's.
+        extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+        idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+    """
+
+    timeout: Timeout | float | None
+    max_retries: int | None
+    extra_headers: Mapping[str, str] | None
+    idempotency_key: str | None
+
+
 class OpeningStream(Generic[StreamT]):
     """A streamed call that has not been sent yet.
 
-    ``async with`` it, or ``await`` it to get the opened stream and close that yourself. ``async for`` over it sends it
-    and gives the chunks of all samples; leaving the loop closes the stream.
+    ``async with`` it, or ``await`` it to get the opened stream, which the caller closes. ``async for`` sends the call
+    and yields the chunks of all samples; leaving the loop closes the stream.
     """
 
     __slots__ = ("_open", "_stream")
@@ -53,8 +71,8 @@ class OpeningStream(Generic[StreamT]):
 
     def _opened(self) -> Awaitable[StreamT]:
         if (open_stream := self._open) is None:
-            raise InvalidArgument("a streamed call is sent once; make the call again for another stream")
-        self._open = None  # and with it the call's arguments: a stream may run for long
+            raise InvalidArgument("a streamed call is sent once; call the method again for another stream")
+        self._open = None  # frees the call's arguments: a stream may run for long
         return open_stream()
 
     async def __aexit__(
@@ -72,7 +90,7 @@ class OpeningStream(Generic[StreamT]):
 
 
 class _Chunks(AsyncIterator[Any]):
-    # Not a generator: one that is left early waits for the event loop to close it.
+    # Not a generator: an abandoned generator stays open until the event loop closes it.
     def __init__(self, opening: OpeningStream[Any]) -> None:
         self._opening = opening
         self._chunks: AsyncIterator[Any] | None = None
@@ -92,46 +110,61 @@ class Core:
         self.closed = False
 
     async def call(self, operation: Operation[Any, ResponseT], params: Mapping[str, Any]) -> ResponseT:
-        """A plain call; `params` are those of the path, the query and the body, and `CallOptions`."""
+        """Call an operation; `params` are the fields of its path, query and body, and the `CallOptions`."""
         call, _ = self._call(operation, params, stream=False)
-        return await self._answer(call, partial(decode_response, operation.response))
+        return await self._decoded(call, partial(decode_response, operation.response))
 
     async def call_batch(
-        self, operation: Operation[Any, RecordT], items: Sequence[object], options: Mapping[str, Any]
-    ) -> ResponseList[RecordT]:
-        """A plain call whose body is a list."""
-        call, _ = self._call(operation, options, items, stream=False)
-        return await self._answer(call, partial(decode_list, operation.response))
+        self, operation: Operation[Any, RecordT], body: object, params: Mapping[str, Any]
+    ) -> RecordT | ResponseList[RecordT]:
+        """Call an operation whose body is an object or a list of them, in `body`, or fields in `params`.
 
-    async def _answer(self, call: Call, decode: Callable[[bytes], ResponseT]) -> ResponseT:
-        response, raw = await call.read(self.config.max_event_bytes)
+        Raises:
+            InvalidArgument: `body` is of another type, or a field is given beside it.
+        """
+        if body is None:
+            return await self.call(operation, params)
+        options = {name: value for name, value in params.items() if value is not None}
+        if fields := sorted(options.keys() - CallOptions.__annotations__.keys()):
+            raise InvalidArgument(f"give {fields[0]!r} in the body or as a keyword, not beside a body")
+        if isinstance(body, msgspec.Struct):
+            body = msgspec.to_builtins(body)
+        if isinstance(body, Mapping):
+            return await self.call(operation, {**cast("Mapping[str, Any]", body), **options})
+        if not isinstance(body, Sequence) or isinstance(body, str | bytes):
+            raise InvalidArgument(f"the body is of type {type(body).__name__}; give an object or a list of objects")
+        call, _ = self._call(operation, options, cast("Sequence[object]", body), stream=False)
+        return await self._decoded(call, partial(decode_list, operation.response))
+
+    async def _decoded(self, call: Call, decode: Callable[[bytes], ResponseT]) -> ResponseT:
+        http, raw = await call.read(self.config.max_event_bytes)
         try:
-            answer = decode(raw)
+            response = decode(raw)
         except ApiException as exc:
-            call.attach_response_info(exc, response)
+            call.attach_response_info(exc, http)
             raise
-        if answer is not None:
-            answer.attach(raw=raw, headers=response.headers, status=response.status, round_trip_time=call.elapsed)
-        return answer
+        if response is not None:
+            response.attach(raw=raw, headers=http.headers, status=http.status, round_trip_time=call.elapsed)
+        return response
 
     def open_completion(
         self, operation: Operation[Any, CompletionResponse], params: Mapping[str, Any]
     ) -> Coroutine[Any, Any, CompletionStream]:
-        """A streamed completion, whose headers have come."""
+        """Open a streamed completion and wait for its headers."""
         return self._open(CompletionStream, operation, params)
 
     def open_chat(
         self, operation: Operation[Any, ChatResponse], params: Mapping[str, Any]
     ) -> Coroutine[Any, Any, ChatStream]:
-        """A streamed chat, whose headers have come."""
+        """Open a streamed chat and wait for its headers."""
         return self._open(ChatStream, operation, params)
 
     async def _open(self, kind: type[StreamT], operation: Operation[Any, Any], params: Mapping[str, Any]) -> StreamT:
         samples = params.get("num_samples")
         if not isinstance(samples, int) or samples < 1:
-            samples = 1  # the default; what is no number of samples, the server refuses
+            samples = 1  # the default; the server rejects an invalid number
         call, timeout = self._call(operation, params, stream=True)
-        del params  # what is dropped before the wait leaves no hole in the heap when many streams open at once
+        del params  # before the wait: less heap fragmentation when many streams open at once
         response = await call.open()
         demux: Demultiplexer[Any, Any] = Demultiplexer(cast("type[Any]", operation.event), operation.response, samples)
         reader = ChunkReader(call, response, demux, timeout, self.config.max_event_bytes)
@@ -146,7 +179,7 @@ class Core:
         stream: bool,
     ) -> tuple[Call, Timeout]:
         if self.closed:
-            raise ClientClosed("the client is closed; make a new one")
+            raise ClientClosed("the client is closed; create a new one")
         fields = dict(params)
         timeout = _option(fields, "timeout", self.config.timeout)
         max_retries = _option(fields, "max_retries", self.config.max_retries)
@@ -158,16 +191,17 @@ class Core:
         if operation.creates:
             headers["idempotency-key"] = uuid.uuid4().hex
         if stream:
-            headers["accept-encoding"] = "identity"  # compression would hold tokens back
+            headers["accept-encoding"] = "identity"  # compression would delay tokens
         if key := _option(fields, "idempotency_key", None):
             headers.update(checked_headers({"Idempotency-Key": key}))
         if extra := _option(fields, "extra_headers", None):
             headers.update(checked_headers(extra))
-        address = pop_url(operation, fields)
+        _check_query(operation, fields)
+        url = pop_url(operation, fields)
         body = self._body(operation, fields, items, stream=stream)
         if body is None:
             headers.pop("content-type", None)
-        request = HttpRequest(operation.method, self.config.base_url + address, headers, body)
+        request = HttpRequest(operation.method, self.config.base_url + url, headers, body)
         clocks = as_timeout(timeout)
         call = Call(
             self.transport,
@@ -189,14 +223,23 @@ class Core:
             return encode_body(fields)
         known: set[str] = set(getattr(operation.request, "__struct_fields__", ()))
         for item in (fields, *(items or ())):
-            # The server would read past it, and a misspelt name would do nothing at all.
+            # The server would ignore it, and a misspelt field would have no effect.
             if isinstance(item, Mapping) and (unknown := cast("Mapping[str, object]", item).keys() - known):
-                raise InvalidArgument(f"{min(unknown)!r} is not an argument of this call ({operation.id})")
+                raise InvalidArgument(f"{min(unknown)!r} is not a field of {operation.id}")
         return None if operation.request is NoneType else encode_body(fields if items is None else items)
 
 
+def _check_query(operation: Operation[Any, Any], fields: Mapping[str, object]) -> None:
+    """Reject a required query parameter that is empty, which the server might read as "all"."""
+    for field in msgspec.structs.fields(operation.query) if operation.query else ():
+        value = fields.get(field.name)
+        items = cast("Sequence[object]", value) if isinstance(value, list | tuple | set | frozenset) else [value]
+        if field.required and not (items and all(items)):
+            raise InvalidArgument(f"{field.name}={value!r}: give at least one value, and no empty ones")
+
+
 class Resource:
-    """Calls operations, which its methods are."""
+    """Base of the classes whose methods call operations."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -208,36 +251,36 @@ def _option(fields: dict[str, Any], name: str, default: Any) -> Any:
 
 
 def base_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Headers of every request.
+    """Return the headers of every request.
 
     Raises:
-        InvalidArgument: One cannot be sent.
+        InvalidArgument: A header cannot be sent.
     """
-    made = {"content-type": "application/json", "user-agent": f"humanloop_async/{__version__}"}
+    base = {"content-type": "application/json", "user-agent": f"humanloop_async/{__version__}"}
     if api_key is not None:
-        made["x-api-key"] = api_key
-    return made | checked_headers(headers or {})
+        base["x-api-key"] = api_key
+    return base | checked_headers(headers or {})
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers of the caller's, each of which every transport sends as it is.
+    """Return the caller's headers with lower-case names.
 
     Raises:
-        InvalidArgument: One cannot be sent. The text does not repeat its value.
+        InvalidArgument: A transport could not send a header as it is. The message does not repeat its value.
     """
     try:
-        made = {name.lower(): value for name, value in headers.items()}  # so that one can replace another
+        lowered = {name.lower(): value for name, value in headers.items()}  # so that one can replace another
     except AttributeError as exc:
-        raise InvalidArgument("headers are a mapping from names to values, all text") from exc
-    for name, value in made.items():
+        raise InvalidArgument(f"headers={headers!r}: give a mapping of names to values, all of them text") from exc
+    for name, value in lowered.items():
         if not _TOKEN.fullmatch(name):
-            raise InvalidArgument(f"{name!r} cannot be the name of a header")
+            raise InvalidArgument(f"{name!r} is not a valid header name")
         if name in {"content-length", "transfer-encoding"}:
-            raise InvalidArgument(f"header {name!r} is for the transport to send")
-        if not _can_be_sent(value):
-            raise InvalidArgument(f"header {name!r}: a value is text of ASCII characters, without blanks around it")
-    return made
+            raise InvalidArgument(f"header {name!r} is set by the transport; remove it")
+        if not _is_header_value(value):
+            raise InvalidArgument(f"header {name!r}: give ASCII text without control characters or outer whitespace")
+    return lowered
 
 
-def _can_be_sent(value: object) -> bool:
+def _is_header_value(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()

@@ -1,4 +1,4 @@
-"""`Humanloop`: the async client's names as plain methods."""
+"""`Humanloop`: the async client's calls as plain methods. They are in `humanloop_async.sync.resources`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Unpack
 
 from ..client.client import AsyncHumanloop
-from ..client.params import CallOptions
+from ..client.core import CallOptions
 from ..types import ProjectConfigResponse, ResponseList
-from .logs import FeedbackApi, Logs, Sessions
+from .core import SyncCore
 from .loop_thread import LoopThread
-from .projects import Experiments, ModelConfigs, Projects
-from .resource import Resource
-from .resources import Chats, Completions
+from .resources import Resources
 
 P = ParamSpec("P")
 
@@ -22,7 +20,7 @@ P = ParamSpec("P")
 def _same_arguments(
     _init: Callable[Concatenate[Any, P], None],
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """Gives a method the signature of another one, for readers and for type checkers."""
+    """Give a method the signature of another one, for readers and for type checkers."""
 
     def decorate(method: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
         method.__signature__ = inspect.signature(_init)  # type: ignore[attr-defined]
@@ -31,56 +29,27 @@ def _same_arguments(
     return decorate
 
 
-class Humanloop(Resource):
-    """Sync client for the v4 API: `AsyncHumanloop` over a background event loop of its own.
+class Humanloop(Resources):
+    """Sync client for the v4 API: `AsyncHumanloop` on a background event loop.
 
-    Takes the same arguments. ``with`` it, or call `close` when done. Threads may share it, also those
-    of an async program, where coroutines should use `AsyncHumanloop`. After a fork, the child opens
-    connections of its own.
+    It accepts the arguments of `AsyncHumanloop`. ``with`` it, or call `close` when done. Threads may share it, also in
+    an async program; coroutines should use `AsyncHumanloop`. A forked child opens new connections.
     """
 
     @_same_arguments(AsyncHumanloop.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
-        client = AsyncHumanloop(*args, **settings)
-        client._in_sync_client = True
-        super().__init__(LoopThread(client.aclose), client)
-        self.completions: Completions = Completions(self._loop, client)
-        self.chats: Chats = Chats(self._loop, client)
-        self.projects: Projects = Projects(self._loop, client)
-        self.model_configs: ModelConfigs = ModelConfigs(self._loop, client)
-        self.experiments: Experiments = Experiments(self._loop, client)
-        self.sessions: Sessions = Sessions(self._loop, client)
-        self.logs: Logs = Logs(self._loop, client)
-        self.feedback_api: FeedbackApi = FeedbackApi(self._loop, client)
-
-    complete = Completions.create
-    complete_stream = Completions.create_stream
-    complete_deployed = Completions.create_deployed
-    complete_deployed_stream = Completions.create_deployed_stream
-    complete_experiment = Completions.create_experiment
-    complete_experiment_stream = Completions.create_experiment_stream
-    complete_model_configuration = Completions.create_model_config
-    complete_model_configuration_stream = Completions.create_model_config_stream
-    complete_model_config_stream = Completions.create_model_config_stream
-    chat = Chats.create
-    chat_stream = Chats.create_stream
-    chat_deployed = Chats.create_deployed
-    chat_deployed_stream = Chats.create_deployed_stream
-    chat_experiment = Chats.create_experiment
-    chat_experiment_stream = Chats.create_experiment_stream
-    chat_model_config = Chats.create_model_config
-    chat_model_configuration = Chats.create_model_config
-    chat_model_config_stream = Chats.create_model_config_stream
-    log = Logs.log
-    feedback = FeedbackApi.feedback
+        self._client = AsyncHumanloop(*args, **settings)
+        self._client._in_sync_client = True
+        self._loop = LoopThread(self._client.aclose)
+        super().__init__(SyncCore(self._loop, self._client._core))
 
     def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
-        """A project's configurations: `projects.list_configs` under another name."""
+        """List a project's configurations: the 0.5 SDK's name of `projects.list_configs`."""
         return self.projects.list_configs(project_id, **options)
 
     @property
     def base_url(self) -> str:
-        """Where the API is, without a trailing slash."""
+        """Address of the API, without a trailing slash."""
         return self._client.base_url
 
     def __repr__(self) -> str:
@@ -95,6 +64,6 @@ class Humanloop(Resource):
         self.close()
 
     def close(self) -> None:
-        """Close the connections and stop the background thread; twice does no harm."""
+        """Close the connections and stop the background thread. Idempotent."""
         self._client._core.closed = True
         self._loop.stop()

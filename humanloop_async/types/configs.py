@@ -1,4 +1,4 @@
-"""Configurations: of models, tools, agents; ``/model-configs``; what is deployed where."""
+"""Configurations of models, tools and agents; ``/model-configs``; deployments."""
 
 from __future__ import annotations
 
@@ -17,33 +17,51 @@ from .shared import (
     Response,
     ResponseFormat,
     TemplateLanguage,
+    ToolFields,
+    ToolSource,
 )
 
-ToolSource: TypeAlias = Literal["organization", "inline"]
 ConfigType: TypeAlias = Literal["generic", "model", "tool", "agent", "evaluator"]
 EvaluatorArgumentsType: TypeAlias = Literal["target_free", "target_required"]
 EvaluatorReturnType: TypeAlias = Literal["boolean", "number", "select", "multi_select", "text"]
 
 
-class _AnyModelConfig(ModelConfigFields, kw_only=True):
+class AnyModelConfigFields(ModelConfigFields, kw_only=True):
+    """The parameters of a model configuration for completions or for chats.
+
+    Attributes:
+        endpoint: Whether the configuration is for completions or for chats.
+        prompt_template: Prompt of a completion, with ``{{ names }}`` for the inputs.
+        chat_template: Messages to put before a chat's messages, with ``{{ names }}`` for the inputs.
+        tools: Tools that the model may call.
+    """
+
     endpoint: Endpoint = "complete"
     prompt_template: str | None = None
     chat_template: list[ChatMessage] | None = None
     tools: list[ModelConfigTool] | None = None
 
 
-class ProjectModelConfigRequest(_AnyModelConfig, kw_only=True):
-    """``POST /model-configs``. `experiment` is the name of an experiment to add the configuration to."""
+class ProjectModelConfigRequest(AnyModelConfigFields, kw_only=True):
+    """``POST /model-configs``.
+
+    Attributes:
+        project: Unique name of the project. The server creates a project that does not exist.
+        project_id: Id of the project, instead of its name.
+        experiment: Name of an experiment to add the configuration to.
+    """
 
     project: str | None = None
     project_id: str | None = None
     experiment: str | None = None
 
 
-class ModelConfigRequest(_AnyModelConfig, kw_only=True, tag_field="type", tag="model"):
+class ModelConfigRequest(AnyModelConfigFields, kw_only=True, tag_field="type", tag="model"):
     """The model configuration behind a log.
 
-    `id` and `tool_configs` are read past: the official Node client logs a configuration as it was answered.
+    Attributes:
+        id: Ignored: the official Node client logs a configuration in the form of a response.
+        tool_configs: Ignored, like `id`.
     """
 
     type: ClassVar[Literal["model"]] = "model"
@@ -51,47 +69,55 @@ class ModelConfigRequest(_AnyModelConfig, kw_only=True, tag_field="type", tag="m
     tool_configs: list[Json] | UnsetType | None = UNSET
 
 
-class ToolConfigRequest(Struct, kw_only=True, tag_field="type", tag="tool"):
+class ConfigFields(Struct, kw_only=True):
+    """The fields of every configuration that is not a model's.
+
+    Attributes:
+        name: Name of the configuration.
+        description: Description of the configuration.
+        other: Any further parameters.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    other: dict[str, Json] | None = None
+
+
+class ToolConfigRequest(ToolFields, kw_only=True, tag_field="type", tag="tool"):
     """The tool behind a log."""
 
     type: ClassVar[Literal["tool"]] = "tool"
     name: str
-    description: str | None = None
-    parameters: dict[str, Json] | None = None
-    strict: bool | None = None
     source: ToolSource | None = None
-    source_code: str | None = None
-    other: dict[str, Json] | None = None
-    preset_name: str | None = None
 
 
-class GenericConfigRequest(Struct, kw_only=True, tag_field="type", tag="generic"):
-    """Whatever else is behind a log."""
+class GenericConfigRequest(ConfigFields, kw_only=True, tag_field="type", tag="generic"):
+    """Any other configuration behind a log."""
 
     type: ClassVar[Literal["generic"]] = "generic"
-    name: str | None = None
-    description: str | None = None
-    other: dict[str, Json] | None = None
 
 
-class AgentConfigRequest(Struct, kw_only=True, tag_field="type", tag="agent"):
-    """The agent behind a log."""
+class AgentConfigRequest(ConfigFields, kw_only=True, tag_field="type", tag="agent"):
+    """The agent behind a log.
+
+    Attributes:
+        agent_class: Class of the agent.
+        model_config: The agent's model configuration.
+        tools: The agent's tools.
+    """
 
     type: ClassVar[Literal["agent"]] = "agent"
     agent_class: str
     model_config: ModelConfigRequest
-    name: str | None = None
-    description: str | None = None
-    other: dict[str, Json] | None = None
     tools: list[ToolConfigRequest] | None = None
 
 
 ConfigRequest: TypeAlias = ModelConfigRequest | ToolConfigRequest | GenericConfigRequest | AgentConfigRequest
-"""Told apart by ``type``; "model" when that is absent."""
+"""A configuration behind a log. Its ``type`` tells its kind; "model" if absent."""
 
 
 class UserResponse(Struct, kw_only=True):
-    """Who made a configuration."""
+    """The creator of a configuration."""
 
     id: str
     email_address: str
@@ -99,30 +125,29 @@ class UserResponse(Struct, kw_only=True):
     full_name: str | None = None
 
 
-class ToolResponse(Struct, kw_only=True):
-    """A tool of a model configuration."""
+class StoredConfigFields(Struct, kw_only=True):
+    """The fields of every stored configuration that is not a model's."""
 
-    id: str
-    name: str
-    description: str | None = None
-    parameters: dict[str, Json] | None = None
-    strict: bool | None = None
-    source: str | None = None
-    source_code: str | None = None
-    other: dict[str, Json] | None = None
-    preset_name: str | None = None
-
-
-class ToolConfigResponse(Struct, kw_only=True, tag_field="type", tag="tool"):
-    """A stored tool."""
-
-    type: ClassVar[Literal["tool"]] = "tool"
     id: str
     status: str
     name: str
     description: str | None = None
     other: dict[str, Json] | None = None
     created_by: UserResponse | None = None
+
+
+class ToolResponse(ToolFields, kw_only=True):
+    """A tool of a model configuration."""
+
+    id: str
+    name: str
+    source: str | None = None
+
+
+class ToolConfigResponse(StoredConfigFields, kw_only=True, tag_field="type", tag="tool"):
+    """A stored tool."""
+
+    type: ClassVar[Literal["tool"]] = "tool"
     source: ToolSource | None = None
     source_code: str | None = None
     setup_schema: dict[str, Json] | None = None
@@ -133,7 +158,11 @@ class ToolConfigResponse(Struct, kw_only=True, tag_field="type", tag="tool"):
 
 
 class ModelConfigResponse(Response, kw_only=True, tag_field="type", tag="model"):
-    """A stored model configuration. The same parameters in the same project have the same `id`."""
+    """A stored model configuration. The same parameters in the same project have the same `id`.
+
+    Attributes:
+        tool_configs: Deprecated form of `tools`.
+    """
 
     type: ClassVar[Literal["model"]] = "model"
     id: str
@@ -157,57 +186,38 @@ class ModelConfigResponse(Response, kw_only=True, tag_field="type", tag="model")
     chat_template: list[ChatMessage] | None = None
     tools: list[ToolResponse] | None = None
     tool_configs: list[ToolConfigResponse] | None = None
-    """Deprecated form of `tools`."""
 
 
-class EvaluatorConfigResponse(Struct, kw_only=True, tag_field="type", tag="evaluator"):
+class EvaluatorConfigResponse(StoredConfigFields, kw_only=True, tag_field="type", tag="evaluator"):
     """A stored evaluator, as a configuration."""
 
     type: ClassVar[Literal["evaluator"]] = "evaluator"
-    id: str
-    status: str
-    name: str
     evaluator_type: str
-    description: str | None = None
-    other: dict[str, Json] | None = None
-    created_by: UserResponse | None = None
     model_config: ModelConfigResponse | None = None
     code: str | None = None
     arguments_type: EvaluatorArgumentsType | None = None
     return_type: EvaluatorReturnType | None = None
 
 
-class AgentConfigResponse(Struct, kw_only=True, tag_field="type", tag="agent"):
+class AgentConfigResponse(StoredConfigFields, kw_only=True, tag_field="type", tag="agent"):
     """A stored agent."""
 
     type: ClassVar[Literal["agent"]] = "agent"
-    id: str
-    status: str
-    name: str
     agent_class: str
     model_config: ModelConfigRequest
-    description: str | None = None
-    other: dict[str, Json] | None = None
-    created_by: UserResponse | None = None
     tools: list[ToolConfigRequest] | None = field(default_factory=list[ToolConfigRequest])
 
 
-class GenericConfigResponse(Struct, kw_only=True, tag_field="type", tag="generic"):
+class GenericConfigResponse(StoredConfigFields, kw_only=True, tag_field="type", tag="generic"):
     """A stored configuration of any other kind."""
 
     type: ClassVar[Literal["generic"]] = "generic"
-    id: str
-    status: str
-    name: str
-    description: str | None = None
-    other: dict[str, Json] | None = None
-    created_by: UserResponse | None = None
 
 
 ConfigResponse: TypeAlias = (
     ModelConfigResponse | ToolConfigResponse | EvaluatorConfigResponse | AgentConfigResponse | GenericConfigResponse
 )
-"""Told apart by `type`."""
+"""A stored configuration. Its `type` tells its kind."""
 
 
 class ProjectModelConfigFeedbackStatsResponse(Struct, kw_only=True):
@@ -244,21 +254,36 @@ class ProjectConfigResponse(Response, kw_only=True):
 
 
 class GetModelConfigResponse(ProjectConfigResponse, kw_only=True):
-    """The configuration to use now: what is deployed, or a sample of an experiment, then with its `trial_id`."""
+    """The configuration to use: the deployed one, or a sample of an experiment.
+
+    Attributes:
+        trial_id: Id to log under, if the configuration is a sample of an experiment.
+    """
 
     trial_id: str | None = None
     environment_id: str | None = None
 
 
 class EnvironmentRequest(Struct, kw_only=True):
-    """An environment to deploy to."""
+    """An environment to deploy to.
+
+    Attributes:
+        id: Id of the environment.
+        name: Ignored: `id` is enough.
+    """
 
     id: str
     name: str | None = None
 
 
 class EnvironmentProjectConfigRequest(Struct, kw_only=True):
-    """``PATCH /projects/{project_id}/deploy-config``: a configuration or an experiment; no list is the default one."""
+    """``PATCH /projects/{project_id}/deploy-config``.
+
+    Attributes:
+        config_id: Id of the configuration to deploy.
+        experiment_id: Id of the experiment to deploy instead.
+        environments: The environments to deploy to; the default one if absent.
+    """
 
     config_id: str | None = None
     experiment_id: str | None = None
@@ -266,7 +291,7 @@ class EnvironmentProjectConfigRequest(Struct, kw_only=True):
 
 
 class EnvironmentProjectConfigResponse(Response, kw_only=True):
-    """What is deployed to one environment: a configuration, an experiment, or nothing."""
+    """An environment and its deployed configuration or experiment, if any."""
 
     project_id: str
     project_name: str
@@ -280,13 +305,20 @@ class EnvironmentProjectConfigResponse(Response, kw_only=True):
 
 
 class EnvironmentQuery(Struct, kw_only=True):
-    """The name of an environment; the default one when absent."""
+    """The environment of an operation.
+
+    Attributes:
+        environment: Name of the environment; the default one if absent.
+    """
 
     environment: str | None = None
 
 
 class ListConfigsQuery(Struct, kw_only=True):
-    """Query of ``GET /projects/{id}/configs``."""
+    """Query of ``GET /projects/{id}/configs``.
+
+    Attributes:
+        evaluation_aggregates: Whether to return each configuration's `evaluation_aggregates`.
+    """
 
     evaluation_aggregates: bool | None = None
-    """Whether to answer with `ProjectConfigResponse.evaluation_aggregates`."""

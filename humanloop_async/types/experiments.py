@@ -1,8 +1,8 @@
-"""Experiments: configurations of a project, tried against each other by feedback.
+"""Experiments: configurations of a project, compared with each other by feedback.
 
-`sampling` and `sticky` are additions of this project to v4, which says nothing of how an experiment picks. They belong
-to each experiment, because one that is to learn and one that is to measure can run side by side; a client that does
-not know them gets what the server is set to.
+`sampling` and `sticky` extend v4, which does not say how an experiment picks a configuration. They belong to each
+experiment, so that a bandit and an A/B test can run side by side; clients that do not send them get the server's
+defaults.
 """
 
 from __future__ import annotations
@@ -16,36 +16,60 @@ from .feedback import PositiveLabel
 from .shared import DateTime, Response
 
 Sampling: TypeAlias = Literal["uniform", "thompson"]
-"""Each configuration equally often, or those with better feedback more often."""
+"""Each configuration equally often, or configurations with better feedback more often."""
 
 Sticky: TypeAlias = Literal["none", "session", "user"]
-"""Who stays with the configuration that was picked first: nobody, a session, or a request's `user`."""
+"""Whether the first configuration picked is kept: never, for a session, or for a request's `user`."""
 
 
-class CreateExperimentRequest(Struct, kw_only=True):
-    """``POST /projects/{project_id}/experiments``."""
+class SamplingFields(Struct, kw_only=True):
+    """How an experiment picks configurations.
+
+    Attributes:
+        sampling: "uniform" picks each configuration equally often, "thompson" those with better feedback more often.
+            The server's setting if absent. Not part of v4.
+        sticky: Whether to keep the first configuration picked for a "session" or a "user", or never ("none"). The
+            server's setting if absent. Not part of v4.
+    """
+
+    sampling: Sampling | None = None
+    sticky: Sticky | None = None
+
+
+class CreateExperimentRequest(SamplingFields, kw_only=True):
+    """``POST /projects/{project_id}/experiments``.
+
+    Attributes:
+        name: Name of the experiment.
+        positive_labels: Feedback that counts as a success.
+        config_ids: Ids of the configurations to compare.
+        set_active: Whether to deploy the experiment to the project's default environment.
+    """
 
     name: str
     positive_labels: list[PositiveLabel]
     config_ids: list[str] | None = None
     set_active: bool = False
-    sampling: Sampling | None = None
-    sticky: Sticky | None = None
 
 
-class UpdateExperimentRequest(Struct, kw_only=True):
-    """``PATCH /experiments/{experiment_id}``; what is absent stays as it is."""
+class UpdateExperimentRequest(SamplingFields, kw_only=True):
+    """``PATCH /experiments/{experiment_id}``. Absent fields stay unchanged.
+
+    Attributes:
+        name: New name of the experiment.
+        positive_labels: Feedback that counts as a success.
+        config_ids_to_register: Ids of configurations to add.
+        config_ids_to_deregister: Ids of configurations to remove.
+    """
 
     name: str | None = None
     positive_labels: list[PositiveLabel] | None = None
     config_ids_to_register: list[str] | None = None
     config_ids_to_deregister: list[str] | None = None
-    sampling: Sampling | None = None
-    sticky: Sticky | None = None
 
 
 class BaseMetricResponse(Struct, kw_only=True):
-    """What an experiment measures."""
+    """The metric that an experiment compares configurations by."""
 
     id: str
     name: str
@@ -58,13 +82,13 @@ class BaseMetricResponse(Struct, kw_only=True):
 
 
 class ExperimentConfigResponse(Struct, kw_only=True):
-    """How one configuration does.
+    """One configuration of an experiment, and its success so far.
 
     Attributes:
         mean: The share of its trials with positive feedback; None without trials.
         spread: The uncertainty of `mean`.
-        trials_count: Its logs that have feedback.
-        active: Whether it is sampled.
+        trials_count: The number of its logs that have feedback.
+        active: Whether the experiment picks it.
     """
 
     id: str
@@ -78,8 +102,13 @@ class ExperimentConfigResponse(Struct, kw_only=True):
     spread: float | None = None
 
 
-class ExperimentResponse(Response, kw_only=True):
-    """An experiment and how its configurations do."""
+class ExperimentResponse(SamplingFields, Response, kw_only=True):
+    """An experiment and the success of its configurations.
+
+    Attributes:
+        status: v4's status of the experiment; the HTTP status that other responses have here is not available.
+        positive_labels: Feedback that counts as a success.
+    """
 
     id: str
     project_id: str
@@ -90,5 +119,3 @@ class ExperimentResponse(Response, kw_only=True):
     created_at: DateTime
     updated_at: DateTime
     configs: list[ExperimentConfigResponse] | None = None
-    sampling: Sampling | None = None
-    sticky: Sticky | None = None

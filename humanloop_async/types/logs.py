@@ -1,4 +1,4 @@
-"""``/logs``: what was generated, by this server or elsewhere."""
+"""``/logs``: generated outputs, from this server or elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from .configs import ConfigRequest, ConfigResponse, ModelConfigResponse
 from .feedback import Feedback, FeedbackResponse, FeedbackValue
+from .generation import TraceFields
 from .shared import (
     ChatMessage,
     DateTime,
@@ -22,51 +23,81 @@ from .shared import (
 
 VersionStatus: TypeAlias = Literal["uncommitted", "committed", "deleted"]
 TokenCount: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Day: TypeAlias = Annotated[
+DateOrDatetime: TypeAlias = Annotated[
     str, Meta(extra_json_schema={"anyOf": [{"format": "date"}, {"format": "date-time"}], "type": "string"})
 ]
-"""A date, or a date with a time; one without a zone is UTC."""
+"""A date, or a date with a time, in ISO 8601. Without a zone it is UTC."""
 SortColumn: TypeAlias = Annotated[str, Meta(pattern=r"^(source|model|timestamp|feedback-.+)\.(asc|desc)$")]
 
 
-class LogRequest(Struct, kw_only=True):
-    """``POST /logs``, one or a list of them. One of `config`, `config_id` and `trial_id` says what generated it."""
+class LogFields(TraceFields, kw_only=True):
+    """The fields of a log in requests and responses.
 
-    project: str | None = None
-    project_id: str | None = None
-    session_id: str | None = None
-    session_reference_id: str | None = None
-    parent_id: str | None = None
-    parent_reference_id: str | None = None
-    inputs: dict[str, Json] = field(default_factory=dict[str, Json])
-    source: str | None = None
-    metadata: dict[str, Json] | None = None
-    save: bool = True
-    source_datapoint_id: str | None = None
+    Attributes:
+        reference_id: Your unique identifier of the log.
+        trial_id: Id from `get_active_config` or `sample`. The log counts for the experiment's configuration.
+        messages: The messages sent to the model.
+        output: The generated text.
+        judgment: An evaluator's judgment.
+        config_id: Id of the stored configuration that generated the output.
+        environment: Name of the environment that the configuration is deployed to.
+        created_at: When the output was generated; now if absent.
+        error: The error message of a failed generation.
+        stdout: Text that the code behind the log printed.
+        duration: How long the generation took, in seconds.
+        output_message: The output as a message of the assistant.
+        prompt_cost: Cost of the prompt, in US dollars.
+        output_cost: Cost of the output, in US dollars.
+        provider_request: The request body sent to the provider.
+        provider_response: The provider's response body.
+    """
+
     reference_id: str | None = None
     trial_id: str | None = None
     messages: list[ChatMessage] | None = None
     output: str | None = None
     judgment: FeedbackValue | None = None
     config_id: str | None = None
-    config: ConfigRequest | None = None
     environment: str | None = None
-    feedback: Feedback | list[Feedback] | None = None
     created_at: DateTime | None = None
     error: str | None = None
     stdout: str | None = None
     duration: float | None = None
     output_message: ChatMessage | None = None
-    prompt_tokens: TokenCount | None = None
-    output_tokens: TokenCount | None = None
     prompt_cost: float | None = None
     output_cost: float | None = None
     provider_request: dict[str, Json] | None = None
     provider_response: dict[str, Json] | None = None
 
 
+class LogRequest(LogFields, kw_only=True):
+    """``POST /logs``, one or a list of them. Give one of `config`, `config_id` and `trial_id`.
+
+    Attributes:
+        inputs: Values for the ``{{ names }}`` of the template.
+        save: Whether to store inputs, messages and outputs. Without them the log keeps its configuration and metadata.
+        config: The configuration that generated the output. Its ``type`` tells its kind; "model" if absent.
+        feedback: Feedback on the log.
+        prompt_tokens: Tokens of the prompt.
+        output_tokens: Tokens of the output.
+    """
+
+    inputs: dict[str, Json] = field(default_factory=dict[str, Json])
+    save: bool = True
+    config: ConfigRequest | None = None
+    feedback: Feedback | list[Feedback] | None = None
+    prompt_tokens: TokenCount | None = None
+    output_tokens: TokenCount | None = None
+
+
 class UpdateLogRequest(Struct, kw_only=True):
-    """``PATCH /logs/{id}`` and ``PATCH /logs``; what is absent stays as it is."""
+    """``PATCH /logs/{id}`` and ``PATCH /logs``. Absent fields stay unchanged.
+
+    Attributes:
+        output: The generated text.
+        error: The error message of a failed generation.
+        duration: How long the generation took, in seconds.
+    """
 
     output: str | None = None
     error: str | None = None
@@ -74,7 +105,11 @@ class UpdateLogRequest(Struct, kw_only=True):
 
 
 class CreateLogResponse(Response, kw_only=True):
-    """A log that was taken. `session_id` only when the request named a session."""
+    """A new log.
+
+    Attributes:
+        session_id: Id of the session, if the request named one.
+    """
 
     id: str
     project_id: str
@@ -107,12 +142,14 @@ class EvaluationResultResponse(Struct, kw_only=True):
     evaluator_log: LogResponse | None = None
 
 
-class LogResponse(Response, kw_only=True):
+class LogResponse(LogFields, Response, kw_only=True):
     """A stored log.
 
     Attributes:
-        duration: Seconds, as its sender gave them.
-        provider_latency: Seconds that the provider took, as this server measured them.
+        inputs: Values of the template's ``{{ names }}``.
+        save: Whether inputs, messages and outputs are stored.
+        duration: How long the generation took, in seconds, as its sender measured.
+        provider_latency: How long the provider took, in seconds, as this server measured.
         tokens: `prompt_tokens` and `output_tokens` together.
     """
 
@@ -121,36 +158,11 @@ class LogResponse(Response, kw_only=True):
     evaluation_results: list[EvaluationResultResponse]
     observability_status: Literal["pending", "running", "completed", "failed"]
     updated_at: DateTime
-    project: str | None = None
-    project_id: str | None = None
-    session_id: str | None = None
-    session_reference_id: str | None = None
-    parent_id: str | None = None
-    parent_reference_id: str | None = None
     inputs: dict[str, Json] | None = field(default_factory=dict[str, Json])
-    source: str | None = None
-    metadata: dict[str, Json] | None = None
     save: bool | None = True
-    source_datapoint_id: str | None = None
-    reference_id: str | None = None
-    trial_id: str | None = None
-    messages: list[ChatMessage] | None = None
-    output: str | None = None
-    judgment: FeedbackValue | None = None
-    config_id: str | None = None
-    environment: str | None = None
     feedback: list[FeedbackResponse] | None = None
-    created_at: DateTime | None = None
-    error: str | None = None
-    stdout: str | None = None
-    duration: float | None = None
-    output_message: ChatMessage | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
-    prompt_cost: float | None = None
-    output_cost: float | None = None
-    provider_request: dict[str, Json] | None = None
-    provider_response: dict[str, Json] | None = None
     user: str | None = None
     provider_latency: float | None = None
     tokens: int | None = None
@@ -164,24 +176,31 @@ class LogResponse(Response, kw_only=True):
 
 
 class ListLogsQuery(Struct, kw_only=True):
-    """Query of ``GET /logs``; the first page is 0.
+    """Query of ``GET /logs``.
 
     Attributes:
-        search: Text in the inputs or the output, upper and lower case alike.
-        metadata_search: Text in the metadata.
-        start_date, end_date: Bounds of ``created_at``; a date without a time includes its whole day.
-        sort: ``column.asc`` or ``column.desc``; columns are source, model, timestamp and feedback-{type}.
-        source_filter, model_filter: One of these values.
-        feedback_filter: By type of feedback; ``feedback-{type}_filter=value`` on the wire. One of these values.
-        evaluator_filter: By id of an evaluator, likewise.
+        project_id: Id of the project.
+        search: Text that the inputs or the output contain, in upper or lower case.
+        metadata_search: Text that the metadata contains.
+        version_status: Status of the configuration's version.
+        start_date: First `created_at`. A date without a time starts the day, in UTC.
+        end_date: Last `created_at`. A date without a time includes the whole day, in UTC.
+        sort: ``column.asc`` or ``column.desc``; the columns are source, model, timestamp and feedback-{type}. Newest
+            first if absent.
+        source_filter: Sources to include.
+        model_filter: Models to include.
+        feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
+        evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
+        size: Records per page, at most 1,000.
+        page: Number of the page; the first one is 0.
     """
 
     project_id: str
     search: str | None = None
     metadata_search: str | None = None
     version_status: VersionStatus | None = None
-    start_date: Day | None = None
-    end_date: Day | None = None
+    start_date: DateOrDatetime | None = None
+    end_date: DateOrDatetime | None = None
     sort: list[SortColumn] | None = None
     source_filter: list[str] | None = None
     model_filter: list[str] | None = None
@@ -191,21 +210,29 @@ class ListLogsQuery(Struct, kw_only=True):
     page: PageNumber = 0
 
     def __post_init__(self) -> None:
-        for name in ("start_date", "end_date"):
-            moment = getattr(self, name)
+        for name, value in (("start_date", self.start_date), ("end_date", self.end_date)):
             try:
-                datetime.fromisoformat("2000-01-01" if moment is None else moment)
+                if value is not None:
+                    datetime.fromisoformat(value)
             except ValueError as exc:
-                raise ValueError(f"{name} is neither a date nor a date with a time in ISO 8601") from exc
+                raise ValueError(f"{name}={value!r} is not a date or a date with a time in ISO 8601") from exc
 
 
 class DeleteLogsQuery(Struct, kw_only=True):
-    """Query of ``DELETE /logs``."""
+    """Query of ``DELETE /logs``.
+
+    Attributes:
+        id: Ids of the logs, at least one.
+    """
 
     id: Annotated[list[str], Meta(min_length=1)]
 
 
 class ReferenceQuery(Struct, kw_only=True):
-    """Query of ``PATCH /logs``: the log's ``reference_id``."""
+    """Query of ``PATCH /logs``.
+
+    Attributes:
+        reference_id: Your identifier of the log.
+    """
 
     reference_id: str

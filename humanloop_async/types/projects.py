@@ -19,7 +19,13 @@ from .shared import DateTime, PageNumber, PageSize, Response
 
 
 class CreateProjectRequest(Struct, kw_only=True):
-    """``POST /projects``; names are unique."""
+    """``POST /projects``.
+
+    Attributes:
+        name: Unique name of the project.
+        feedback_types: Types of feedback to create with the project.
+        directory_id: Id of the directory to put the project into.
+    """
 
     name: str
     feedback_types: list[FeedbackTypeRequest] | None = None
@@ -27,9 +33,14 @@ class CreateProjectRequest(Struct, kw_only=True):
 
 
 class UpdateProjectRequest(Struct, kw_only=True):
-    """``PATCH /projects/{id}``; what is absent stays as it is.
+    """``PATCH /projects/{id}``. Absent fields stay unchanged.
 
-    `active_config_id` or `active_experiment_id` is deployed to the default environment.
+    Attributes:
+        name: New unique name of the project.
+        active_experiment_id: Id of the experiment to deploy to the default environment.
+        active_config_id: Id of the configuration to deploy to the default environment.
+        positive_labels: Feedback that counts as a success.
+        directory_id: Id of the directory to put the project into.
     """
 
     name: str | None = None
@@ -40,7 +51,7 @@ class UpdateProjectRequest(Struct, kw_only=True):
 
 
 class ProjectUserResponse(Struct, kw_only=True):
-    """Who works on a project."""
+    """A user of a project."""
 
     id: str
     email_address: str
@@ -64,7 +75,13 @@ class EvaluatorResponse(Response, kw_only=True):
 
 
 class ProjectResponse(Response, kw_only=True):
-    """A project. `active_config` and `active_experiment` are the default environment's."""
+    """A project.
+
+    Attributes:
+        data_count: The number of its logs.
+        active_experiment: The experiment that is deployed to the default environment.
+        active_config: The configuration that is deployed to the default environment.
+    """
 
     id: str
     name: str
@@ -81,17 +98,29 @@ class ProjectResponse(Response, kw_only=True):
     directory_id: str | None = None
 
 
-class ListProjectsQuery(Struct, kw_only=True):
-    """Query of ``GET /projects``; the first page is 0.
+class PageQuery(Struct, kw_only=True):
+    """The page of a list that starts at page 0.
 
     Attributes:
-        filter: Text in the project's name.
-        user_filter: Text in the name or address of one of its users.
-        organization_id: Read past: a server has one organisation.
+        page: Number of the page; the first one is 0.
+        size: Records per page, at most 1,000.
     """
 
     page: PageNumber = 0
     size: PageSize = 10
+
+
+class ListProjectsQuery(PageQuery, kw_only=True):
+    """Query of ``GET /projects``.
+
+    Attributes:
+        filter: Text that the project's name contains.
+        user_filter: Text that the name or address of one of its users contains.
+        sort_by: The field to sort by.
+        order: The direction to sort in.
+        organization_id: Ignored: a server has one organisation.
+    """
+
     filter: str | None = None
     user_filter: str | None = None
     sort_by: Literal["created_at", "updated_at", "name"] = "created_at"
@@ -99,8 +128,5 @@ class ListProjectsQuery(Struct, kw_only=True):
     organization_id: str | None = None
 
 
-class ExportQuery(Struct, kw_only=True):
-    """Query of ``POST /projects/{id}/export``; the first page is 0."""
-
-    page: PageNumber = 0
-    size: PageSize = 10
+class ExportQuery(PageQuery, kw_only=True):
+    """Query of ``POST /projects/{id}/export``."""

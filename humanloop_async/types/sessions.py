@@ -1,4 +1,4 @@
-"""``/sessions``: logs that belong together."""
+"""``/sessions``: groups of logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from .shared import DateTime, Json, PageSize, Response
 
 
 class ListSessionsQuery(Struct, kw_only=True):
-    """Query of ``GET /sessions``; the first page is 1."""
+    """Query of ``GET /sessions``.
+
+    Attributes:
+        project_id: Id of the project whose logs the sessions have.
+        page: Number of the page; the first one is 1.
+        size: Records per page, at most 1,000.
+    """
 
     project_id: str
     page: Annotated[int, Meta(ge=1, le=10**9)] = 1
@@ -24,7 +30,7 @@ class CreateSessionResponse(Response, kw_only=True):
 
 
 class SessionProjectResponse(Struct, kw_only=True):
-    """A project that a session has logs of."""
+    """A project that has logs in a session."""
 
     id: str
     name: str
@@ -32,7 +38,14 @@ class SessionProjectResponse(Struct, kw_only=True):
 
 
 class SessionResponse(Response, kw_only=True):
-    """A session. `first_inputs` and `last_output` are those of its first and last log."""
+    """A session.
+
+    Attributes:
+        reference_id: Your identifier of the session.
+        datapoints_count: The number of its logs.
+        first_inputs: The inputs of its first log.
+        last_output: The output of its last log.
+    """
 
     id: str
     projects: list[SessionProjectResponse]

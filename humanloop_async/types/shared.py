@@ -1,8 +1,9 @@
 """Types that several operations share: usage, tools, messages, model configurations, errors.
 
-Response types ignore unknown fields, and their optional fields may be null. Requests of generation and model
-configurations refuse unknown fields, as v4 does; the others read past them. A null request field means an absent one,
-which `humanloop_async.wire.requests` sees to.
+Response types ignore unknown fields, and their optional fields may be null. Generation requests and model
+configurations reject unknown fields, as v4 does; other requests ignore them. A null request field means an absent one;
+`humanloop_async.wire.requests` removes nulls before decoding. Docstrings describe each field once: the generated client
+and ``/openapi.json`` take their descriptions from the ``Attributes:`` sections.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from msgspec import Meta, Struct, field
 
 if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-else:  # msgspec decodes any JSON value into Any; it knows no recursive aliases
+else:  # msgspec decodes any JSON value into Any; it does not support recursive aliases
     Json: TypeAlias = Any
 
 ItemT = TypeVar("ItemT")
@@ -27,30 +28,31 @@ DateTime: TypeAlias = Annotated[datetime, Meta(extra_json_schema={"format": "dat
 
 PageNumber: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
 PageSize: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
-"""How many records a page may hold; more than that is several pages."""
+"""Records per page."""
 
 ReasoningEffort: TypeAlias = Literal["high", "medium", "low"] | int
 """A level for OpenAI's reasoning models, or a token budget for Anthropic's."""
 
+ToolSource: TypeAlias = Literal["organization", "inline"]
 Endpoint: TypeAlias = Literal["complete", "chat", "edit"]
 TemplateLanguage: TypeAlias = Literal["default", "jinja"]
 
 
 def decode_json(raw: bytes) -> Json:
-    """JSON of which only a part was read before: what could not be is no reason to lose the rest.
+    """Decode JSON leniently: one unrepresentable value must not make the rest unreadable.
 
-    Broken UTF-8 becomes replacement characters; a number out of range is infinite.
+    Invalid UTF-8 becomes replacement characters, and a number out of range becomes infinite.
     """
     text = raw.decode(errors="replace")
     try:
         decoded: Json = msgspec.json.decode(text)
-    except msgspec.ValidationError:  # a number that no float holds, or an int of thousands of digits
+    except msgspec.ValidationError:  # a number too large for a float, or an int of thousands of digits
         decoded = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else float(digits))
     return decoded
 
 
-class Answer:
-    """What every decoded answer knows of the HTTP response it came from.
+class ResponseMeta:
+    """HTTP metadata of a decoded response.
 
     `headers`, `status` and `round_trip_time` are empty on an object that no call returned.
     """
@@ -58,12 +60,12 @@ class Answer:
     __slots__ = ()
 
     def _decoded(self) -> Json:
-        kept = self.__dict__
-        if not kept.get("_raw"):  # no call returned it: its fields are all there is, and may change
+        attributes = self.__dict__
+        if not attributes.get("_raw"):  # no call returned the object: its fields are all there is, and may change
             return decode_json(msgspec.json.encode(self))
-        if "_body" not in kept:
-            kept["_body"] = decode_json(kept["_raw"])
-        return cast("Json", kept["_body"])
+        if "_body" not in attributes:
+            attributes["_body"] = decode_json(attributes["_raw"])
+        return cast("Json", attributes["_body"])
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -79,29 +81,29 @@ class Answer:
 
     @property
     def round_trip_time(self) -> float:
-        """Seconds from sending the request to the end of its answer, retries included."""
+        """Seconds from sending the request to the end of the response, retries included."""
         seconds: float = self.__dict__.get("_round_trip_time", 0.0)
         return seconds
 
     def attach(self, *, raw: bytes | None, headers: Mapping[str, str], status: int, round_trip_time: float) -> None:
-        """Remember the HTTP response behind this object. For transports and the client."""
+        """Attach the HTTP response behind this object. For transports and the client."""
         attributes = cast("dict[str, object]", self.__dict__)
         attributes.update(_raw=raw, _headers=headers, _status=status, _round_trip_time=round_trip_time)
 
 
-class Response(Answer, Struct, kw_only=True, dict=True):
-    """Base of every answer that is a JSON object.
+class Response(ResponseMeta, Struct, kw_only=True, dict=True):
+    """Base of every response that is a JSON object.
 
-    ``response["data"]`` and ``dict(response)`` are those of its `body`.
+    ``response["data"]`` and ``dict(response)`` read its `body`.
     """
 
     @property
     def body(self) -> dict[str, Json]:
-        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
+        """The response as decoded JSON, unknown fields included; the 0.5 SDK's `body`."""
         return cast("dict[str, Json]", self._decoded())
 
     def keys(self) -> KeysView[str]:
-        """The names in `body`; by them ``dict()`` reads it, and with it the encoders of web frameworks."""
+        """Return the names in `body`. ``dict()`` and the encoders of web frameworks call this."""
         return self.body.keys()
 
     def __getitem__(self, name: str) -> Json:
@@ -110,9 +112,9 @@ class Response(Answer, Struct, kw_only=True, dict=True):
     def __contains__(self, name: object) -> bool:
         return name in self.body
 
-    __iter__: ClassVar[None] = None  # else there would be one that asks for item 0
+    __iter__: ClassVar[None] = None  # otherwise `__getitem__` would make it iterable, starting with item 0
 
-    # A Struct leaves out what is no field of its own.
+    # A Struct copies and pickles its fields only.
 
     def __copy__(self) -> Self:
         copied = msgspec.structs.replace(self)
@@ -123,23 +125,23 @@ class Response(Answer, Struct, kw_only=True, dict=True):
         return (*super().__reduce__(), {name: value for name, value in self.__dict__.items() if name != "_body"})
 
 
-class ResponseList(Answer, list[ItemT]):
-    """An answer that is a JSON list: a list of its items."""
+class ResponseList(ResponseMeta, list[ItemT]):
+    """A response that is a JSON list: a list of its items."""
 
     @property
     def body(self) -> list[Json]:
-        """The answer as decoded JSON, unknown fields included; what the 0.5 SDK called `body`."""
+        """The response as decoded JSON, unknown fields included; the 0.5 SDK's `body`."""
         return cast("list[Json]", self._decoded())
 
 
 class PaginatedData(Response, Generic[ItemT], kw_only=True):
-    """One page of a list. Which number the first page has, 0 or 1, depends on the operation.
+    """One page of a list. The first page is 0 or 1, depending on the operation.
 
     Attributes:
         records: The page's objects; none past the end.
-        page: The number of this page.
-        size: How many records a page holds.
-        total: How many records all pages hold.
+        page: Number of this page.
+        size: Records per page.
+        total: Records of all pages together.
     """
 
     records: list[ItemT]
@@ -158,14 +160,25 @@ class Usage(Struct, kw_only=True):
 
 
 class FunctionTool(Struct, kw_only=True):
-    """A function a model wants called; `arguments` is JSON as text."""
+    """A call of a function.
+
+    Attributes:
+        name: Name of the function.
+        arguments: The arguments as JSON text.
+    """
 
     name: str
     arguments: str | None = None
 
 
 class ToolCall(Struct, kw_only=True):
-    """One tool call of an assistant's message."""
+    """A tool call of an assistant's message.
+
+    Attributes:
+        id: Id of the tool call.
+        type: Kind of the tool.
+        function: The function and its arguments.
+    """
 
     id: str
     type: Literal["function"] = "function"
@@ -173,13 +186,22 @@ class ToolCall(Struct, kw_only=True):
 
 
 class FunctionToolChoice(Struct, kw_only=True):
-    """The name of the function to force."""
+    """The function that a `ToolChoice` names.
+
+    Attributes:
+        name: Name of the function.
+    """
 
     name: str
 
 
 class ToolChoice(Struct, kw_only=True):
-    """Forces the model to call one named function."""
+    """A function that the model must call.
+
+    Attributes:
+        type: Kind of the tool.
+        function: The function.
+    """
 
     type: Literal["function"] = "function"
     function: FunctionToolChoice
@@ -189,7 +211,7 @@ ToolChoiceValue: TypeAlias = Literal["none", "auto", "required"] | ToolChoice
 
 
 class ToolResultResponse(Struct, kw_only=True):
-    """A tool that the template called before the model was asked."""
+    """The result of a tool that the template called before the model call."""
 
     id: str
     name: str
@@ -198,14 +220,19 @@ class ToolResultResponse(Struct, kw_only=True):
 
 
 class ResponseFormat(Struct, kw_only=True):
-    """Asks the model for JSON; `json_schema` goes with type ``json_schema``."""
+    """The format to enforce on the output.
+
+    Attributes:
+        type: Either "json_object" (any JSON object) or "json_schema" (a JSON schema).
+        json_schema: The schema, for the type "json_schema".
+    """
 
     type: Literal["json_object", "json_schema"]
     json_schema: dict[str, Json] | None = None
 
 
 class ProviderApiKeys(Struct, kw_only=True):
-    """Provider keys of one request. They are used for that request and never stored."""
+    """Provider keys of one request. The server uses them for that request and never stores them."""
 
     openai: str | None = None
     ai21: str | None = None
@@ -217,7 +244,7 @@ class ProviderApiKeys(Struct, kw_only=True):
     bedrock: str | None = None
     deepseek: str | None = None
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:  # a key is never shown in a log or a traceback
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # keeps keys out of logs and tracebacks
         return [(name, ...) for name in self.__struct_fields__ if getattr(self, name)]
 
     def __repr__(self) -> str:
@@ -225,39 +252,71 @@ class ProviderApiKeys(Struct, kw_only=True):
 
 
 class ImageUrl(Struct, kw_only=True):
-    """An image by address; `detail` is the resolution the model looks at."""
+    """An image by its address.
+
+    Attributes:
+        url: Address of the image, or a ``data:`` URL.
+        detail: Resolution that the model sees the image in.
+    """
 
     url: str
     detail: Literal["high", "low", "auto"] | None = None
 
 
 class TextChatContent(Struct, kw_only=True, tag_field="type", tag="text"):
-    """A text part of a message."""
+    """A text part of a message.
+
+    Attributes:
+        text: The text.
+    """
 
     text: str
 
 
 class ImageChatContent(Struct, kw_only=True, tag_field="type", tag="image_url"):
-    """An image part of a message."""
+    """An image part of a message.
+
+    Attributes:
+        image_url: The image.
+    """
 
     image_url: ImageUrl
 
 
 class AnthropicThinkingContent(Struct, kw_only=True, tag_field="type", tag="thinking"):
-    """A thinking block to hand back to the model unchanged."""
+    """A thinking block, to return to the model unchanged.
+
+    Attributes:
+        thinking: The text of the block.
+        signature: Signature of the block.
+    """
 
     thinking: str
     signature: str
 
 
 class AnthropicRedactedThinkingContent(Struct, kw_only=True, tag_field="type", tag="redacted_thinking"):
-    """An encrypted thinking block to hand back to the model unchanged."""
+    """An encrypted thinking block, to return to the model unchanged.
+
+    Attributes:
+        data: The encrypted block.
+    """
 
     data: str
 
 
 class ChatMessage(Struct, kw_only=True):
-    """One message of a conversation (``ChatMessageWithToolCall`` in the v4 document)."""
+    """A message of a conversation (``ChatMessageWithToolCall`` in the v4 document).
+
+    Attributes:
+        role: The author of the message.
+        content: The text, or a list of text and image parts.
+        name: Name of the author, or of the tool that a "tool" message is from.
+        tool_call_id: Id of the tool call that a "tool" message is the result of.
+        tool_calls: Tool calls of an "assistant" message.
+        tool_call: Deprecated: the only tool call of an "assistant" message.
+        thinking: Thinking blocks of an "assistant" message.
+    """
 
     role: Literal["user", "assistant", "system", "tool"]
     content: str | list[TextChatContent | ImageChatContent] | None = None
@@ -268,18 +327,38 @@ class ChatMessage(Struct, kw_only=True):
     thinking: list[AnthropicThinkingContent | AnthropicRedactedThinkingContent] | None = None
 
 
-class ModelConfigTool(Struct, kw_only=True):
-    """A tool of a model configuration: inline, or linked by `id` with source ``organization``."""
+class ToolFields(Struct, kw_only=True):
+    """The fields of a tool in requests and responses.
 
-    name: str | None = None
+    Attributes:
+        name: Name of the function.
+        description: Description of the function, for the model.
+        parameters: JSON schema of the arguments.
+        strict: Whether the arguments must match the schema exactly.
+        source: Either "organization" (a stored tool) or "inline".
+        source_code: Code of the tool.
+        other: Any further parameters.
+        preset_name: Name of the preset tool.
+    """
+
     description: str | None = None
     parameters: dict[str, Json] | None = None
     strict: bool | None = None
-    id: str | None = None
-    source: Literal["organization", "inline"] | None = None
     source_code: str | None = None
     other: dict[str, Json] | None = None
     preset_name: str | None = None
+
+
+class ModelConfigTool(ToolFields, kw_only=True):
+    """A tool of a model configuration: inline, or linked by `id` with source "organization".
+
+    Attributes:
+        id: Id of a tool of the organisation.
+    """
+
+    name: str | None = None
+    id: str | None = None
+    source: ToolSource | None = None
 
     def __post_init__(self) -> None:
         if self.name is None and self.id is None:
@@ -287,7 +366,25 @@ class ModelConfigTool(Struct, kw_only=True):
 
 
 class ModelConfigFields(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What every model configuration has in common. `max_tokens` -1 means as many as fit."""
+    """The parameters of every model configuration.
+
+    Attributes:
+        model: Name of the model, such as "gpt-4o".
+        name: Name of the configuration.
+        description: Description of the configuration.
+        provider: Name of the provider.
+        max_tokens: Most tokens to generate per sample; -1 for as many as fit.
+        temperature: Sampling temperature.
+        top_p: Share of the probability mass to sample from.
+        stop: Text, or texts, that end the output.
+        presence_penalty: Penalty on tokens that are present already, -2 to 2.
+        frequency_penalty: Penalty on tokens by how often they are present already, -2 to 2.
+        other: Further parameters for the provider.
+        seed: Seed for reproducible outputs, if the provider supports it.
+        response_format: The format to enforce on the output, such as JSON.
+        reasoning_effort: Effort level for OpenAI's reasoning models, or the thinking budget of Anthropic's, in tokens.
+        template_language: Language of the template.
+    """
 
     model: str
     name: str | None = None
@@ -307,14 +404,25 @@ class ModelConfigFields(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelConfigCompletionRequest(ModelConfigFields, kw_only=True):
-    """The parameters of a completion."""
+    """The parameters of a completion.
+
+    Attributes:
+        endpoint: Whether the configuration is for completions or for chats.
+        prompt_template: The prompt, with ``{{ names }}`` for the inputs.
+    """
 
     endpoint: Endpoint = "complete"
     prompt_template: str | None = None
 
 
 class ModelConfigChatRequest(ModelConfigFields, kw_only=True):
-    """The parameters of a chat. `chat_template` goes before the request's messages."""
+    """The parameters of a chat.
+
+    Attributes:
+        endpoint: Whether the configuration is for completions or for chats.
+        chat_template: Messages to put before the request's messages, with ``{{ names }}`` for the inputs.
+        tools: Tools that the model may call.
+    """
 
     endpoint: Endpoint = "chat"
     chat_template: list[ChatMessage] | None = None
@@ -322,7 +430,13 @@ class ModelConfigChatRequest(ModelConfigFields, kw_only=True):
 
 
 class ValidationIssue(Struct, kw_only=True):
-    """One problem of a request: where it is (``["body", "inputs"]``), what it is, its kind."""
+    """One problem of a request.
+
+    Attributes:
+        loc: Path of the field, such as ``["body", "inputs"]``.
+        msg: The problem.
+        type: Kind of the problem, such as "value_error.missing".
+    """
 
     loc: list[str | int]
     msg: str
@@ -330,13 +444,20 @@ class ValidationIssue(Struct, kw_only=True):
 
 
 class HTTPValidationError(Struct, kw_only=True):
-    """Body of a 422 for a request that does not fit the operation's schema."""
+    """Body of a 422 response to a request that does not match the operation's schema."""
 
     detail: list[ValidationIssue]
 
 
 class ErrorDetail(Struct, kw_only=True):
-    """What went wrong, and whose word it is: `origin` is a provider's name, or ``Humanloop``."""
+    """Details of an error.
+
+    Attributes:
+        type: The v4 error type, such as "not_found_error".
+        message: The error message.
+        code: The HTTP status code.
+        origin: The source of the error: a provider's name, or "Humanloop".
+    """
 
     type: str
     message: str
@@ -345,6 +466,6 @@ class ErrorDetail(Struct, kw_only=True):
 
 
 class ErrorResponse(Struct, kw_only=True):
-    """Body of every other refusal, and of an error event inside a stream."""
+    """Body of every other error response, and of an error event inside a stream."""
 
     detail: ErrorDetail

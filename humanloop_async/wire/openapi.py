@@ -9,25 +9,26 @@ from typing import Any, TypeAlias, get_args, get_origin
 import msgspec
 
 from ..types import ErrorResponse, HTTPValidationError, Json, ResponseList
-from .operations import OPERATIONS, AnyOperation
+from .docstrings import documentation
+from .operations import OPERATIONS, RESOURCES, AnyOperation
 
-_Object: TypeAlias = dict[str, Any]  # JSON; the literals below would all need casts
+_Object: TypeAlias = dict[str, Any]  # JSON; with `Json`, every literal below would need a cast
 
 _REF = "#/components/schemas/{name}"
-_PROBES = {"/health": "Whether the process runs.", "/ready": "Whether the server takes calls."}
+_PROBES = {"/health": "Check that the process runs.", "/ready": "Check that the server accepts calls."}
 _ERRORS = {
-    "401": ("Unauthenticated", "The key in X-API-KEY is missing or wrong, or a provider refused its own."),
-    "404": ("NotFound", "There is no such object."),
-    "422": ("Unprocessable", "The request was understood, and is not valid."),
-    "default": ("Error", "Any other refusal or failure."),
+    "401": ("Unauthenticated", "The key in X-API-KEY is missing or wrong, or a provider rejected its key."),
+    "404": ("NotFound", "The object does not exist."),
+    "422": ("Unprocessable", "The request is invalid."),
+    "default": ("Error", "Any other error."),
 }
 
 
 def openapi_document(base_path: str = "/v4") -> dict[str, Json]:
-    """The description of all operations, for ``GET /openapi.json``. Made anew by every call: keep it.
+    """Return the OpenAPI document of all operations, for ``GET /openapi.json``. Every call builds a new one.
 
     Args:
-        base_path: Where the operations are; the probes ``/health`` and ``/ready`` are at the root.
+        base_path: Path before those of the operations. The probes ``/health`` and ``/ready`` are at the root.
     """
     paths: _Object = {path: {"get": _probe(path, summary)} for path, summary in _PROBES.items()}
     for operation in OPERATIONS:
@@ -37,10 +38,11 @@ def openapi_document(base_path: str = "/v4") -> dict[str, Json]:
         "info": {
             "title": "Humanloop v4 API",
             "version": "4.0.1",
-            "description": "A null field of a request means an absent one. Other fields than the documented ones are "
-            "ignored where `additionalProperties` does not forbid them.",
+            "description": "A null field of a request means an absent one. Undocumented fields are ignored, unless "
+            "`additionalProperties` forbids them.",
         },
         "security": [{"key": []}],
+        "tags": [{"name": name, "description": description} for name, description in RESOURCES.items()],
         "paths": paths,
         "components": {
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-API-KEY"}},
@@ -53,8 +55,9 @@ def openapi_document(base_path: str = "/v4") -> dict[str, Json]:
 def _operation(operation: AnyOperation) -> _Object:
     described: _Object = {
         "operationId": operation.id,
-        "tags": [operation.id.partition("_")[0]],
+        "tags": [operation.resource],
         "summary": operation.summary,
+        **({"description": operation.details} if operation.details else {}),
         "parameters": [*_parameters(operation)],
         "responses": {
             str(operation.status): _success(operation),
@@ -74,14 +77,19 @@ def _parameters(operation: AnyOperation) -> Iterable[_Object]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     if operation.query is not None:
         schema = msgspec.json.schema(operation.query)["$defs"][operation.query.__name__]
+        _, descriptions = documentation(operation.query)
         for name, kind in schema["properties"].items():
-            required = name in schema.get("required", ())
-            yield {"in": "query", "required": required, **_query_parameter(name, _without_null(kind))}
+            parameter = {
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "description": descriptions[name],
+            }
+            yield {**parameter, **_query_parameter(name, _without_null(kind))}
     if operation.creates:
         yield {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "A repeated key is answered with the first outcome, and nothing is done twice.",
+            "description": "A request with an earlier request's key returns its response and has no other effect.",
             "schema": {"type": "string", "minLength": 1},
         }
 
@@ -89,8 +97,8 @@ def _parameters(operation: AnyOperation) -> Iterable[_Object]:
 def _query_parameter(name: str, schema: _Object) -> _Object:
     if schema.get("type") != "object":
         return {"name": name, "schema": schema}
-    # Each property is a parameter of its own, with a part of its name free. It may be repeated, too, for which
-    # OpenAPI has no words.
+    # Each property is a separate parameter, and a part of its name is free. It may also be repeated, which OpenAPI
+    # cannot express.
     values = schema["additionalProperties"]["items"]
     pattern = name.replace("_filter", "-.+_filter")
     free: _Object = {"type": "object", "patternProperties": {f"^{pattern}$": values}, "additionalProperties": False}
@@ -98,7 +106,7 @@ def _query_parameter(name: str, schema: _Object) -> _Object:
 
 
 def _without_null(schema: _Object) -> _Object:
-    """A query has no null: it leaves the parameter out."""
+    """Remove null from a schema: a query leaves the parameter out instead."""
     options: list[_Object] | None = schema.get("anyOf")
     if options is None or {"type": "null"} not in options:
         return schema
@@ -108,9 +116,9 @@ def _without_null(schema: _Object) -> _Object:
 
 
 def _success(operation: AnyOperation) -> _Object:
-    answer: _Object = {"description": "Success."}
+    response: _Object = {"description": "Success."}
     if operation.status == 204:
-        return answer
+        return response
     schema: _Object
     if operation.response is NoneType:
         schema = {"type": "object"}
@@ -125,12 +133,12 @@ def _success(operation: AnyOperation) -> _Object:
         content["text/event-stream"] = {
             "schema": {
                 "type": "string",
-                "description": "With `stream`: the data of each event has the form of the JSON answer, one sample in "
-                "`data`, and in its `output` what is new.",
+                "description": "With `stream`: the data of each event has the form of the JSON response, with one "
+                "sample in `data`, whose `output` is the new text.",
             }
         }
-    answer["content"] = content
-    return answer
+    response["content"] = content
+    return response
 
 
 def _error(status: str, text: str) -> _Object:
@@ -148,19 +156,19 @@ def _probe(path: str, summary: str) -> _Object:
         "summary": summary,
         "security": [],
         "responses": {
-            "200": {"description": "It does.", "content": {"application/json": {"schema": schema}}},
+            "200": {"description": "Success.", "content": {"application/json": {"schema": schema}}},
             "default": {"$ref": "#/components/responses/Error"},
         },
     }
 
 
 def _item(kind: Any) -> Any:
-    """The Struct that an answer is, or is a list of."""
+    """Return the Struct of a response, or of the items of a list."""
     return get_args(kind)[0] if get_origin(kind) is ResponseList else kind
 
 
 def _schema(kind: Any) -> _Object:
-    """A reference to the component of a Struct."""
+    """Return a reference to the component of a Struct."""
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
     return schema
 
@@ -169,6 +177,32 @@ def _components() -> _Object:
     kinds: list[Any] = [ErrorResponse, HTTPValidationError]
     for operation in OPERATIONS:
         kinds += [operation.request, _item(operation.response)]
-    _, components = msgspec.json.schema_components([kind for kind in kinds if kind is not NoneType], ref_template=_REF)
-    components["ModelConfigRequest"]["required"].remove("type")  # what a log's configuration is unless it says else
+    kinds = [kind for kind in kinds if kind is not NoneType]
+    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    structs: dict[str, type] = {kind.__name__: kind for kind in reachable_structs(kinds)}
+    for name, schema in components.items():
+        if name in structs:
+            _describe(schema, structs[name])
+    components["ModelConfigRequest"]["required"].remove("type")  # the default kind of a log's configuration
     return components
+
+
+def reachable_structs(kinds: Iterable[Any]) -> set[type[msgspec.Struct]]:
+    """Return the Structs among types and inside them."""
+    found: set[type[msgspec.Struct]] = set()
+    todo = list(kinds)
+    while todo:
+        kind = todo.pop()
+        todo += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+            found.add(kind)
+            todo += [field.type for field in msgspec.structs.fields(kind)]
+    return found
+
+
+def _describe(schema: _Object, kind: type[msgspec.Struct]) -> None:
+    """Replace the docstring that msgspec takes for a description, and describe the properties."""
+    schema["description"], descriptions = documentation(kind)
+    for field in msgspec.structs.fields(kind):
+        if field.name in descriptions:
+            schema["properties"][field.encode_name]["description"] = descriptions[field.name]

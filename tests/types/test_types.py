@@ -64,7 +64,7 @@ def test_every_key_of_a_response_is_sent_even_when_null() -> None:
 
 @pytest.mark.parametrize("kind", [*REQUESTS, ModelConfigCompletionRequest, ModelConfigChatRequest])
 def test_requests_refuse_what_they_do_not_know(kind: type[msgspec.Struct]) -> None:
-    """A misspelt field is told to its sender, not dropped."""
+    """A misspelt field is an error, not ignored."""
     given = {field.encode_name: None for field in msgspec.structs.fields(kind) if field.required}
     with pytest.raises(msgspec.ValidationError, match=r"unknown field `num_sample`|Expected"):
         msgspec.convert({**given, "num_sample": 1}, kind)

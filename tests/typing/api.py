@@ -10,14 +10,20 @@ from humanloop_async import (
     AsyncHumanloop,
     ChatChunk,
     ChatMessage,
+    ChatMessageParam,
     ChatResponse,
     ChatStream,
     CompletionChunk,
     CompletionResponse,
     CompletionStream,
+    CreateLogResponse,
     HttpxTransport,
     Humanloop,
+    LogParam,
+    ModelConfigChatParam,
     ModelConfigCompletionRequest,
+    ProjectResponse,
+    ResponseList,
     SampleStream,
     StreamTruncated,
     SyncChatStream,
@@ -25,6 +31,8 @@ from humanloop_async import (
     SyncSampleStream,
     Timeout,
 )
+
+MODEL: ModelConfigChatParam = {"model": "m", "tools": [{"name": "f", "parameters": {"type": "object"}}]}
 
 
 async def plain_calls(flag: bool) -> None:
@@ -51,6 +59,14 @@ async def plain_calls(flag: bool) -> None:
         await client.chat(messages=[{"role": "nobody"}], model_config={"model": "m"})  # type: ignore[call-overload]
         await client.complete(model_config={"model": "m"}, num_sample=1)  # type: ignore[call-overload]
         await client.complete(model_config={"modell": "m"})  # type: ignore[call-overload]
+        await client.complete(model_config={"model": "m", "temprature": 1})  # type: ignore[call-overload]
+        await client.chat(messages=[{"role": "user", "contnt": "hi"}], model_config=MODEL)  # type: ignore[list-item]
+        image: ChatMessageParam = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}
+        await client.chat(messages=[image], model_config={"model": "m", "tools": [{"name": "f", "strict": True}]})
+        await client.chat(messages=[], model_config={"model": "m", "tools": [{"nmae": "f"}]})  # type: ignore[call-overload]
+        await client.chat(messages=[{"role": "user", "content": [{"type": "txt"}]}], model_config=MODEL)  # type: ignore[list-item]
+        await client.chat(messages=[], model_config=MODEL, tool_choice="any")  # type: ignore[call-overload]
+        await client.chat(messages=[], model_config=MODEL, tool_choice={"function": {"name": "f"}})
 
 
 async def streams() -> None:
@@ -95,6 +111,15 @@ def sync(flag: bool) -> None:
             assert_type(error.status, int | None)
 
     client.log(project="p", config={"type": "model", "model": "m"}, outputt="x")  # type: ignore[call-overload]
+    client.log(project="p", config={"type": "model", "modell": "m"})  # type: ignore[call-overload]
+    log: LogParam = {"project": "p", "config": {"type": "tool", "name": "t"}, "output": "x"}
+    assert_type(client.log(log), CreateLogResponse)
+    assert_type(client.log([log, log]), ResponseList[CreateLogResponse])
+    assert_type(client.projects.create("p", feedback_types=[{"type": "mood", "class": "select"}]), ProjectResponse)
+    for project in client.projects.list(sort_by="name"):
+        assert_type(project, ProjectResponse)
+    client.projects.list(sort_by="colour")  # type: ignore[arg-type]
+    client.projects.update("p", positive_labels=[{"type": "rating"}])  # type: ignore[list-item]
     Humanloop(api_keyy="k")  # type: ignore[call-arg]
 
 

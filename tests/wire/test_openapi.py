@@ -75,7 +75,7 @@ def parameter(path: str, name: str) -> Any:
 
 def test_a_query_has_types_defaults_and_bounds_but_no_null() -> None:
     assert parameter("/v4/logs", "project_id") | {"schema": None} == {
-        "name": "project_id", "in": "query", "required": True, "schema": None,
+        "name": "project_id", "in": "query", "required": True, "description": "Id of the project.", "schema": None,
     }  # fmt: skip
     assert parameter("/v4/logs", "size")["schema"].items() >= {"type": "integer", "default": 50, "minimum": 1}.items()
     assert parameter("/v4/sessions", "page")["schema"].items() >= {"default": 1, "minimum": 1}.items()
@@ -113,3 +113,19 @@ def test_strict_bodies_say_so_and_the_others_do_not() -> None:
 def test_a_logged_configuration_may_leave_its_type_out() -> None:
     assert SCHEMAS["ModelConfigRequest"]["required"] == ["model"]
     assert "type" in SCHEMAS["ToolConfigRequest"]["required"]
+
+
+def test_descriptions_come_from_the_docstrings() -> None:
+    """Of a class, of its own fields, of inherited fields, and of a field with another name in Python."""
+    assert SCHEMAS["LogRequest"]["description"].endswith("Give one of `config`, `config_id` and `trial_id`.")
+    assert SCHEMAS["LogRequest"]["properties"]["trial_id"]["description"].startswith("Id from `get_active_config`")
+    assert "must exist" in SCHEMAS["ChatDeployedRequest"]["properties"]["project"]["description"]
+    assert SCHEMAS["FeedbackTypeRequest"]["properties"]["class"]["description"].startswith("How values are given")
+    assert "Attributes:" not in json.dumps(DOCUMENT)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_every_field_of_a_request_is_described(operation: Operation[Any, Any]) -> None:
+    if operation.request is not type(None):
+        for name, schema in SCHEMAS[operation.request.__name__]["properties"].items():
+            assert schema.get("description"), name

@@ -1,4 +1,4 @@
-"""The table of v4 operations: the client calls through it, the server routes by it, and describes itself from it."""
+"""The table of v4 operations: the client, the server's routes and ``/openapi.json`` follow from it."""
 
 from .generation import GENERATION_OPERATIONS
 from .logs import LOG_OPERATIONS
@@ -7,4 +7,24 @@ from .projects import PROJECT_OPERATIONS
 
 OPERATIONS: tuple[AnyOperation, ...] = (*GENERATION_OPERATIONS, *PROJECT_OPERATIONS, *LOG_OPERATIONS)
 
-__all__ = ["GENERATION_OPERATIONS", "LOG_OPERATIONS", "OPERATIONS", "PROJECT_OPERATIONS", "AnyOperation", "Operation"]
+RESOURCES = {
+    "Completions": "Completions of a prompt.",
+    "Chats": "Chats: continuations of a conversation.",
+    "Projects": "Projects, and the deployments to their environments.",
+    "ModelConfigs": "Model configurations.",
+    "Experiments": "Experiments: configurations compared with each other by feedback.",
+    "Sessions": "Sessions: groups of logs.",
+    "Logs": "Logs of generated outputs, from this API or elsewhere.",
+    "Feedback": "Feedback on logs.",
+}
+"""A description of each resource, in the order of the client's attributes."""
+
+__all__ = [
+    "GENERATION_OPERATIONS",
+    "LOG_OPERATIONS",
+    "OPERATIONS",
+    "PROJECT_OPERATIONS",
+    "RESOURCES",
+    "AnyOperation",
+    "Operation",
+]

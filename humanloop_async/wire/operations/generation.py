@@ -2,97 +2,56 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from ... import types as t
-from .operation import Operation
+from .operation import Operation, rows
 
-COMPLETE = Operation(
-    "Completions_create",
-    "POST",
-    "/completion",
-    t.CompletionRequest,
-    t.CompletionResponse,
-    "Complete a prompt with the model configuration in the request.",
-    event=t.CompletionEvent,
-    creates=True,
+CompletionT = TypeVar("CompletionT", bound=t.CompletionFields)
+ChatT = TypeVar("ChatT", bound=t.ChatFields)
+
+_CONFIG = {
+    "": "the model configuration in the request",
+    "Deployed": "the configuration deployed to a project's environment",
+    "Experiment": "a configuration sampled from an experiment",
+    "ModelConfig": "a stored model configuration",
+}
+
+
+def _completion(
+    form: str, path: str, request: type[CompletionT], *names: str
+) -> Operation[CompletionT, t.CompletionResponse]:
+    summary = f"Complete a prompt with {_CONFIG[form]}."
+    return Operation(
+        f"Completions_create{form}", "POST", path, request, t.CompletionResponse, summary,
+        event=t.CompletionEvent, creates=True, names=names,
+    )  # fmt: skip
+
+
+def _chat(form: str, path: str, request: type[ChatT], *names: str) -> Operation[ChatT, t.ChatResponse]:
+    summary = f"Continue a conversation with {_CONFIG[form]}."
+    return Operation(
+        f"Chats_create{form}", "POST", path, request, t.ChatResponse, summary,
+        event=t.ChatEvent, creates=True, names=names,
+    )  # fmt: skip
+
+
+COMPLETE = _completion("", "/completion", t.CompletionRequest, "complete")
+COMPLETE_DEPLOYED = _completion("Deployed", "/completion-deployed", t.CompletionDeployedRequest, "complete_deployed")
+COMPLETE_EXPERIMENT = _completion(
+    "Experiment", "/completion-experiment", t.CompletionExperimentRequest, "complete_experiment"
 )
-COMPLETE_DEPLOYED = Operation(
-    "Completions_createDeployed",
-    "POST",
-    "/completion-deployed",
-    t.CompletionDeployedRequest,
-    t.CompletionResponse,
-    "Complete a prompt with what is deployed to a project's environment.",
-    event=t.CompletionEvent,
-    creates=True,
-)
-COMPLETE_EXPERIMENT = Operation(
-    "Completions_createExperiment",
-    "POST",
-    "/completion-experiment",
-    t.CompletionExperimentRequest,
-    t.CompletionResponse,
-    "Complete a prompt with a configuration sampled from an experiment.",
-    event=t.CompletionEvent,
-    creates=True,
-)
-COMPLETE_MODEL_CONFIG = Operation(
-    "Completions_createModelConfig",
-    "POST",
-    "/completion-model-config",
-    t.CompletionModelConfigRequest,
-    t.CompletionResponse,
-    "Complete a prompt with a stored model configuration.",
-    event=t.CompletionEvent,
-    creates=True,
-)
-CHAT = Operation(
-    "Chats_create",
-    "POST",
-    "/chat",
-    t.ChatRequest,
-    t.ChatResponse,
-    "Continue a conversation with the model configuration in the request.",
-    event=t.ChatEvent,
-    creates=True,
-)
-CHAT_DEPLOYED = Operation(
-    "Chats_createDeployed",
-    "POST",
-    "/chat-deployed",
-    t.ChatDeployedRequest,
-    t.ChatResponse,
-    "Continue a conversation with what is deployed to a project's environment.",
-    event=t.ChatEvent,
-    creates=True,
-)
-CHAT_EXPERIMENT = Operation(
-    "Chats_createExperiment",
-    "POST",
-    "/chat-experiment",
-    t.ChatExperimentRequest,
-    t.ChatResponse,
-    "Continue a conversation with a configuration sampled from an experiment.",
-    event=t.ChatEvent,
-    creates=True,
-)
-CHAT_MODEL_CONFIG = Operation(
-    "Chats_createModelConfig",
-    "POST",
-    "/chat-model-config",
-    t.ChatModelConfigRequest,
-    t.ChatResponse,
-    "Continue a conversation with a stored model configuration.",
-    event=t.ChatEvent,
-    creates=True,
+COMPLETE_MODEL_CONFIG = _completion(
+    "ModelConfig", "/completion-model-config", t.CompletionModelConfigRequest,
+    "complete_model_config", "complete_model_configuration",
+)  # fmt: skip
+CHAT = _chat("", "/chat", t.ChatRequest, "chat")
+CHAT_DEPLOYED = _chat("Deployed", "/chat-deployed", t.ChatDeployedRequest, "chat_deployed")
+CHAT_EXPERIMENT = _chat("Experiment", "/chat-experiment", t.ChatExperimentRequest, "chat_experiment")
+CHAT_MODEL_CONFIG = _chat(
+    "ModelConfig", "/chat-model-config", t.ChatModelConfigRequest, "chat_model_config", "chat_model_configuration"
 )
 
-GENERATION_OPERATIONS: tuple[Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse], ...] = (
-    COMPLETE,
-    COMPLETE_DEPLOYED,
-    COMPLETE_EXPERIMENT,
-    COMPLETE_MODEL_CONFIG,
-    CHAT,
-    CHAT_DEPLOYED,
-    CHAT_EXPERIMENT,
-    CHAT_MODEL_CONFIG,
+GENERATION_OPERATIONS: tuple[Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse], ...] = rows(
+    globals()
 )

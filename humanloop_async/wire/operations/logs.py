@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 
 from ... import types as t
-from .operation import AnyOperation, Operation
+from .operation import Operation, rows
 
 LOG = Operation(
     "Logs_log",
@@ -13,9 +13,10 @@ LOG = Operation(
     "/logs",
     t.LogRequest,
     t.CreateLogResponse,
-    "Store one log, or a list of them: all or none.",
+    "Store a log, or a list of logs: all or none.",
     batch=True,
     creates=True,
+    names=("log",),
 )
 LIST_LOGS = Operation(
     "Logs_list",
@@ -23,17 +24,17 @@ LIST_LOGS = Operation(
     "/logs",
     NoneType,
     t.PaginatedData[t.LogResponse],
-    "A page of a project's logs.",
+    "List a project's logs, newest first.",
     query=t.ListLogsQuery,
 )
-GET_LOG = Operation("Logs_get", "GET", "/logs/{id}", NoneType, t.LogResponse, "One log.")
+GET_LOG = Operation("Logs_get", "GET", "/logs/{id}", NoneType, t.LogResponse, "Get a log.")
 UPDATE_LOG = Operation(
     "Logs_update",
     "PATCH",
     "/logs/{id}",
     t.UpdateLogRequest,
     t.LogResponse,
-    "Complete a log with what was not known when it was stored.",
+    "Update a log with the output of a generation that has ended.",
 )
 UPDATE_LOG_BY_REF = Operation(
     "Logs_updateByRef",
@@ -41,11 +42,18 @@ UPDATE_LOG_BY_REF = Operation(
     "/logs",
     t.UpdateLogRequest,
     t.LogResponse,
-    "Complete the log that has a reference of the caller's.",
+    "Update the log that was stored with a `reference_id`.",
     query=t.ReferenceQuery,
 )
 DELETE_LOGS = Operation(
-    "Logs_delete", "DELETE", "/logs", NoneType, NoneType, "Delete logs.", query=t.DeleteLogsQuery, status=204
+    "Logs_delete",
+    "DELETE",
+    "/logs",
+    NoneType,
+    NoneType,
+    "Delete logs by their ids.",
+    query=t.DeleteLogsQuery,
+    status=204,
 )
 FEEDBACK = Operation(
     "Feedback_feedback",
@@ -53,9 +61,10 @@ FEEDBACK = Operation(
     "/feedback",
     t.FeedbackRequest,
     t.FeedbackResponse,
-    "Say what somebody thinks of a log, or of several: all or none.",
+    "Give feedback on a log, or a list of feedback: all or none.",
     batch=True,
     creates=True,
+    names=("feedback",),
 )
 LIST_SESSIONS = Operation(
     "Sessions_list",
@@ -63,7 +72,7 @@ LIST_SESSIONS = Operation(
     "/sessions",
     NoneType,
     t.PaginatedData[t.SessionResponse],
-    "A page of the sessions that have logs of a project.",
+    "List the sessions that have logs of a project.",
     query=t.ListSessionsQuery,
 )
 CREATE_SESSION = Operation(
@@ -73,20 +82,10 @@ CREATE_SESSION = Operation(
     NoneType,
     t.CreateSessionResponse,
     "Create an empty session.",
+    "The first use of a `session_reference_id` creates a session, too.",
     status=201,
     creates=True,
 )
-GET_SESSION = Operation("Sessions_get", "GET", "/sessions/{id}", NoneType, t.SessionResponse, "One session.")
+GET_SESSION = Operation("Sessions_get", "GET", "/sessions/{id}", NoneType, t.SessionResponse, "Get a session.")
 
-LOG_OPERATIONS: tuple[AnyOperation, ...] = (
-    LOG,
-    LIST_LOGS,
-    GET_LOG,
-    UPDATE_LOG,
-    UPDATE_LOG_BY_REF,
-    DELETE_LOGS,
-    FEEDBACK,
-    LIST_SESSIONS,
-    CREATE_SESSION,
-    GET_SESSION,
-)
+LOG_OPERATIONS = rows(globals())

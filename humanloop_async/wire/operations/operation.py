@@ -21,17 +21,21 @@ class Operation(Generic[RequestT, ResponseT]):
     """One v4 operation.
 
     Attributes:
-        id: Its ``operationId`` in the v4 document.
-        method, path: How it is called; the path is relative to the base URL and starts with "/". Its ``{names}`` are
-            parameters.
-        request: The Struct of its body; `NoneType` when it has none.
-        response: A Struct, a `ResponseList` of them, or `NoneType` when the answer has nothing to read.
-        summary: One line for people.
-        query: The Struct of its query; None when it has none. Its ``page``, if any, defaults to the first page.
-        event: The Struct of one event when it can stream, else None.
-        status: That of a success.
-        batch: The body may also be a list of `request`, and the answer is then a list of `response`.
-        creates: Done twice it would make two things, so it carries an ``Idempotency-Key``.
+        id: Its ``operationId`` in the v4 document: the resource and the method, such as ``Projects_listConfigs``.
+        method, path: The path is relative to the base URL and starts with "/". Its ``{names}`` are parameters.
+        request: The Struct of its body; `NoneType` if it has none.
+        response: A Struct, a `ResponseList` of them, or `NoneType` if the response has no body to decode.
+        summary: One line: the start of the method's docstring, and the summary in ``/openapi.json``.
+        details: Further sentences for the docstring and the description in ``/openapi.json``.
+        query: The Struct of its query; None if it has none. A query with a ``page`` makes the method return `Pages`,
+            and the default of ``page`` is the number of the first page.
+        event: The Struct of one event if it can stream, else None.
+        status: Status of a successful response.
+        batch: Whether the body may also be a list of `request`; the response then is a list of `response`.
+        creates: Whether a repeated call would create something again. It then carries an ``Idempotency-Key``.
+        positional: Body fields that the method accepts by position, after the path's parameters.
+        names: Names of the method on the client itself.
+        aliases: Further names of the method on its resource, from older SDK versions.
     """
 
     id: str
@@ -40,23 +44,38 @@ class Operation(Generic[RequestT, ResponseT]):
     request: type[RequestT]
     response: type[ResponseT]
     summary: str
+    details: str = ""
     query: type[msgspec.Struct] | None = None
     event: type[t.CompletionEvent] | type[t.ChatEvent] | None = None
     status: int = 200
     batch: bool = False
     creates: bool = False
+    positional: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def resource(self) -> str:
+        """Name of the resource: the first part of `id`."""
+        return self.id.partition("_")[0]
 
     @property
     def path_parameters(self) -> list[str]:
-        """Names of the parameters in `path`, in their order."""
+        """Names of the parameters in `path`, in order."""
         return _PARAMETER.findall(self.path)
 
     @property
     def first_page(self) -> int:
-        """The number of a paged list's first page, which is 0 or 1."""
+        """Number of a paged list's first page, 0 or 1."""
         assert self.query is not None
         (number,) = (field.default for field in msgspec.structs.fields(self.query) if field.name == "page")
         return int(number)
 
 
 AnyOperation: TypeAlias = Operation[msgspec.Struct | None, t.Response | t.ResponseList[Any] | None]
+
+
+def rows(module: dict[str, Any]) -> tuple[Operation[Any, Any], ...]:
+    """Return the operations among a module's globals, in the order of their definition."""
+    operations: list[Operation[Any, Any]] = [value for value in module.values() if isinstance(value, Operation)]
+    return tuple(operations)

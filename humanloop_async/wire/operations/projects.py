@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 
 from ... import types as t
-from .operation import AnyOperation, Operation
+from .operation import Operation, rows
 
 REGISTER_MODEL_CONFIG = Operation(
     "ModelConfigs_register",
@@ -13,11 +13,12 @@ REGISTER_MODEL_CONFIG = Operation(
     "/model-configs",
     t.ProjectModelConfigRequest,
     t.ProjectConfigResponse,
-    "Add a model configuration to a project; the project's first one is deployed.",
+    "Add a model configuration to a project.",
+    "The first one of a project is deployed. Registering the same parameters again returns the same id.",
     creates=True,
 )
 GET_MODEL_CONFIG = Operation(
-    "ModelConfigs_get", "GET", "/model-configs/{id}", NoneType, t.ModelConfigResponse, "One model configuration."
+    "ModelConfigs_get", "GET", "/model-configs/{id}", NoneType, t.ModelConfigResponse, "Get a model configuration."
 )
 LIST_PROJECTS = Operation(
     "Projects_list",
@@ -25,7 +26,7 @@ LIST_PROJECTS = Operation(
     "/projects",
     NoneType,
     t.PaginatedData[t.ProjectResponse],
-    "A page of the projects.",
+    "List the projects, newest first.",
     query=t.ListProjectsQuery,
 )
 CREATE_PROJECT = Operation(
@@ -37,18 +38,25 @@ CREATE_PROJECT = Operation(
     "Create a project.",
     status=201,
     creates=True,
+    positional=("name",),
 )
-GET_PROJECT = Operation("Projects_get", "GET", "/projects/{id}", NoneType, t.ProjectResponse, "One project.")
+GET_PROJECT = Operation("Projects_get", "GET", "/projects/{id}", NoneType, t.ProjectResponse, "Get a project.")
 UPDATE_PROJECT = Operation(
     "Projects_update",
     "PATCH",
     "/projects/{id}",
     t.UpdateProjectRequest,
     t.ProjectResponse,
-    "Rename a project, or deploy to its default environment.",
+    "Rename a project, or deploy a configuration or an experiment to its default environment.",
 )
 DELETE_PROJECT = Operation(
-    "Projects_delete", "DELETE", "/projects/{id}", NoneType, NoneType, "Delete a project and what it holds.", status=204
+    "Projects_delete",
+    "DELETE",
+    "/projects/{id}",
+    NoneType,
+    NoneType,
+    "Delete a project with its logs, configurations and experiments.",
+    status=204,
 )
 LIST_CONFIGS = Operation(
     "Projects_listConfigs",
@@ -56,7 +64,7 @@ LIST_CONFIGS = Operation(
     "/projects/{id}/configs",
     NoneType,
     t.ResponseList[t.ProjectConfigResponse],
-    "A project's configurations.",
+    "List a project's configurations.",
     query=t.ListConfigsQuery,
 )
 GET_ACTIVE_CONFIG = Operation(
@@ -65,7 +73,8 @@ GET_ACTIVE_CONFIG = Operation(
     "/projects/{id}/active-config",
     NoneType,
     t.GetModelConfigResponse,
-    "The configuration to use in an environment; a sample, when an experiment is deployed.",
+    "Get the configuration to use in an environment.",
+    "If an experiment is deployed, it is a sample, with the `trial_id` to log under.",
     query=t.EnvironmentQuery,
 )
 DEACTIVATE_CONFIG = Operation(
@@ -92,7 +101,7 @@ LIST_DEPLOYED_CONFIGS = Operation(
     "/projects/{id}/deployed-configs",
     NoneType,
     t.ResponseList[t.EnvironmentProjectConfigResponse],
-    "What is deployed to each environment.",
+    "List the environments and their deployed configurations and experiments.",
 )
 DEPLOY_CONFIG = Operation(
     "Projects_deployConfig",
@@ -100,7 +109,7 @@ DEPLOY_CONFIG = Operation(
     "/projects/{project_id}/deploy-config",
     t.EnvironmentProjectConfigRequest,
     t.ResponseList[t.EnvironmentProjectConfigResponse],
-    "Deploy a configuration or an experiment to environments.",
+    "Deploy a configuration or an experiment to environments, replacing the deployed ones.",
 )
 DELETE_DEPLOYED_CONFIG = Operation(
     "Projects_deleteDeployedConfig",
@@ -108,7 +117,7 @@ DELETE_DEPLOYED_CONFIG = Operation(
     "/projects/{project_id}/deployed-config/{environment_id}",
     NoneType,
     NoneType,
-    "Undeploy whatever is deployed to an environment.",
+    "Undeploy the configuration or experiment of an environment.",
 )
 EXPORT_PROJECT = Operation(
     "Projects_export",
@@ -116,7 +125,7 @@ EXPORT_PROJECT = Operation(
     "/projects/{id}/export",
     NoneType,
     t.PaginatedData[t.LogResponse],
-    "A page of all of a project's logs, newest first.",
+    "List all of a project's logs, newest first.",
     query=t.ExportQuery,
 )
 LIST_EXPERIMENTS = Operation(
@@ -125,7 +134,7 @@ LIST_EXPERIMENTS = Operation(
     "/projects/{project_id}/experiments",
     NoneType,
     t.ResponseList[t.ExperimentResponse],
-    "A project's experiments.",
+    "List a project's experiments.",
 )
 CREATE_EXPERIMENT = Operation(
     "Experiments_create",
@@ -133,7 +142,7 @@ CREATE_EXPERIMENT = Operation(
     "/projects/{project_id}/experiments",
     t.CreateExperimentRequest,
     t.ExperimentResponse,
-    "Start to compare configurations of a project.",
+    "Create an experiment that compares configurations of a project.",
     creates=True,
 )
 UPDATE_EXPERIMENT = Operation(
@@ -142,7 +151,7 @@ UPDATE_EXPERIMENT = Operation(
     "/experiments/{experiment_id}",
     t.UpdateExperimentRequest,
     t.ExperimentResponse,
-    "Rename an experiment, or change what it compares.",
+    "Rename an experiment, or change its configurations.",
 )
 DELETE_EXPERIMENT = Operation(
     "Experiments_delete",
@@ -159,28 +168,8 @@ SAMPLE_EXPERIMENT = Operation(
     "/experiments/{experiment_id}/model-config",
     NoneType,
     t.GetModelConfigResponse,
-    "Sample a configuration of an experiment, for a trial.",
+    "Sample a configuration of an experiment.",
+    "The response has the `trial_id` to log under.",
 )
 
-PROJECT_OPERATIONS: tuple[AnyOperation, ...] = (
-    REGISTER_MODEL_CONFIG,
-    GET_MODEL_CONFIG,
-    LIST_PROJECTS,
-    CREATE_PROJECT,
-    GET_PROJECT,
-    UPDATE_PROJECT,
-    DELETE_PROJECT,
-    LIST_CONFIGS,
-    GET_ACTIVE_CONFIG,
-    DEACTIVATE_CONFIG,
-    DEACTIVATE_EXPERIMENT,
-    LIST_DEPLOYED_CONFIGS,
-    DEPLOY_CONFIG,
-    DELETE_DEPLOYED_CONFIG,
-    EXPORT_PROJECT,
-    LIST_EXPERIMENTS,
-    CREATE_EXPERIMENT,
-    UPDATE_EXPERIMENT,
-    DELETE_EXPERIMENT,
-    SAMPLE_EXPERIMENT,
-)
+PROJECT_OPERATIONS = rows(globals())
