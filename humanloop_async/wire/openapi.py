@@ -181,8 +181,7 @@ def _components() -> _Object:
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     structs: dict[str, type] = {kind.__name__: kind for kind in reachable_structs(kinds)}
     for name, schema in components.items():
-        if name in structs:
-            _describe(schema, structs[name])
+        _describe(schema, structs[name.partition("_")[0]])  # PaginatedData_LogResponse_ is a PaginatedData
     components["ModelConfigRequest"]["required"].remove("type")  # the default kind of a log's configuration
     return components
 
@@ -193,7 +192,8 @@ def reachable_structs(kinds: Iterable[Any]) -> set[type[msgspec.Struct]]:
     todo = list(kinds)
     while todo:
         kind = todo.pop()
-        todo += get_args(kind)
+        if (origin := get_origin(kind)) is not None:
+            todo += [origin, *get_args(kind)]
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
             found.add(kind)
             todo += [field.type for field in msgspec.structs.fields(kind)]

@@ -116,11 +116,14 @@ def test_a_logged_configuration_may_leave_its_type_out() -> None:
 
 
 def test_descriptions_come_from_the_docstrings() -> None:
-    """Of a class, of its own fields, of inherited fields, and of a field with another name in Python."""
+    """Of a class, of its fields, of inherited fields, of a generic class, of a field with another name in Python."""
     assert SCHEMAS["LogRequest"]["description"].endswith("Give one of `config`, `config_id` and `trial_id`.")
     assert SCHEMAS["LogRequest"]["properties"]["trial_id"]["description"].startswith("Id from `get_active_config`")
     assert "must exist" in SCHEMAS["ChatDeployedRequest"]["properties"]["project"]["description"]
     assert SCHEMAS["FeedbackTypeRequest"]["properties"]["class"]["description"].startswith("How values are given")
+    assert (
+        SCHEMAS["PaginatedData_LogResponse_"]["properties"]["total"]["description"] == "Records of all pages together."
+    )
     assert "Attributes:" not in json.dumps(DOCUMENT)
 
 
