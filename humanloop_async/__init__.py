@@ -11,6 +11,8 @@ from ._exports import MODULES
 if TYPE_CHECKING:
     from ._exports import *  # noqa: F403
 
+    __all__: list[str]
+
 __version__ = "0.1.0"
 
 _EXTRAS = {"HttpxTransport": "httpx", "EmbeddedServer": "server", "create_app": "server"}

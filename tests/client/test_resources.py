@@ -134,7 +134,7 @@ def test_the_short_names_are_methods_of_the_client(client: type) -> None:
 
 async def test_a_subclass_can_override_a_short_name() -> None:
     class Mine(AsyncHumanloop):
-        async def chat(self, **arguments: Any) -> Any:  # type: ignore[override]
+        async def chat(self, **arguments: Any) -> Any:
             return await super().chat(**arguments, project="mine")
 
     sent: list[Any] = []
