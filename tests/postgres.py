@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: Debian's programs, a folder and a port that nobody else uses."""
+"""A PostgreSQL for the tests: Debian's programs, with a temporary folder and a free port."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-# Nothing a test does has to outlive the machine; a commit still outlives PostgreSQL.
+# Data need not survive a crash of the machine; a commit still survives a crash of PostgreSQL.
 _FAST = ["fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB"]
 
 
 def programs() -> Path | None:
-    """The folder of `initdb` and `postgres`: the newest below Debian's, else where `pg_ctl` is on the path."""
+    """Find the folder of `initdb` and `postgres`: Debian's newest, or else that of `pg_ctl` on the PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
     if folders:
         return folders[-1]
-    found = shutil.which("pg_ctl")
-    return Path(found).resolve().parent if found else None
+    pg_ctl = shutil.which("pg_ctl")
+    return Path(pg_ctl).resolve().parent if pg_ctl else None
 
 
 class Cluster:
-    """A running PostgreSQL, and databases of it."""
+    """A running PostgreSQL and its databases."""
 
     def __init__(self, folder: Path, port: int, as_user: Mapping[str, Any], bin: Path) -> None:
         self.folder, self.port, self.bin = folder, port, bin
@@ -41,7 +41,7 @@ class Cluster:
         return f"postgresql://tests@127.0.0.1:{self.port}/{name}"
 
     def new_database(self, template: str = "template0") -> str:
-        """The URL of a new database, empty unless it is a copy of another."""
+        """Create a database, empty or a copy of `template`, and return its URL."""
         name = f"test_{next(self._numbers)}"
         self.admin(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
@@ -62,7 +62,7 @@ class Cluster:
 
 
 def fetch(url: str, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-    """The rows of a statement, asked for by somebody else than the server under test."""
+    """Run a statement on a separate connection and return its rows."""
     import asyncpg
 
     async def ask() -> list[dict[str, Any]]:
@@ -78,13 +78,13 @@ def fetch(url: str, sql: str, parameters: Sequence[object] = ()) -> list[dict[st
 
 @contextmanager
 def running_cluster(bin: Path) -> Iterator[Cluster]:
-    """Start one, and remove it. PostgreSQL refuses to run as root, so that root becomes somebody else for it."""
+    """Start a cluster and remove it at the end. PostgreSQL does not run as root, so root starts it as another user."""
     as_user: dict[str, Any] = {}
     if os.geteuid() == 0:
         names = {entry.pw_name for entry in pwd.getpwall()}
         as_user = {"user": "postgres" if "postgres" in names else "nobody", "extra_groups": []}
         as_user["group"] = pwd.getpwnam(as_user["user"]).pw_gid
-    # Not pytest's own folder: only its user may look into that one, and a socket's path must be short.
+    # Not pytest's temporary folder: other users cannot read it, and a socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="hl-pg-"))
     try:
         if as_user:
@@ -104,7 +104,7 @@ def running_cluster(bin: Path) -> Iterator[Cluster]:
 
 
 def _run(command: Sequence[object], as_user: Mapping[str, Any]) -> None:
-    # A file, not a pipe: the server would inherit the pipe, and it would never end.
+    # A file, not a pipe: the server would inherit the pipe, and reading it would never end.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
             [str(part) for part in command], stdout=output, stderr=output, cwd="/", check=False, **as_user

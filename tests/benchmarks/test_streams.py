@@ -1,4 +1,4 @@
-"""The streams that the benchmarks send are what they claim to be."""
+"""The synthetic streams have the events, texts and sizes that they announce."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from benchmarks import streams
 
 
 def body(stream: streams.Stream) -> bytes:
-    """The body behind the chunked encoding."""
+    """Decode the chunked encoding."""
     pieces, framed, at = [], b"".join(stream.writes()), 0
     while at < len(framed):
         start = framed.index(b"\r\n", at) + 2
