@@ -223,7 +223,7 @@ async def test_a_call_without_a_deployment_is_rejected_and_creates_nothing(clien
     refused: list[tuple[int, str, dict[str, Any]]] = [
         (404, "no project 'unknown'", {"project": "unknown"}),
         (404, "no project 'pr_x'", {"project_id": "pr_x"}),
-        (422, "is needed", {}),
+        (422, "is required", {}),
         (422, "differ", {"project": "other", "project_id": config.project_id}),
         (404, "no environment 'nowhere'", {"project": "greeter", "environment": "nowhere"}),
         (404, "nothing deployed to 'staging'", {"project": "greeter", "environment": "staging"}),
