@@ -87,8 +87,9 @@ async def test_final_leaves_samples_their_chunks(client: AsyncHumanloop, peer: S
 async def test_final_while_samples_are_read(client: AsyncHumanloop, peer: ScriptedServer) -> None:
     peer.plays(STREAM, *(step for data in interleaved(2, 10) for step in (chunk(data), 0.002)), END)
     async with complete(client, 2) as stream:
+        samples = stream.samples  # before `final`, which drops what no sample keeps; an eager task runs it at once
         final = asyncio.ensure_future(stream.final())
-        got = await asyncio.gather(*map(texts, stream.samples))
+        got = await asyncio.gather(*map(texts, samples))
         assert got == [text_of(0, 10), text_of(1, 10)]
         assert [data.raw_output for data in (await final).data] == got
 

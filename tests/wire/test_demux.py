@@ -215,7 +215,7 @@ def grouped(things: list[Any], data: st.DataObject) -> Iterable[list[Any]]:
         (b"\xff\xfe", "not JSON"),
         (rb'{"data": [{"index": 0, "output": "\ud83d"}]}', "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b'{"data": [], "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}", "not JSON"),
+        (b'{"data": [], "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"),
         (event(usage={"prompt_tokens": "many"}), "Expected `int`, got `str`"),
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else "",
