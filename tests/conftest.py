@@ -58,14 +58,14 @@ def blocking_calls_fail() -> Iterator[None]:
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[ScriptedServer]:
+async def server() -> AsyncIterator[ScriptedServer]:
     """A scripted server on the test's own loop."""
     async with ScriptedServer().running() as server:
         yield server
 
 
 @pytest.fixture
-def far_peer() -> Iterator[ScriptedServer]:
+def threaded_server() -> Iterator[ScriptedServer]:
     """A scripted server on another thread's loop."""
     with in_thread() as server:
         yield server

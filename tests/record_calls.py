@@ -50,16 +50,16 @@ class Expected:
             made |= {"page": self.operation.first_page, "total": 1}
         return [made, made] if self.many else made
 
-    def script(self, peer: ScriptedServer) -> None:
+    def script(self, server: ScriptedServer) -> None:
         """Make a server respond with the example."""
         if self.answer is None:
-            peer.plays(b"HTTP/1.1 204 No Content\r\n\r\n")
+            server.add_script(b"HTTP/1.1 204 No Content\r\n\r\n")
         else:
-            peer.answers(self.answer, f"{self.operation.status} OK", X_Request="r1")
+            server.add_response(self.answer, f"{self.operation.status} OK", X_Request="r1")
 
-    def check(self, peer: ScriptedServer) -> None:
+    def check(self, server: ScriptedServer) -> None:
         """Check the request that the server received."""
-        (request,) = peer.requests
+        (request,) = server.requests
         method, target = self.sent.split()
         sent, expected = urlsplit(request.path), urlsplit(target)
         assert (request.method, sent.path) == (method, f"/v4{expected.path}")

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from anyio.from_thread import start_blocking_portal
 
 
-class Do(Enum):
+class Action(Enum):
     """What a script can do beside sending bytes."""
 
     HALF_CLOSE = "end the sending side, go on listening"
@@ -27,7 +27,7 @@ class Do(Enum):
     WAIT = "send nothing more, until the client closes; note when it did"
 
 
-Step: TypeAlias = bytes | float | asyncio.Event | Do
+Step: TypeAlias = bytes | float | asyncio.Event | Action
 """Bytes are sent, a number is a pause in seconds, an event is waited for."""
 
 
@@ -53,7 +53,7 @@ class ScriptedServer:
         requests: What came, in order.
         connections: How many connections were accepted.
         open_connections: How many of them are open.
-        left_at: `time.monotonic` of each `Do.WAIT` that saw its client leave.
+        left_at: `time.monotonic` of each `Action.WAIT` that saw its client leave.
         client_left: Set by the first of these.
     """
 
@@ -66,17 +66,17 @@ class ScriptedServer:
     client_left: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)  # a request has come
 
-    def plays(self, *steps: Step) -> None:
+    def add_script(self, *steps: Step) -> None:
         """Add a script."""
         self.scripts.append(steps)
 
-    def answers(self, body: object, status: str = "200 OK", **headers: str) -> None:
+    def add_response(self, body: object, status: str = "200 OK", **headers: str) -> None:
         """Add a plain answer: JSON, or bytes as they are."""
-        self.plays(answer(body, status, **headers))
+        self.add_script(http_response(body, status, **headers))
 
-    def streams(self, *events: bytes, end: tuple[Step, ...] | None = None) -> None:
+    def add_stream(self, *events: bytes, end: tuple[Step, ...] | None = None) -> None:
         """Add a stream that sends one event per chunk."""
-        self.plays(STREAM, *map(chunk, events), *((END,) if end is None else end))
+        self.add_script(STREAM, *map(chunk, events), *((END,) if end is None else end))
 
     @asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
@@ -128,16 +128,16 @@ class ScriptedServer:
                     await asyncio.sleep(step)
                 elif isinstance(step, asyncio.Event):
                     await step.wait()
-                elif step is Do.HALF_CLOSE:
+                elif step is Action.HALF_CLOSE:
                     writer.write_eof()
-                elif step is Do.WAIT:
+                elif step is Action.WAIT:
                     with contextlib.suppress(ConnectionError):
                         await reader.read()
                     self.left_at.append(time.monotonic())
                     self.client_left.set()
                     return
                 else:
-                    if step is Do.RESET:
+                    if step is Action.RESET:
                         linger = struct.pack("ii", 1, 0)
                         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                         writer.transport.abort()
@@ -165,7 +165,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def answer(body: object, status: str = "200 OK", **headers: str) -> bytes:
+def http_response(body: object, status: str = "200 OK", **headers: str) -> bytes:
     """A whole answer; underscores in header names are hyphens."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {} if "Content_Type" in headers else {"Content-Type": "application/json"}

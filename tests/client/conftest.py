@@ -30,7 +30,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def client(peer: ScriptedServer, transport: str) -> AsyncIterator[AsyncHumanloop]:
+async def client(server: ScriptedServer, transport: str) -> AsyncIterator[AsyncHumanloop]:
     """A client of the scripted server, which tries only once."""
-    async with AsyncHumanloop("hl_key", base_url=f"{peer.url}/v4", transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+    async with AsyncHumanloop("hl_key", base_url=f"{server.url}/v4", transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
         yield client

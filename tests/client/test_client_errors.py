@@ -26,7 +26,7 @@ from humanloop_async import (
     TotalTimeout,
     UnprocessableEntityError,
 )
-from tests.scripted import Do, ScriptedServer, answer, completion
+from tests.scripted import Action, ScriptedServer, completion, http_response
 
 STATUSES = {
     400: BadRequestError,
@@ -48,9 +48,9 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_each_status_has_its_class(client: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
+async def test_each_status_has_its_class(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
     body = {"detail": {"message": "words", "type": "t", "code": status, "origin": "OpenAI"}}
-    peer.plays(answer(body if status != 304 else b"", f"{status} The Reason", X_Request_Id="r1"))
+    server.add_script(http_response(body if status != 304 else b"", f"{status} The Reason", X_Request_Id="r1"))
     for call in (
         client.complete(model_config={"model": "m"}),
         client.complete(model_config={"model": "m"}, stream=True),
@@ -83,27 +83,27 @@ async def test_each_status_has_its_class(client: AsyncHumanloop, peer: ScriptedS
     ids=["list", "object", "string", "text", "empty", "bytes", "broken JSON", "nested"],
 )
 async def test_error_bodies_of_every_kind(
-    client: AsyncHumanloop, peer: ScriptedServer, body: Any, expected: Any, says: str
+    client: AsyncHumanloop, server: ScriptedServer, body: Any, expected: Any, says: str
 ) -> None:
-    peer.answers(body, "422 Unprocessable Entity")
+    server.add_response(body, "422 Unprocessable Entity")
     with pytest.raises(UnprocessableEntityError, match=says) as caught:
         await client.complete(model_config={"model": "m"})
     if not (isinstance(body, bytes) and expected is None):
         assert caught.value.body == (body if expected is None else expected)
 
 
-async def test_an_error_body_that_never_ends(peer: ScriptedServer, transport: str) -> None:
+async def test_an_error_body_that_never_ends(server: ScriptedServer, transport: str) -> None:
     """The refusal is known, and told within the call's time."""
-    peer.plays(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf", Do.WAIT)
-    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
+    server.add_script(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf", Action.WAIT)
+    async with AsyncHumanloop(base_url=server.url, transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
         started = time.monotonic()
         with pytest.raises(BadRequestError, match="half"):
             await client.complete(model_config={"model": "m"}, timeout=0.3)
         assert time.monotonic() - started < 5
 
 
-async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers(b"x" * 1_000_000, "400 Bad Request")
+async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response(b"x" * 1_000_000, "400 Bad Request")
     with pytest.raises(BadRequestError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.body == "x" * 65536
@@ -112,26 +112,26 @@ async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, peer: ScriptedSe
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>", b"7", b"null", b"[]", b"{}", b'{"data": 7}', b'{"data": [{}]}', b"\xff", b"[" * 100_000]
 )
-async def test_answers_that_are_not_v4(client: AsyncHumanloop, peer: ScriptedServer, garbage: bytes) -> None:
-    peer.answers(garbage, X_Request_Id="r1")
+async def test_answers_that_are_not_v4(client: AsyncHumanloop, server: ScriptedServer, garbage: bytes) -> None:
+    server.add_response(garbage, X_Request_Id="r1")
     with pytest.raises(InvalidResponse) as caught:
         await client.complete(model_config={"model": "m"})
     error = caught.value
-    assert (error.status, error.headers["x-request-id"], len(peer.requests)) == (200, "r1", 1)
+    assert (error.status, error.headers["x-request-id"], len(server.requests)) == (200, "r1", 1)
     assert error.body == garbage[:2000].decode(errors="replace")
     assert error.round_trip_time is not None
 
 
-async def test_an_answer_too_large(peer: ScriptedServer, transport: str) -> None:
-    peer.answers(completion("x" * 10_000))
-    async with AsyncHumanloop(base_url=peer.url, max_event_bytes=5000, transport=transport) as client:  # type: ignore[arg-type]
+async def test_an_answer_too_large(server: ScriptedServer, transport: str) -> None:
+    server.add_response(completion("x" * 10_000))
+    async with AsyncHumanloop(base_url=server.url, max_event_bytes=5000, transport=transport) as client:  # type: ignore[arg-type]
         with pytest.raises(InvalidResponse, match="max_event_bytes=5,000"):
             await client.complete(model_config={"model": "m"})
-    assert len(peer.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Do.WAIT)
+async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Action.WAIT)
     for timeout in (0.2, Timeout(total=0.2)):
         started = time.monotonic()
         with pytest.raises(TotalTimeout):
@@ -139,12 +139,12 @@ async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, peer: Sc
         assert 0.15 < time.monotonic() - started < 5
 
 
-async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(Do.WAIT)
+async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(Action.WAIT)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await client.complete(model_config={"model": "m"})
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
 async def test_with_another_http_server(httpserver: HTTPServer, transport: str) -> None:
@@ -161,54 +161,59 @@ async def test_with_another_http_server(httpserver: HTTPServer, transport: str) 
 
 
 @pytest.mark.parametrize("status", [307, 308])
-async def test_redirects_to_the_same_origin(client: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
-    peer.answers({}, f"{status} Moved", Location="/new/place")
-    peer.answers({}, f"{status} Moved", Location="end")
-    peer.answers(completion("there"))
+async def test_redirects_to_the_same_origin(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
+    server.add_response({}, f"{status} Moved", Location="/new/place")
+    server.add_response({}, f"{status} Moved", Location="end")
+    server.add_response(completion("there"))
     assert (await client.complete(model_config={"model": "m"})).data[0].output == "there"
-    assert [request.path for request in peer.requests] == ["/v4/completion", "/new/place", "/new/end"]
-    assert len({(request.raw, request.headers["x-api-key"]) for request in peer.requests}) == 1
+    assert [request.path for request in server.requests] == ["/v4/completion", "/new/place", "/new/end"]
+    assert len({(request.raw, request.headers["x-api-key"]) for request in server.requests}) == 1
 
 
 async def test_redirects_to_another_origin_get_no_key(
-    client: AsyncHumanloop, peer: ScriptedServer, far_peer: ScriptedServer
+    client: AsyncHumanloop, server: ScriptedServer, threaded_server: ScriptedServer
 ) -> None:
-    far_peer.answers(completion("stolen"))
-    for there in (f"{far_peer.url}/v4/completion", f"//{far_peer.url[7:]}/x", "ftp://h", "https://127.0.0.1/"):
-        peer.scripts.clear()
-        peer.answers({}, "307 Elsewhere", Location=there)
+    threaded_server.add_response(completion("stolen"))
+    for there in (
+        f"{threaded_server.url}/v4/completion",
+        f"//{threaded_server.url[7:]}/x",
+        "ftp://h",
+        "https://127.0.0.1/",
+    ):
+        server.scripts.clear()
+        server.add_response({}, "307 Elsewhere", Location=there)
         with pytest.raises(InvalidResponse, match="redirects") as caught:
             await client.complete(model_config={"model": "m"})
         assert caught.value.status == 307
-    assert far_peer.requests == []
+    assert threaded_server.requests == []
 
 
 @pytest.mark.parametrize("there", ["http://[::1", "http://h:99999/", "javascript:alert(1)", "http://h\xe9/"])
-async def test_redirects_to_nowhere(client: AsyncHumanloop, peer: ScriptedServer, there: str) -> None:
+async def test_redirects_to_nowhere(client: AsyncHumanloop, server: ScriptedServer, there: str) -> None:
     """No URL at all: the answer's fault, and no reason to ask again. In one of another status it does not matter."""
-    peer.plays(answer({}, "307 Elsewhere", Location=there))
-    peer.plays(answer({}, "302 Elsewhere", Location=there))
+    server.add_script(http_response({}, "307 Elsewhere", Location=there))
+    server.add_script(http_response({}, "302 Elsewhere", Location=there))
     with pytest.raises(InvalidResponse, match="redirects"):
         await client.complete(model_config={"model": "m"}, max_retries=2)
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"}, max_retries=2)
     assert (caught.value.status, caught.value.headers["location"]) == (302, there)
-    assert len(peer.requests) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("headers", [{}, {"Location": ""}], ids=str)
 async def test_redirects_without_an_address(
-    client: AsyncHumanloop, peer: ScriptedServer, headers: dict[str, str]
+    client: AsyncHumanloop, server: ScriptedServer, headers: dict[str, str]
 ) -> None:
-    peer.answers({}, "307 Elsewhere", **headers)
+    server.add_response({}, "307 Elsewhere", **headers)
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})
-    assert (caught.value.status, len(peer.requests)) == (307, 1)
+    assert (caught.value.status, len(server.requests)) == (307, 1)
 
 
-async def test_redirects_in_a_circle(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers({}, "307 Round", Location="/v4/completion")
+async def test_redirects_in_a_circle(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response({}, "307 Round", Location="/v4/completion")
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.status == 307
-    assert len(peer.requests) == 6
+    assert len(server.requests) == 6

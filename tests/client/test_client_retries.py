@@ -22,80 +22,80 @@ from humanloop_async import (
 )
 from humanloop_async.transport.base import ResponseStream
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
 
 
 @pytest.fixture
-async def patient(peer: ScriptedServer, transport: str) -> Any:
-    async with AsyncHumanloop(base_url=peer.url, transport=transport) as client:  # type: ignore[arg-type]
+async def patient(server: ScriptedServer, transport: str) -> Any:
+    async with AsyncHumanloop(base_url=server.url, transport=transport) as client:  # type: ignore[arg-type]
         yield client
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
-async def test_what_may_pass_is_tried_again(patient: AsyncHumanloop, peer: ScriptedServer, status: int) -> None:
+async def test_what_may_pass_is_tried_again(patient: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
     """With the same idempotency key and body."""
-    peer.answers({"detail": "wait"}, f"{status} Wait")
-    peer.answers({"detail": "wait"}, f"{status} Wait")
-    peer.answers(completion("third time"))
+    server.add_response({"detail": "wait"}, f"{status} Wait")
+    server.add_response({"detail": "wait"}, f"{status} Wait")
+    server.add_response(completion("third time"))
     assert (await patient.complete(model_config={"model": "m"})).data[0].output == "third time"
-    assert len(peer.requests) == 3
-    assert len({(request.headers["idempotency-key"], request.raw) for request in peer.requests}) == 1
+    assert len(server.requests) == 3
+    assert len({(request.headers["idempotency-key"], request.raw) for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 501, 505])
 async def test_what_will_not_pass_is_not_tried_again(
-    patient: AsyncHumanloop, peer: ScriptedServer, status: int
+    patient: AsyncHumanloop, server: ScriptedServer, status: int
 ) -> None:
-    peer.answers({"detail": "no"}, f"{status} No")
+    server.add_response({"detail": "no"}, f"{status} No")
     with pytest.raises(StatusError):
         await patient.complete(model_config={"model": "m"})
-    assert len(peer.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_retries_end(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers({"detail": "no"}, "503 No")
+async def test_retries_end(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response({"detail": "no"}, "503 No")
     for max_retries, attempts in ((None, 3), (0, 1), (1, 2)):
-        peer.requests.clear()
+        server.requests.clear()
         with pytest.raises(ServerError):
             await patient.complete(model_config={"model": "m"}, max_retries=max_retries)
-        assert len(peer.requests) == attempts
+        assert len(server.requests) == attempts
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-async def test_retry_after_is_kept(patient: AsyncHumanloop, peer: ScriptedServer, as_date: bool) -> None:
+async def test_retry_after_is_kept(patient: AsyncHumanloop, server: ScriptedServer, as_date: bool) -> None:
     value = email.utils.formatdate(int(time.time()) + 2, usegmt=True) if as_date else "1"
-    peer.answers({"detail": "wait"}, "429 Wait", Retry_After=value)
-    peer.answers(completion("a"))
+    server.add_response({"detail": "wait"}, "429 Wait", Retry_After=value)
+    server.add_response(completion("a"))
     started = time.monotonic()
     await patient.complete(model_config={"model": "m"})
     assert 0.9 < time.monotonic() - started < 8
 
 
-async def test_retry_after_is_told_when_there_is_no_retry(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers({"detail": "wait"}, "429 Wait", Retry_After="7")
+async def test_retry_after_is_told_when_there_is_no_retry(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response({"detail": "wait"}, "429 Wait", Retry_After="7")
     with pytest.raises(RateLimitError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.retry_after == 7
 
 
-async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     """A pause that cannot be kept within the clock ends the call with the refusal itself, at once."""
-    peer.answers({"detail": "wait"}, "429 Wait", Retry_After="5")
+    server.add_response({"detail": "wait"}, "429 Wait", Retry_After="5")
     started = time.monotonic()
     with pytest.raises(RateLimitError):
         await patient.complete(model_config={"model": "m"}, timeout=4)
     assert time.monotonic() - started < 3
-    assert len(peer.requests) == 1
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("end", [Do.RESET, Do.CLOSE])
-async def test_broken_connections_are_tried_again(patient: AsyncHumanloop, peer: ScriptedServer, end: Do) -> None:
-    peer.plays(end)
-    peer.plays(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0.02, end)
-    peer.answers(completion("a"))
+@pytest.mark.parametrize("end", [Action.RESET, Action.CLOSE])
+async def test_broken_connections_are_tried_again(patient: AsyncHumanloop, server: ScriptedServer, end: Action) -> None:
+    server.add_script(end)
+    server.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0.02, end)
+    server.add_response(completion("a"))
     await patient.complete(model_config={"model": "m"})
-    assert len({request.headers["idempotency-key"] for request in peer.requests}) == 1
-    assert len(peer.requests) == 3
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+    assert len(server.requests) == 3
 
 
 async def test_nobody_listens(unused_tcp_port: int, transport: str) -> None:
@@ -108,45 +108,52 @@ async def test_nobody_listens(unused_tcp_port: int, transport: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", [(Do.RESET,), (Do.CLOSE,), (STREAM, Do.RESET), (STREAM, chunk(b": hi\n\n"), Do.CLOSE), (STREAM, END)]
+    "end",
+    [
+        (Action.RESET,),
+        (Action.CLOSE,),
+        (STREAM, Action.RESET),
+        (STREAM, chunk(b": hi\n\n"), Action.CLOSE),
+        (STREAM, END),
+    ],
 )
 async def test_streams_are_tried_again_before_their_first_event(
-    patient: AsyncHumanloop, peer: ScriptedServer, end: Any
+    patient: AsyncHumanloop, server: ScriptedServer, end: Any
 ) -> None:
-    peer.plays(*end)
-    peer.plays(*end)
-    peer.streams(*words("a", "b"))
+    server.add_script(*end)
+    server.add_script(*end)
+    server.add_stream(*words("a", "b"))
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         assert [chunk.output async for chunk in stream] == ["a", "b"]
-    assert len(peer.requests) == 3
-    assert len({(request.headers["idempotency-key"], request.raw) for request in peer.requests}) == 1
+    assert len(server.requests) == 3
+    assert len({(request.headers["idempotency-key"], request.raw) for request in server.requests}) == 1
 
 
-async def test_streams_are_given_up_before_their_first_event(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, END)
+async def test_streams_are_given_up_before_their_first_event(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, END)
     async with patient.complete_stream(model_config={"model": "m"}, max_retries=1) as stream:
         with pytest.raises(StreamTruncated):
             await anext(stream)
-    assert len(peer.requests) == 2
+    assert len(server.requests) == 2
 
 
 async def test_streams_are_not_tried_again_after_their_first_event(
-    patient: AsyncHumanloop, peer: ScriptedServer
+    patient: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     """Text that was handed over would come twice."""
-    peer.plays(STREAM, chunk(event(0, "a")), 0.02, Do.RESET)
-    peer.streams(*words("again"))
+    server.add_script(STREAM, chunk(event(0, "a")), 0.02, Action.RESET)
+    server.add_stream(*words("again"))
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         assert (await anext(stream)).output == "a"
         with pytest.raises(StreamTruncated):
             await anext(stream)
-    assert len(peer.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     """Short timeouts of the reader neither use up the attempts nor keep the next one from coming through."""
-    peer.plays(STREAM, END)
-    peer.plays(0.3, STREAM, *map(chunk, words("a", "b")), END)
+    server.add_script(STREAM, END)
+    server.add_script(0.3, STREAM, *map(chunk, words("a", "b")), END)
     got: list[str] = []
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         source = aiter(stream)
@@ -161,13 +168,13 @@ async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, 
                 except TimeoutError:
                     continue
     assert got == ["a", "b"]
-    assert len(peer.requests) == 2
+    assert len(server.requests) == 2
 
 
-async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(peer: ScriptedServer) -> None:
+async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(server: ScriptedServer) -> None:
     """What becomes of the old answer, and when, is of no interest to a reader who was cancelled and came back."""
-    peer.plays(STREAM, END)
-    peer.plays(0.1, STREAM, *map(chunk, words("a", "b")), END)
+    server.add_script(STREAM, END)
+    server.add_script(0.1, STREAM, *map(chunk, words("a", "b")), END)
 
     class Late:
         """A transport whose answers take long to end once they were read to their end, or closed."""
@@ -199,7 +206,7 @@ async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(peer: S
     late = Late()
     async with (
         contextlib.aclosing(late),
-        AsyncHumanloop(base_url=peer.url, transport=late) as client,
+        AsyncHumanloop(base_url=server.url, transport=late) as client,
         client.complete_stream(model_config={"model": "m"}) as stream,
     ):
         reader = asyncio.ensure_future(anext(stream))
@@ -210,11 +217,11 @@ async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(peer: S
         assert reader.cancelled()
         async with asyncio.timeout(10):
             assert [chunk.output async for chunk in stream] == ["a", "b"]
-    assert len(peer.requests) == 2
+    assert len(server.requests) == 2
 
 
-async def test_what_a_transport_of_ones_own_should_not_raise_is_not_swallowed(peer: ScriptedServer) -> None:
-    peer.plays(STREAM, END)
+async def test_what_a_transport_of_ones_own_should_not_raise_is_not_swallowed(server: ScriptedServer) -> None:
+    server.add_script(STREAM, END)
 
     class Broken:
         def __init__(self) -> None:
@@ -231,7 +238,7 @@ async def test_what_a_transport_of_ones_own_should_not_raise_is_not_swallowed(pe
     broken = Broken()
     async with (
         contextlib.aclosing(broken),
-        AsyncHumanloop(base_url=peer.url, transport=broken) as client,
+        AsyncHumanloop(base_url=server.url, transport=broken) as client,
         client.complete_stream(model_config={"model": "m"}) as stream,
     ):
         with pytest.raises(LookupError, match="a mistake"):

@@ -19,15 +19,15 @@ from humanloop_async import (
 from tests.scripted import ScriptedServer, completion
 
 
-async def test_settings_come_from_the_environment(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    peer.answers(completion("a"))
+async def test_settings_come_from_the_environment(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add_response(completion("a"))
     monkeypatch.setenv("HUMANLOOP_API_KEY", "from-env")
-    monkeypatch.setenv("HUMANLOOP_BASE_URL", f"{peer.url}/env/")
+    monkeypatch.setenv("HUMANLOOP_BASE_URL", f"{server.url}/env/")
     async with AsyncHumanloop() as client:
         await client.complete(model_config={"model": "m"})
-    async with AsyncHumanloop("argument", host=f"{peer.url}/host/") as client:
+    async with AsyncHumanloop("argument", host=f"{server.url}/host/") as client:
         await client.complete(model_config={"model": "m"})
-    assert [(r.path, r.headers["x-api-key"]) for r in peer.requests] == [
+    assert [(r.path, r.headers["x-api-key"]) for r in server.requests] == [
         ("/env/completion", "from-env"),
         ("/host/completion", "argument"),
     ]
@@ -39,11 +39,11 @@ async def test_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     await client.aclose()
 
 
-async def test_no_key_is_sent_when_there_is_none(peer: ScriptedServer) -> None:
-    peer.answers(completion("a"))
-    async with AsyncHumanloop(base_url=peer.url) as client:
+async def test_no_key_is_sent_when_there_is_none(server: ScriptedServer) -> None:
+    server.add_response(completion("a"))
+    async with AsyncHumanloop(base_url=server.url) as client:
         await client.complete(model_config={"model": "m"})
-    assert "x-api-key" not in peer.requests[0].headers
+    assert "x-api-key" not in server.requests[0].headers
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ async def test_a_client_of_a_library_is_to_be_wrapped() -> None:
 
 
 @pytest.mark.parametrize("transport", [AiohttpTransport, HttpxTransport])
-async def test_no_limit_of_connections(peer: ScriptedServer, transport: Any) -> None:
-    peer.answers(completion("a"))
+async def test_no_limit_of_connections(server: ScriptedServer, transport: Any) -> None:
+    server.add_response(completion("a"))
     ours = transport(max_connections=0)
-    async with AsyncHumanloop(base_url=peer.url, transport=ours, timeout=3) as client:
+    async with AsyncHumanloop(base_url=server.url, transport=ours, timeout=3) as client:
         assert (await client.complete(model_config={"model": "m"})).data[0].output == "a"
     await ours.aclose()
 
@@ -132,10 +132,10 @@ def test_clocks_that_cannot_be_used(clocks: dict[str, Any]) -> None:
         Timeout(**clocks)
 
 
-async def test_keys_are_never_shown(peer: ScriptedServer) -> None:
-    peer.answers({"detail": "no"}, "401 Unauthorized")
+async def test_keys_are_never_shown(server: ScriptedServer) -> None:
+    server.add_response({"detail": "no"}, "401 Unauthorized")
     secret = "sk-SECRET"
-    async with AsyncHumanloop(secret, base_url=peer.url, openai_api_key=secret) as client:
+    async with AsyncHumanloop(secret, base_url=server.url, openai_api_key=secret) as client:
         shown: list[object] = [client, client._core.config, client.completions, client._core]
         for options in ({}, {"extra_headers": {"X-A": secret + "\n"}}, {"provider_api_keys": {"openai": object()}}):
             with pytest.raises(ApiException) as caught:

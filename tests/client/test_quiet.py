@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time
@@ -21,9 +21,9 @@ def sync(**settings): return Humanloop(base_url=URL, transport=sys.argv[2], max_
 """
 
 
-def run(peer: ScriptedServer, program: str, transport: str, *, code: int = 0, limit: float = 40) -> tuple[str, str]:
+def run(server: ScriptedServer, program: str, transport: str, *, code: int = 0, limit: float = 40) -> tuple[str, str]:
     script = START + textwrap.dedent(program)
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", script, peer.url, transport]
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", script, server.url, transport]
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     # Debug mode reports slow callbacks, which says something about this machine only.
     said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("Executing <"))
@@ -119,9 +119,9 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_nothing_is_said(far_peer: ScriptedServer, program: str, transport: str) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-    assert run(far_peer, program, transport) == ("", "")
+def test_nothing_is_said(threaded_server: ScriptedServer, program: str, transport: str) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    assert run(threaded_server, program, transport) == ("", "")
 
 
 USE = "async def main(): s = await opening(c); await anext(s); await s.aclose()\nc = client(); asyncio.run(main())"
@@ -134,10 +134,10 @@ FORGETFUL = {
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize("program", FORGETFUL.values(), ids=FORGETFUL)
-def test_a_client_never_closed_is_told_once(far_peer: ScriptedServer, program: str, transport: str) -> None:
+def test_a_client_never_closed_is_told_once(threaded_server: ScriptedServer, program: str, transport: str) -> None:
     """Exactly one warning, which names our client. (The sync client cleans up after itself and says nothing.)"""
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-    _, said = run(far_peer, program, transport)
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    _, said = run(threaded_server, program, transport)
     warnings = [line for line in said.splitlines() if line.partition(":")[0].endswith("Warning")]
     assert len(warnings) == 1, said
     assert "ResourceWarning" in warnings[0]
@@ -147,9 +147,9 @@ def test_a_client_never_closed_is_told_once(far_peer: ScriptedServer, program: s
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> None:
+def test_after_a_fork_both_go_on(threaded_server: ScriptedServer, transport: str) -> None:
     """The child gets a thread and connections of its own; what it closes is not the parent's."""
-    far_peer.plays(STREAM, chunk(event(0, "a")), 1.0, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), 1.0, chunk(event(0, "b", "stop")), END)
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
         c = sync(); s = opening(c); assert next(s).output == "a"
@@ -164,15 +164,15 @@ def test_after_a_fork_both_go_on(far_peer: ScriptedServer, transport: str) -> No
         assert [x.output for x in s] == ["b"]
         assert opening(c).final().data[0].output == "ab"
         c.close(); print("done")"""
-    out, _ = run(far_peer, program, transport)
+    out, _ = run(threaded_server, program, transport)
     assert out == "done\n"
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str) -> None:
+def test_a_fork_in_the_middle_of_a_call(threaded_server: ScriptedServer, transport: str) -> None:
     """What another thread of the parent held at that moment, nobody in the child would release."""
-    far_peer.streams(*words("a", "b"))
+    threaded_server.add_stream(*words("a", "b"))
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
         c = sync(); opening(c).final()
@@ -191,14 +191,14 @@ def test_a_fork_in_the_middle_of_a_call(far_peer: ScriptedServer, transport: str
         assert os.waitpid(pid, 0)[1] == 0, "the child failed"
         assert opening(c).final().data[0].output == "ab"
         c.close(); print("done")"""
-    out, _ = run(far_peer, program, transport)
+    out, _ = run(threaded_server, program, transport)
     assert out == "done\n"
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_forked_child_writes_on_connections_of_its_own(far_peer: ScriptedServer, transport: str) -> None:
-    far_peer.answers(completion("a"))
+def test_a_forked_child_writes_on_connections_of_its_own(threaded_server: ScriptedServer, transport: str) -> None:
+    threaded_server.add_response(completion("a"))
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
         c = sync(); c.complete(model_config=CONFIG)
@@ -206,5 +206,5 @@ def test_a_forked_child_writes_on_connections_of_its_own(far_peer: ScriptedServe
             try: c.complete(model_config=CONFIG); c.close()
             finally: os._exit(0)
         os.waitpid(pid, 0); c.complete(model_config=CONFIG); c.close()"""
-    run(far_peer, program, transport)
-    assert [request.connection for request in far_peer.requests] == [1, 2, 1]
+    run(threaded_server, program, transport)
+    assert [request.connection for request in threaded_server.requests] == [1, 2, 1]

@@ -26,11 +26,11 @@ from humanloop_async import (
 from humanloop_async.types import CreateLogResponse, LogRequest
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from tests.record_calls import CALLS, LOG, Expected
-from tests.scripted import Do, ScriptedServer, answer
+from tests.scripted import Action, ScriptedServer, http_response
 
 
-def check(expected: Expected, given: Any, peer: ScriptedServer) -> None:
-    expected.check(peer)
+def check(expected: Expected, given: Any, server: ScriptedServer) -> None:
+    expected.check(server)
     if expected.operation.response is type(None):
         assert given is None
         return
@@ -44,21 +44,21 @@ def check(expected: Expected, given: Any, peer: ScriptedServer) -> None:
 
 @pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
 async def test_a_call_sends_what_the_document_says(
-    expected: Expected, peer: ScriptedServer, client: AsyncHumanloop
+    expected: Expected, server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    expected.script(peer)
-    check(expected, await attrgetter(expected.name)(client)(*expected.args, **expected.kwargs), peer)
+    expected.script(server)
+    check(expected, await attrgetter(expected.name)(client)(*expected.args, **expected.kwargs), server)
 
 
 @pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
-def test_a_sync_call_sends_the_same(expected: Expected, far_peer: ScriptedServer) -> None:
-    expected.script(far_peer)
-    with Humanloop("hl_key", base_url=f"{far_peer.url}/v4", max_retries=0) as client:
+def test_a_sync_call_sends_the_same(expected: Expected, threaded_server: ScriptedServer) -> None:
+    expected.script(threaded_server)
+    with Humanloop("hl_key", base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         given = attrgetter(expected.name)(client)(*expected.args, **expected.kwargs)
         if isinstance(given, SyncPages):
-            assert not far_peer.requests
+            assert not threaded_server.requests
             assert len(given.records) == 1
-        check(expected, given, far_peer)
+        check(expected, given, threaded_server)
 
 
 def test_every_operation_is_called_above() -> None:
@@ -67,26 +67,26 @@ def test_every_operation_is_called_above() -> None:
 
 
 async def test_nothing_to_read_is_none_and_whatever_came_is_read_past(
-    peer: ScriptedServer, client: AsyncHumanloop
+    server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    peer.answers(b"null")
+    server.add_response(b"null")
     assert await client.projects.delete_deployed_config("pr_1", "env_1") is None  # type: ignore[func-returns-value]
 
 
-async def test_an_answer_keeps_its_raw_response(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    peer.answers([{"id": "data_1", "project_id": "pr_1", "newer": 1}], X_Request="r2")
+async def test_an_answer_keeps_its_raw_response(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    server.add_response([{"id": "data_1", "project_id": "pr_1", "newer": 1}], X_Request="r2")
     made = await client.log([LOG])
     assert list(made) == [CreateLogResponse(id="data_1", project_id="pr_1")]
     assert made.body == [{"id": "data_1", "project_id": "pr_1", "newer": 1}]
     assert (made.status, made.headers["X-Request"]) == (200, "r2")
 
 
-async def test_provider_keys_go_to_providers_only(peer: ScriptedServer) -> None:
+async def test_provider_keys_go_to_providers_only(server: ScriptedServer) -> None:
     """They are for generation: a log or a project has no use for them."""
-    peer.answers({"id": "data_1", "project_id": "pr_1"})
-    async with AsyncHumanloop(base_url=f"{peer.url}/v4", openai_api_key="sk-secret") as client:
+    server.add_response({"id": "data_1", "project_id": "pr_1"})
+    async with AsyncHumanloop(base_url=f"{server.url}/v4", openai_api_key="sk-secret") as client:
         await client.log(output="x")
-    assert b"sk-secret" not in peer.requests[0].raw
+    assert b"sk-secret" not in server.requests[0].raw
 
 
 # Arguments
@@ -114,11 +114,16 @@ async def test_provider_keys_go_to_providers_only(peer: ScriptedServer) -> None:
     ],
 )
 async def test_an_invalid_argument_is_reported_before_anything_is_sent(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], message: str, peer: ScriptedServer, client: AsyncHumanloop
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    message: str,
+    server: ScriptedServer,
+    client: AsyncHumanloop,
 ) -> None:
     with pytest.raises(InvalidArgument, match=message):
         await attrgetter(name)(client)(*args, **kwargs)
-    assert not peer.requests
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
@@ -140,16 +145,16 @@ def test_an_unknown_keyword_is_a_type_error(
                 attrgetter(name)(client)(*args, **kwargs)
 
 
-async def test_options_go_along_with_every_form(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    peer.answers({"id": "data_1", "project_id": "pr_1"})
-    peer.answers([])
-    peer.answers({"records": [], "page": 0, "size": 10, "total": 0})
+async def test_options_go_along_with_every_form(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    server.add_response({"id": "data_1", "project_id": "pr_1"})
+    server.add_response([])
+    server.add_response({"records": [], "page": 0, "size": 10, "total": 0})
     headers = {"X-Trace": "t"}
     await client.log(LogRequest(output="x"), idempotency_key="k1", extra_headers=headers)
     await client.log([], idempotency_key="k2", extra_headers=headers)
     await client.projects.list(extra_headers=headers, timeout=5, max_retries=0)
-    assert [request.headers["x-trace"] for request in peer.requests] == ["t"] * 3
-    assert [request.headers.get("idempotency-key") for request in peer.requests] == ["k1", "k2", None]
+    assert [request.headers["x-trace"] for request in server.requests] == ["t"] * 3
+    assert [request.headers.get("idempotency-key") for request in server.requests] == ["k1", "k2", None]
 
 
 # Failures
@@ -164,9 +169,9 @@ async def test_options_go_along_with_every_form(peer: ScriptedServer, client: As
     ],
 )
 async def test_a_refusal_is_its_own_error(
-    status: str, detail: object, error: type[ApiException], peer: ScriptedServer, client: AsyncHumanloop
+    status: str, detail: object, error: type[ApiException], server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    peer.answers({"detail": detail}, status)
+    server.add_response({"detail": detail}, status)
     for name, args in [("projects.delete", ("pr_1",)), ("logs.list", ("pr_1",)), ("log", ([LOG],)), ("feedback", ())]:
         with pytest.raises(error, match="no") as caught:
             await attrgetter(name)(client)(*args)
@@ -175,48 +180,48 @@ async def test_a_refusal_is_its_own_error(
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"id":1}', b"<html>", b"\xff", b"[" * 100_000])
 async def test_an_answer_of_another_kind_is_told_with_its_beginning(
-    raw: bytes, peer: ScriptedServer, client: AsyncHumanloop
+    raw: bytes, server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    peer.answers(raw)
+    server.add_response(raw)
     with pytest.raises(InvalidResponse) as caught:
         await client.projects.get("pr_1")
     assert caught.value.status == 200
     assert caught.value.body == raw[:2000].decode(errors="replace")
 
 
-async def test_a_list_that_is_an_object_is_told(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    peer.answers({"id": "data_1", "project_id": "pr_1"})
+async def test_a_list_that_is_an_object_is_told(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    server.add_response({"id": "data_1", "project_id": "pr_1"})
     with pytest.raises(InvalidResponse):
         await client.log([LOG])
 
 
-async def test_a_creation_is_tried_again_under_the_same_key(peer: ScriptedServer, transport: Any) -> None:
-    peer.plays(Do.RESET)
-    peer.plays(answer({"detail": "busy"}, "503 Busy", Retry_After="0"))
-    peer.answers({"id": "sesh_1"}, "201 Created")
-    async with AsyncHumanloop(base_url=f"{peer.url}/v4", transport=transport) as client:
+async def test_a_creation_is_tried_again_under_the_same_key(server: ScriptedServer, transport: Any) -> None:
+    server.add_script(Action.RESET)
+    server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    server.add_response({"id": "sesh_1"}, "201 Created")
+    async with AsyncHumanloop(base_url=f"{server.url}/v4", transport=transport) as client:
         session = await client.sessions.create()
     assert (session.id, session.status) == ("sesh_1", 201)
-    assert len(peer.requests) == 3
-    assert len({request.headers["idempotency-key"] for request in peer.requests}) == 1
+    assert len(server.requests) == 3
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
-async def test_retries_end(peer: ScriptedServer) -> None:
-    peer.plays(answer({"detail": "busy"}, "503 Busy", Retry_After="0"))
-    async with AsyncHumanloop(base_url=f"{peer.url}/v4", max_retries=1) as client:
+async def test_retries_end(server: ScriptedServer) -> None:
+    server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    async with AsyncHumanloop(base_url=f"{server.url}/v4", max_retries=1) as client:
         with pytest.raises(ServerError):
             await client.logs.get("data_1")
-    assert len(peer.requests) == 2
+    assert len(server.requests) == 2
 
 
 # Types
 
 
-async def test_what_comes_back_is_typed(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_what_comes_back_is_typed(server: ScriptedServer, client: AsyncHumanloop) -> None:
     (expected,) = [call for call in CALLS if call.name == "projects.list"]
-    expected.script(peer)
+    expected.script(server)
     pages = client.projects.list()
     assert isinstance(pages, Pages)
     page = await pages
     assert [type(record) for record in page.records] == [ProjectResponse]
-    assert json.loads(peer.requests[0].raw or b"null") is None
+    assert json.loads(server.requests[0].raw or b"null") is None

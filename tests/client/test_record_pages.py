@@ -21,52 +21,52 @@ def page(number: int, names: list[str], size: int, total: int) -> dict[str, Any]
     return {"records": records, "page": number, "size": size, "total": total}
 
 
-def plays(peer: ScriptedServer, first: int, *pages: str, size: int = 2, total: int | None = None) -> None:
+def add_pages(server: ScriptedServer, first: int, *pages: str, size: int = 2, total: int | None = None) -> None:
     """A page for each text; a record for each letter of it."""
     every = sum(map(len, pages)) if total is None else total
     for number, names in enumerate(pages, first):
-        peer.answers(page(number, list(names), size, every))
+        server.add_response(page(number, list(names), size, every))
 
 
-def numbers(peer: ScriptedServer) -> list[int]:
-    return [int(parse_qs(urlsplit(request.path).query)["page"][0]) for request in peer.requests]
+def numbers(server: ScriptedServer) -> list[int]:
+    return [int(parse_qs(urlsplit(request.path).query)["page"][0]) for request in server.requests]
 
 
-async def test_awaiting_gives_one_page(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    plays(peer, 1, "ab", total=5)
+async def test_awaiting_gives_one_page(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    add_pages(server, 1, "ab", total=5)
     found = await client.sessions.list("pr_1", size=2)
     assert [record.id for record in found.records] == ["a", "b"]
     assert (found.page, found.size, found.total) == (1, 2, 5)
     assert (found.status, found.body["total"]) == (200, 5)
-    assert numbers(peer) == [1]
+    assert numbers(server) == [1]
 
 
-async def test_iterating_gives_every_record_a_page_at_a_time(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    plays(peer, 1, "ab", "cd", "e")
+async def test_iterating_gives_every_record_a_page_at_a_time(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    add_pages(server, 1, "ab", "cd", "e")
     seen = []
     async for session in client.sessions.list("pr_1", size=2):
         seen.append(session.id)
-        assert len(peer.requests) == (len(seen) + 1) // 2, "no page before its time"
+        assert len(server.requests) == (len(seen) + 1) // 2, "no page before its time"
     assert seen == list("abcde")
-    assert numbers(peer) == [1, 2, 3]
-    assert {parse_qs(urlsplit(request.path).query)["size"][0] for request in peer.requests} == {"2"}
+    assert numbers(server) == [1, 2, 3]
+    assert {parse_qs(urlsplit(request.path).query)["size"][0] for request in server.requests} == {"2"}
 
 
-async def test_a_list_that_begins_at_0_ends_one_number_earlier(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_a_list_that_begins_at_0_ends_one_number_earlier(server: ScriptedServer, client: AsyncHumanloop) -> None:
     """Page 1 of 4 records, 2 to the page, is the last one here; in a list that begins at 1 it is the first."""
     from humanloop_async.types import ProjectResponse
 
     record = null_laden(ProjectResponse)
     for number in (0, 1):
-        peer.answers({"records": [record, record], "page": number, "size": 2, "total": 4})
+        server.add_response({"records": [record, record], "page": number, "size": 2, "total": 4})
     assert len([project async for project in client.projects.list(size=2)]) == 4
-    assert numbers(peer) == [0, 1]
+    assert numbers(server) == [0, 1]
 
 
-async def test_it_begins_at_the_page_that_was_asked_for(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    plays(peer, 2, "cd", "e", total=5)
+async def test_it_begins_at_the_page_that_was_asked_for(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    add_pages(server, 2, "cd", "e", total=5)
     assert [session.id async for session in client.sessions.list("pr_1", page=2, size=2)] == list("cde")
-    assert numbers(peer) == [2, 3]
+    assert numbers(server) == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -82,42 +82,42 @@ async def test_it_begins_at_the_page_that_was_asked_for(peer: ScriptedServer, cl
     ],
 )
 async def test_it_ends_where_the_list_ends(
-    pages: list[str], size: int, total: int, seen: str, asked: list[int], peer: ScriptedServer, client: AsyncHumanloop
+    pages: list[str], size: int, total: int, seen: str, asked: list[int], server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    plays(peer, 1, *pages, size=size, total=total)
+    add_pages(server, 1, *pages, size=size, total=total)
     assert "".join([session.id async for session in client.sessions.list("pr_1", size=2)]) == seen
-    assert numbers(peer) == asked
+    assert numbers(server) == asked
 
 
-async def test_one_list_can_be_read_several_times(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    plays(peer, 1, "ab", "c")
+async def test_one_list_can_be_read_several_times(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    add_pages(server, 1, "ab", "c")
     pages = client.sessions.list("pr_1", size=2)
     assert [session.id async for session in pages] == list("abc")
-    plays(peer, 1, "xy", "z")
-    peer.scripts.pop(0)
+    add_pages(server, 1, "xy", "z")
+    server.scripts.pop(0)
     assert [session.id async for session in pages] == list("xyz")
 
 
-async def test_leaving_early_fetches_no_more(peer: ScriptedServer, client: AsyncHumanloop) -> None:
-    plays(peer, 1, "ab", "cd")
+async def test_leaving_early_fetches_no_more(server: ScriptedServer, client: AsyncHumanloop) -> None:
+    add_pages(server, 1, "ab", "cd")
     async for _ in client.sessions.list("pr_1", size=2):
         break
-    assert numbers(peer) == [1]
+    assert numbers(server) == [1]
 
 
-async def test_making_a_list_sends_nothing(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_making_a_list_sends_nothing(server: ScriptedServer, client: AsyncHumanloop) -> None:
     pages: list[Pages[Any]] = [client.projects.list(), client.logs.list("pr_1"), client.projects.export("pr_1")]
     await asyncio.sleep(0)
     assert len(pages) == 3
-    assert not peer.requests
+    assert not server.requests
 
 
 async def test_a_failure_between_pages_is_raised_and_reading_can_go_on(
-    peer: ScriptedServer, client: AsyncHumanloop
+    server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
-    peer.answers(page(1, ["a", "b"], 2, 3))
-    peer.answers({"detail": "gone"}, "404 Not Found")
-    peer.answers(page(2, ["c"], 2, 3))
+    server.add_response(page(1, ["a", "b"], 2, 3))
+    server.add_response({"detail": "gone"}, "404 Not Found")
+    server.add_response(page(2, ["c"], 2, 3))
     records = aiter(client.sessions.list("pr_1", size=2))
     assert [(await anext(records)).id for _ in "ab"] == ["a", "b"]
     with pytest.raises(NotFoundError):
@@ -125,17 +125,17 @@ async def test_a_failure_between_pages_is_raised_and_reading_can_go_on(
     assert (await anext(records)).id == "c"
     with pytest.raises(StopAsyncIteration):
         await anext(records)
-    assert numbers(peer) == [1, 2, 2]
+    assert numbers(server) == [1, 2, 2]
 
 
-async def test_an_export_is_paged_by_its_query(peer: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_an_export_is_paged_by_its_query(server: ScriptedServer, client: AsyncHumanloop) -> None:
     from humanloop_async.types import LogResponse
 
     record = null_laden(LogResponse)
     for number in (0, 1):
-        peer.answers({"records": [record], "page": number, "size": 1, "total": 2})
+        server.add_response({"records": [record], "page": number, "size": 1, "total": 2})
     assert len([log async for log in client.projects.export("pr_1", size=1)]) == 2
-    assert [(request.method, request.path) for request in peer.requests] == [
+    assert [(request.method, request.path) for request in server.requests] == [
         ("POST", "/v4/projects/pr_1/export?page=0&size=1"),
         ("POST", "/v4/projects/pr_1/export?page=1&size=1"),
     ]
@@ -144,33 +144,33 @@ async def test_an_export_is_paged_by_its_query(peer: ScriptedServer, client: Asy
 # Sync
 
 
-def test_a_sync_list_is_a_page_and_all_records(far_peer: ScriptedServer) -> None:
-    plays(far_peer, 1, "ab", "cd", "e")
-    with Humanloop(base_url=f"{far_peer.url}/v4", max_retries=0) as client:
+def test_a_sync_list_is_a_page_and_all_records(threaded_server: ScriptedServer) -> None:
+    add_pages(threaded_server, 1, "ab", "cd", "e")
+    with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         pages = client.sessions.list("pr_1", size=2)
-        assert not far_peer.requests
+        assert not threaded_server.requests
         assert [session.id for session in pages.records] == ["a", "b"]
         assert (pages.page, pages.size, pages.total, pages.status) == (1, 2, 5, 200)
         assert pages.body["total"] == 5
         assert pages.headers["content-type"] == "application/json"
         assert pages.round_trip_time > 0
-        assert numbers(far_peer) == [1]
+        assert numbers(threaded_server) == [1]
         assert [session.id for session in pages] == list("abcde")
-        assert numbers(far_peer) == [1, 2, 3]
+        assert numbers(threaded_server) == [1, 2, 3]
 
 
-def test_a_sync_list_left_early_fetches_no_more(far_peer: ScriptedServer) -> None:
-    plays(far_peer, 1, "ab", "cd")
-    with Humanloop(base_url=f"{far_peer.url}/v4", max_retries=0) as client:
+def test_a_sync_list_left_early_fetches_no_more(threaded_server: ScriptedServer) -> None:
+    add_pages(threaded_server, 1, "ab", "cd")
+    with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         for session in client.sessions.list("pr_1", size=2):
             assert session.id == "a"
             break
-    assert numbers(far_peer) == [1]
+    assert numbers(threaded_server) == [1]
 
 
-def test_a_sync_list_fails_on_use(far_peer: ScriptedServer) -> None:
-    far_peer.answers({"detail": "gone"}, "404 Not Found")
-    with Humanloop(base_url=f"{far_peer.url}/v4", max_retries=0) as client:
+def test_a_sync_list_fails_on_use(threaded_server: ScriptedServer) -> None:
+    threaded_server.add_response({"detail": "gone"}, "404 Not Found")
+    with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         pages = client.sessions.list("pr_1")
         with pytest.raises(NotFoundError):
             list(pages)

@@ -36,7 +36,7 @@ from tests.scripted import (
     END,
     STREAM,
     UNTIL_CLOSE,
-    Do,
+    Action,
     ScriptedServer,
     Step,
     chunk,
@@ -70,28 +70,28 @@ CUTS: dict[str, tuple[Step, ...]] = {
     "end of chunks, in the middle of an event": (STREAM, chunk(TWO + event(0, "c")[:40]), END),
     "an event without its blank line": (STREAM, chunk(TWO + event(0, "c", "stop")[:-1]), END),
     "[DONE]": (STREAM, chunk(TWO), chunk(DONE), END),
-    "[DONE] and silence": (STREAM, chunk(TWO), chunk(DONE), Do.WAIT),
-    "connection closed inside chunks": (STREAM, chunk(TWO), 0.02, Do.CLOSE),
-    "connection closed inside a chunk": (STREAM, chunk(TWO), chunk(event(0, "c", "stop"))[:50], 0.02, Do.CLOSE),
-    "reset": (STREAM, chunk(TWO), 0.05, Do.RESET),
-    "half closed": (STREAM, chunk(TWO), Do.HALF_CLOSE, Do.WAIT),
-    "end of a body without length": (UNTIL_CLOSE, TWO, Do.CLOSE),
+    "[DONE] and silence": (STREAM, chunk(TWO), chunk(DONE), Action.WAIT),
+    "connection closed inside chunks": (STREAM, chunk(TWO), 0.02, Action.CLOSE),
+    "connection closed inside a chunk": (STREAM, chunk(TWO), chunk(event(0, "c", "stop"))[:50], 0.02, Action.CLOSE),
+    "reset": (STREAM, chunk(TWO), 0.05, Action.RESET),
+    "half closed": (STREAM, chunk(TWO), Action.HALF_CLOSE, Action.WAIT),
+    "end of a body without length": (UNTIL_CLOSE, TWO, Action.CLOSE),
     "content-length too long": (
         STREAM.replace(b"Transfer-Encoding: chunked", b"Content-Length: 9999"),
         TWO,
         0.02,
-        Do.CLOSE,
+        Action.CLOSE,
     ),
-    "broken chunk": (STREAM, chunk(TWO), 0.02, b"zzz\r\n", Do.WAIT),
+    "broken chunk": (STREAM, chunk(TWO), 0.02, b"zzz\r\n", Action.WAIT),
 }
 
 
 @pytest.mark.parametrize("script", CUTS.values(), ids=CUTS)
 async def test_a_cut_is_an_error_and_no_end(
-    client: AsyncHumanloop, peer: ScriptedServer, script: tuple[Step, ...]
+    client: AsyncHumanloop, server: ScriptedServer, script: tuple[Step, ...]
 ) -> None:
     """Whole events come out first; the error has the partial response; a finish reason is never made up."""
-    peer.plays(*script)
+    server.add_script(*script)
     async with complete(client, Timeout(idle=3)) as stream:
         got, error = await read_until_error(stream)
         assert got == ["a", "b"]
@@ -105,9 +105,9 @@ async def test_a_cut_is_an_error_and_no_end(
             await stream.final()
 
 
-async def test_a_cut_reaches_every_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_cut_reaches_every_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """A sample that had ended is not touched by it."""
-    peer.streams(event(0, "a", "stop"), event(1, "b"), event(2, "c"))
+    server.add_stream(event(0, "a", "stop"), event(1, "b"), event(2, "c"))
     async with client.complete_stream(model_config={"model": "m"}, num_samples=3) as stream:
         first, second, third = stream.samples
         assert [chunk.output async for chunk in first] == ["a"]
@@ -117,9 +117,9 @@ async def test_a_cut_reaches_every_sample(client: AsyncHumanloop, peer: Scripted
                 await anext(sample)
 
 
-async def test_an_error_event(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_an_error_event(client: AsyncHumanloop, server: ScriptedServer) -> None:
     detail = {"message": "slow down", "type": "rate_limit_error", "code": 429, "origin": "OpenAI"}
-    peer.plays(STREAM, chunk(event(0, "a") + event(0, "b") + sse({"detail": detail})), Do.WAIT)
+    server.add_script(STREAM, chunk(event(0, "a") + event(0, "b") + sse({"detail": detail})), Action.WAIT)
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a", "b"]
@@ -128,25 +128,25 @@ async def test_an_error_event(client: AsyncHumanloop, peer: ScriptedServer) -> N
     assert error.body == {"detail": detail}
     assert error.partial is not None
     assert error.partial.data[0].output == "ab"
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_an_error_event_without_a_code(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(event(0, "a"), sse({"detail": "it broke"}))
+async def test_an_error_event_without_a_code(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(event(0, "a"), sse({"detail": "it broke"}))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert (got, type(error), str(error)) == (["a"], ServerError, "500: it broke")
 
 
-async def test_an_error_event_after_the_samples(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*words("a"), sse({"detail": {"message": "log not written", "code": 500}}))
+async def test_an_error_event_after_the_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a"), sse({"detail": {"message": "log not written", "code": 500}}))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert (got, type(error)) == (["a"], ServerError)
 
 
-async def test_a_recorded_error_midway(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams((DATA / "chat_error_midway.sse").read_bytes())
+async def test_a_recorded_error_midway(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream((DATA / "chat_error_midway.sse").read_bytes())
     async with client.chat_stream(model_config={"model": "m"}, messages=[], num_samples=3) as stream:
         with pytest.raises(StatusError) as caught:
             await stream.final()
@@ -170,74 +170,74 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("bad", NONSENSE.values(), ids=NONSENSE)
-async def test_an_event_that_is_not_v4(client: AsyncHumanloop, peer: ScriptedServer, bad: bytes) -> None:
-    peer.plays(STREAM, chunk(event(0, "a") + bad + event(0, "b", "stop")), Do.WAIT)
+async def test_an_event_that_is_not_v4(client: AsyncHumanloop, server: ScriptedServer, bad: bytes) -> None:
+    server.add_script(STREAM, chunk(event(0, "a") + bad + event(0, "b", "stop")), Action.WAIT)
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a"]
     assert type(error) is InvalidEvent
     assert error.data
     assert error.partial is not None
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_a_chunk_after_its_samples_end(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_chunk_after_its_samples_end(client: AsyncHumanloop, server: ScriptedServer) -> None:
     for late in (b"".join(words("a", "b")) + event(0, "late"), b"".join(words("a")) + event(0, "again", "stop")):
-        peer.scripts[:] = [(STREAM, chunk(late), Do.WAIT)]
+        server.scripts[:] = [(STREAM, chunk(late), Action.WAIT)]
         async with complete(client) as stream:
             _, error = await read_until_error(stream)
             assert type(error) is InvalidEvent
 
 
-async def test_an_event_too_large(peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a") + event(0, "b")), chunk(event(0, "x" * 5000, "stop")), Do.WAIT)
-    async with AsyncHumanloop(base_url=peer.url, max_event_bytes=2000) as client, complete(client) as stream:
+async def test_an_event_too_large(server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a") + event(0, "b")), chunk(event(0, "x" * 5000, "stop")), Action.WAIT)
+    async with AsyncHumanloop(base_url=server.url, max_event_bytes=2000) as client, complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a", "b"]
     assert isinstance(error, EventTooLarge)
     assert (error.limit, error.partial is not None) == (2000, True)
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_an_event_of_megabytes(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_an_event_of_megabytes(client: AsyncHumanloop, server: ScriptedServer) -> None:
     text = "x" * (4 << 20)
-    peer.streams(event(0, text), event(0, "", "stop"))
+    server.add_stream(event(0, text), event(0, "", "stop"))
     async with complete(client) as stream:
         assert (await anext(stream)).output == text
         assert (await stream.final()).data[0].output == text
 
 
-async def test_a_whole_stream_whose_server_never_closes(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_whole_stream_whose_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """It ends soon, and its connection, which cannot be used again, is closed."""
-    peer.plays(STREAM, *map(chunk, words("a")), Do.WAIT)
+    server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
     started = time.monotonic()
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["a"]
         assert 0.3 < time.monotonic() - started < 8
-        await asyncio.wait_for(peer.client_left.wait(), 10)
+        await asyncio.wait_for(server.client_left.wait(), 10)
 
 
 async def test_a_whole_stream_is_whole_though_its_connection_breaks(
-    client: AsyncHumanloop, peer: ScriptedServer
+    client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    peer.plays(STREAM, *map(chunk, words("a")), 0.02, Do.RESET)
+    server.add_script(STREAM, *map(chunk, words("a")), 0.02, Action.RESET)
     async with complete(client) as stream:
         assert (await stream.final()).data[0].finish_reason == "stop"
 
 
-async def test_json_instead_of_a_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers(completion("a"))
+async def test_json_instead_of_a_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response(completion("a"))
     async with complete(client) as stream:
         with pytest.raises(InvalidResponse) as caught:
             await anext(stream)
     assert "application/json" in str(caught.value)
     assert isinstance(caught.value.body, str)
     assert caught.value.body.startswith('{"project_id"')
-    assert (caught.value.status, len(peer.requests)) == (200, 1)
+    assert (caught.value.status, len(server.requests)) == (200, 1)
 
 
-async def test_html_instead_of_a_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.answers(b"<html>Log in</html>", Content_Type="text/html")
+async def test_html_instead_of_a_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_response(b"<html>Log in</html>", Content_Type="text/html")
     async with complete(client) as stream:
         with pytest.raises(InvalidResponse, match="text/html") as caught:
             await stream.final()
@@ -253,60 +253,62 @@ async def timed(stream: CompletionStream) -> tuple[float, ApiException]:
     return time.monotonic() - started, error
 
 
-async def test_the_clock_until_the_headers(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(Do.WAIT)
+async def test_the_clock_until_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(Action.WAIT)
     started = time.monotonic()
     with pytest.raises(ConnectTimeout) as caught:
         await complete(client, Timeout(connect=0.2))
     assert 0.18 < time.monotonic() - started < 5
     assert isinstance(caught.value, TimeoutError)
     assert "connect=0.2" in str(caught.value)
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, Do.WAIT)
+async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, Action.WAIT)
     async with complete(client, Timeout(first_token=0.2, idle=9)) as stream:
         took, error = await timed(stream)
     assert type(error) is FirstTokenTimeout
     assert 0.18 < took < 5
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
 
 
 @pytest.mark.parametrize("timeout", [Timeout(idle=0.2, first_token=9), 0.2], ids=["Timeout", "number"])
-async def test_the_clock_between_chunks(client: AsyncHumanloop, peer: ScriptedServer, timeout: Timeout | float) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+async def test_the_clock_between_chunks(
+    client: AsyncHumanloop, server: ScriptedServer, timeout: Timeout | float
+) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     async with complete(client, timeout) as stream:
         await anext(stream)
         took, error = await timed(stream)
         assert error.partial is not None
-        await asyncio.wait_for(peer.client_left.wait(), 10)  # also while the block goes on
+        await asyncio.wait_for(server.client_left.wait(), 10)  # also while the block goes on
     assert type(error) is IdleTimeout
     assert 0.18 < took < 5
 
 
 @pytest.mark.parametrize(("first", "kind"), [([], FirstTokenTimeout), ([chunk(event(0, "a"))], IdleTimeout)])
 async def test_comments_do_not_reset_the_clocks(
-    client: AsyncHumanloop, peer: ScriptedServer, first: list[bytes], kind: type[ApiTimeoutError]
+    client: AsyncHumanloop, server: ScriptedServer, first: list[bytes], kind: type[ApiTimeoutError]
 ) -> None:
     comments: list[Step] = [chunk(COMMENT), 0.05] * 60
-    peer.plays(STREAM, *first, *comments, END)
+    server.add_script(STREAM, *first, *comments, END)
     async with complete(client, Timeout(first_token=0.3, idle=0.3)) as stream:
         took, error = await timed(stream)
     assert type(error) is kind
     assert 0.28 < took < 2.5
 
 
-async def test_chunks_do_reset_the_clock(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_chunks_do_reset_the_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
     steps: list[Step] = [chunk(event(0, "a")), 0.1] * 6
-    peer.plays(STREAM, *steps, *map(chunk, words("b")), END)
+    server.add_script(STREAM, *steps, *map(chunk, words("b")), END)
     async with complete(client, Timeout(idle=0.4)) as stream:
         assert (await stream.final()).data[0].output == "aaaaaab"
 
 
-async def test_the_clock_of_the_whole_call(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_the_clock_of_the_whole_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
     steps: list[Step] = [chunk(event(0, "a")), 0.05] * 60
-    peer.plays(STREAM, *steps, END)
+    server.add_script(STREAM, *steps, END)
     begun = time.monotonic()
     async with complete(client, Timeout(total=0.4)) as stream:
         _, error = await timed(stream)
@@ -315,31 +317,31 @@ async def test_the_clock_of_the_whole_call(client: AsyncHumanloop, peer: Scripte
     assert 0.38 < time.monotonic() - begun < 2.5
 
 
-async def test_the_clock_of_the_whole_call_before_the_headers(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(Do.WAIT)
+async def test_the_clock_of_the_whole_call_before_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(Action.WAIT)
     with pytest.raises(TotalTimeout):
         await complete(client, Timeout(total=0.15, connect=None))
 
 
 @pytest.mark.parametrize("clocks", [Timeout(total=0.011), Timeout(total=0.011, first_token=None, idle=None)])
-async def test_the_right_clock_every_time(client: AsyncHumanloop, peer: ScriptedServer, clocks: Timeout) -> None:
+async def test_the_right_clock_every_time(client: AsyncHumanloop, server: ScriptedServer, clocks: Timeout) -> None:
     """A timer may fire a little early, or two at once; the error is still the one of the clock that was set."""
-    peer.plays(STREAM, chunk(event(0, "a")), 0.05, END)
+    server.add_script(STREAM, chunk(event(0, "a")), 0.05, END)
     for _ in range(40):
         with pytest.raises(TotalTimeout):
             async with complete(client, clocks) as stream:
                 await stream.final()
 
 
-async def test_the_right_clock_of_a_plain_call(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(Do.WAIT)
+async def test_the_right_clock_of_a_plain_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(Action.WAIT)
     for _ in range(40):
         with pytest.raises(TotalTimeout):
             await client.complete(model_config={"model": "m"}, timeout=0.011)
 
 
-async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), 0.05, chunk(event(0, "b")), 0.3, chunk(event(0, "c", "stop")), END)
+async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), 0.05, chunk(event(0, "b")), 0.3, chunk(event(0, "c", "stop")), END)
     async with complete(client, Timeout(idle=0.25, first_token=0.25)) as stream:
         got = []
         async for piece in stream:
@@ -349,19 +351,19 @@ async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, peer: Scrip
 
 
 async def test_a_slow_consumer_does_not_stop_the_clock_of_the_whole_call(
-    client: AsyncHumanloop, peer: ScriptedServer
+    client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     steps: list[bytes | float] = [chunk(event(0, "a")), 0.04]
-    peer.plays(STREAM, *steps * 30, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM, *steps * 30, chunk(event(0, "b", "stop")), END)
     with pytest.raises(TotalTimeout):
         async with complete(client, Timeout(total=0.3)) as stream:
             async for _ in stream:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The chunk came in time, while its reader, cancelled once, was away."""
-    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client, Timeout(idle=0.25)) as stream:
         source = aiter(stream)
         await anext(source)
@@ -371,9 +373,9 @@ async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, 
         assert (await anext(source)).output == "b"
 
 
-async def test_polling_cannot_postpone_the_clock(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_polling_cannot_postpone_the_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
     comments: list[Step] = [chunk(COMMENT), 0.05] * 60
-    peer.plays(STREAM, chunk(event(0, "a")), *comments, END)
+    server.add_script(STREAM, chunk(event(0, "a")), *comments, END)
     async with complete(client, Timeout(idle=0.3)) as stream:
         source = aiter(stream)
         await anext(source)
@@ -389,8 +391,8 @@ async def test_polling_cannot_postpone_the_clock(client: AsyncHumanloop, peer: S
         assert time.monotonic() - started < 2.5
 
 
-async def test_an_error_is_described(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), Do.CLOSE)
+async def test_an_error_is_described(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), Action.CLOSE)
     async with complete(client) as stream:
         _, error = await read_until_error(stream)
     assert (error.status, error.reason) == (200, "OK")

@@ -16,7 +16,7 @@ import pytest
 from humanloop_async import ApiException, AsyncHumanloop, ClientClosed, StreamClosed
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, interleaved, words
 
 
 def complete(client: AsyncHumanloop, num_samples: int = 1) -> OpeningStream[CompletionStream]:
@@ -166,18 +166,18 @@ WAYS = [
 
 @pytest.mark.parametrize("leave", WAYS, ids=lambda way: way.__name__)
 async def test_the_server_sees_it_within_a_second(
-    client: AsyncHumanloop, peer: ScriptedServer, leave: Callable[[AsyncHumanloop], Awaitable[None]]
+    client: AsyncHumanloop, server: ScriptedServer, leave: Callable[[AsyncHumanloop], Awaitable[None]]
 ) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-    peer.answers(completion("next"))
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_response(completion("next"))
     await leave(client)
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
     assert (await client.complete(model_config={"model": "m"})).data[0].output == "next"
 
 
-async def test_a_hundred_finished_streams_use_one_connection(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_hundred_finished_streams_use_one_connection(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """However they are read to their end."""
-    peer.streams(*interleaved(2, 3))
+    server.add_stream(*interleaved(2, 3))
     for number in range(100):
         async with complete(client, 2) as stream:
             if number % 4 == 0:
@@ -188,26 +188,26 @@ async def test_a_hundred_finished_streams_use_one_connection(client: AsyncHumanl
                 _ = [chunk for sample in stream.samples for chunk in [c async for c in sample]]
             else:
                 await asyncio.gather(stream.final(), *(anext(sample) for sample in stream.samples))
-    assert (len(peer.requests), peer.connections) == (100, 1)
+    assert (len(server.requests), server.connections) == (100, 1)
 
 
-async def test_leaving_frees_the_connection(peer: ScriptedServer, transport: str) -> None:
+async def test_leaving_frees_the_connection(server: ScriptedServer, transport: str) -> None:
     """With one connection allowed, the next call waits for it, and gets it, however the stream was left."""
-    peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_connections=1) as client:  # type: ignore[arg-type]
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    async with AsyncHumanloop(base_url=server.url, transport=transport, max_connections=1) as client:  # type: ignore[arg-type]
         for leave in WAYS:
             await asyncio.wait_for(leave(client), 10)
-        peer.scripts[:] = [()]
-        peer.scripts.clear()
-        peer.answers(completion("next"))
+        server.scripts[:] = [()]
+        server.scripts.clear()
+        server.add_response(completion("next"))
         assert (await asyncio.wait_for(client.complete(model_config={"model": "m"}), 10)).data[0].output == "next"
 
 
 @pytest.mark.parametrize("double", [False, True])
-async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, double: bool) -> None:
+async def test_cancelled_at_any_point(server: ScriptedServer, transport: str, double: bool) -> None:
     """300 times, more at once than there are connections: afterwards all of those can be used."""
     pieces = [chunk(data) for data in interleaved(2, 5)]
-    peer.plays(0.001, STREAM, *(step for piece in pieces for step in (piece, 0.001)), END)
+    server.add_script(0.001, STREAM, *(step for piece in pieces for step in (piece, 0.001)), END)
     rng = random.Random(7)
 
     async def use(client: AsyncHumanloop) -> None:
@@ -231,26 +231,26 @@ async def test_cancelled_at_any_point(peer: ScriptedServer, transport: str, doub
         except asyncio.CancelledError:
             assert task.cancelled()
 
-    async with AsyncHumanloop(base_url=peer.url, transport=transport, max_connections=4, max_retries=0) as client:  # type: ignore[arg-type]
+    async with AsyncHumanloop(base_url=server.url, transport=transport, max_connections=4, max_retries=0) as client:  # type: ignore[arg-type]
         for _ in range(50):
             await asyncio.gather(*(use_and_cancel(client) for _ in range(6)))
-        peer.scripts.clear()
-        peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+        server.scripts.clear()
+        server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
         async with asyncio.timeout(10), AsyncExitStack() as all_connections:
             for _ in range(4):
                 stream = await all_connections.enter_async_context(complete(client))
                 assert (await anext(stream)).output == "a"
-            assert peer.open_connections == 4
+            assert server.open_connections == 4
     await asyncio.sleep(0.1)
-    assert peer.open_connections == 0
+    assert server.open_connections == 0
 
 
-async def test_closing_the_client_ends_its_calls(peer: ScriptedServer, transport: str) -> None:
+async def test_closing_the_client_ends_its_calls(server: ScriptedServer, transport: str) -> None:
     """A running call ends with an error of ours; it is not tried again on a connection nobody closes."""
-    peer.plays(Do.WAIT)
-    client = AsyncHumanloop(base_url=peer.url, transport=transport)  # type: ignore[arg-type]
+    server.add_script(Action.WAIT)
+    client = AsyncHumanloop(base_url=server.url, transport=transport)  # type: ignore[arg-type]
     call = asyncio.ensure_future(client.complete(model_config={"model": "m"}))
-    await asyncio.wait_for(peer.arrived.wait(), 10)
+    await asyncio.wait_for(server.arrived.wait(), 10)
     await client.aclose()
     done, _ = await asyncio.wait({call}, timeout=10)
     call.cancel()
@@ -259,17 +259,17 @@ async def test_closing_the_client_ends_its_calls(peer: ScriptedServer, transport
     assert done, "the call still runs"
     assert isinstance(call.exception(), ApiException)
     await asyncio.sleep(0.1)
-    assert (len(peer.requests), peer.open_connections) == (1, 0)
+    assert (len(server.requests), server.open_connections) == (1, 0)
 
 
-async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     stream = await complete(client)
     await anext(stream)
     reader = asyncio.ensure_future(stream.final())
     await asyncio.sleep(0.02)
     await client.aclose()
-    await asyncio.wait_for(peer.client_left.wait(), 10)
+    await asyncio.wait_for(server.client_left.wait(), 10)
     done, _ = await asyncio.wait({reader}, timeout=10)
     assert done
     assert reader.exception() is not None
@@ -280,9 +280,9 @@ async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, peer:
         await complete(client)
 
 
-async def test_closing_the_client_after_the_last_chunk(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_closing_the_client_after_the_last_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The response is whole; only whether its connection can be used again was still open."""
-    peer.plays(STREAM, *map(chunk, words("a", "b")), Do.WAIT)
+    server.add_script(STREAM, *map(chunk, words("a", "b")), Action.WAIT)
     stream = await complete(client)
     assert [(await anext(stream)).output for _ in range(2)] == ["a", "b"]
     reader = asyncio.ensure_future(stream.final())
@@ -293,9 +293,9 @@ async def test_closing_the_client_after_the_last_chunk(client: AsyncHumanloop, p
 
 
 async def test_a_stream_read_before_its_client_is_closed_stays_readable(
-    client: AsyncHumanloop, peer: ScriptedServer
+    client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    peer.streams(*words("a", "b"))
+    server.add_stream(*words("a", "b"))
     async with complete(client) as stream:
         response = await stream.final()
     await client.aclose()

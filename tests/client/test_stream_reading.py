@@ -19,7 +19,7 @@ from humanloop_async import (
     StreamBusy,
 )
 from humanloop_async.client.core import OpeningStream
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, event, interleaved, text_of, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, interleaved, text_of, words
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -32,16 +32,18 @@ async def texts(sample: SampleStream[CompletionChunk]) -> str:
     return "".join([chunk.output async for chunk in sample])
 
 
-async def test_all_chunks_in_the_order_of_their_arrival(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(event(2, "c"), event(0, "a"), event(1, "b", "stop"), event(0, "A", "stop"), event(2, "C", "length"))
+async def test_all_chunks_in_the_order_of_their_arrival(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(
+        event(2, "c"), event(0, "a"), event(1, "b", "stop"), event(0, "A", "stop"), event(2, "C", "length")
+    )
     async with complete(client, 3) as stream:
         assert isinstance(stream, CompletionStream)
         got = [(chunk.index, chunk.output, chunk.finish_reason) async for chunk in stream]
     assert got == [(2, "c", None), (0, "a", None), (1, "b", "stop"), (0, "A", "stop"), (2, "C", "length")]
 
 
-async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*words("a", "b"))
+async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a", "b"))
     stream = await complete(client)
     assert [chunk.output async for chunk in stream] == ["a", "b"]
     assert [chunk.output async for chunk in stream] == []  # and it stays at its end
@@ -50,41 +52,41 @@ async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, peer: 
     await stream.aclose()
 
 
-async def test_a_loop_opens_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_loop_opens_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Nothing else needs to be written; the call is sent once."""
-    peer.streams(*words("a", "b"))
+    server.add_stream(*words("a", "b"))
     opening = complete(client)
     assert [chunk.output async for chunk in opening] == ["a", "b"]
     with pytest.raises(InvalidArgument, match="sent once"):
         _ = [chunk async for chunk in opening]
-    assert len(peer.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_stream_true_on_the_plain_call(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*words("a"))
+async def test_stream_true_on_the_plain_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a"))
     async with await client.complete(project="p", model_config={"model": "m"}, stream=True) as stream:
         assert [chunk.output async for chunk in stream] == ["a"]
 
 
-async def test_status_and_headers(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*words("a"))
+async def test_status_and_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a"))
     async with complete(client) as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
 
 
-async def test_events_cut_anywhere(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_events_cut_anywhere(client: AsyncHumanloop, server: ScriptedServer) -> None:
     data = b"".join(words("ünï\u2028", "🙂", "end")).replace(b"\n", b"\r\n")
-    peer.plays(STREAM, *(chunk(data[at : at + 7]) for at in range(0, len(data), 7)), END)
+    server.add_script(STREAM, *(chunk(data[at : at + 7]) for at in range(0, len(data), 7)), END)
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["ünï\u2028", "🙂", "end"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 async def test_samples_one_after_another_in_any_order(
-    client: AsyncHumanloop, peer: ScriptedServer, order: tuple[int, ...]
+    client: AsyncHumanloop, server: ScriptedServer, order: tuple[int, ...]
 ) -> None:
     """Reading one sample to its end first is no deadlock; the others wait in their buffers."""
-    peer.streams(*interleaved(3, 20))
+    server.add_stream(*interleaved(3, 20))
     async with complete(client, 3) as stream:
         samples = stream.samples
         assert [sample.index for sample in samples] == [0, 1, 2]
@@ -97,9 +99,9 @@ async def test_samples_one_after_another_in_any_order(
 
 
 @pytest.mark.parametrize("pause", [0, 0.001])
-async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, peer: ScriptedServer, pause: float) -> None:
+async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, server: ScriptedServer, pause: float) -> None:
     pieces = [chunk(data) for data in interleaved(4, 30)]
-    peer.plays(STREAM, *(step for piece in pieces for step in (piece, pause)), END)
+    server.add_script(STREAM, *(step for piece in pieces for step in (piece, pause)), END)
     got: dict[int, str] = {}
 
     async def read(sample: SampleStream[CompletionChunk]) -> None:
@@ -114,18 +116,18 @@ async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, peer: S
     assert [data.raw_output for data in response.data] == [text_of(index, 30) for index in range(4)]
 
 
-async def test_a_task_per_sample_in_gather(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*interleaved(3, 10))
+async def test_a_task_per_sample_in_gather(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*interleaved(3, 10))
     async with complete(client, 3) as stream:
         got = await asyncio.gather(*map(texts, stream.samples), stream.final())
     assert list(got[:3]) == [text_of(index, 10) for index in range(3)]
     assert isinstance(got[3], CompletionResponse)
 
 
-async def test_samples_of_different_lengths(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_samples_of_different_lengths(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The task whose sample ends first hands the reading on; none waits for ever."""
     go_on = asyncio.Event()
-    peer.plays(
+    server.add_script(
         STREAM, chunk(event(0, "a", "stop")), go_on, chunk(event(1, "b")), 0.02, chunk(event(1, "c", "stop")), END
     )
     async with complete(client, 2) as stream:
@@ -135,10 +137,10 @@ async def test_samples_of_different_lengths(client: AsyncHumanloop, peer: Script
         assert await asyncio.wait_for(second, 10) == "bc"
 
 
-async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Also the one that reads the socket for all: the others go on, and its sample can be taken up again."""
     go_on = asyncio.Event()
-    peer.plays(STREAM, chunk(event(0, "0")), go_on, *map(chunk, interleaved(3, 5)), END)
+    server.add_script(STREAM, chunk(event(0, "0")), go_on, *map(chunk, interleaved(3, 5)), END)
     async with complete(client, 3) as stream:
         tasks = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
         await asyncio.sleep(0.05)
@@ -153,10 +155,10 @@ async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, peer:
                 await task
 
 
-async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Every reader is cancelled again and again, and takes its sample up again."""
     pieces = [chunk(data) for data in interleaved(3, 60)]
-    peer.plays(STREAM, *(step for piece in pieces for step in (piece, 0.0005)), END)
+    server.add_script(STREAM, *(step for piece in pieces for step in (piece, 0.0005)), END)
     rng = random.Random(1)
 
     async def stubborn(sample: SampleStream[CompletionChunk]) -> str:
@@ -179,10 +181,10 @@ async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, 
 
 @pytest.mark.parametrize("of_sample", [False, True])
 async def test_polling_with_short_timeouts_loses_nothing(
-    client: AsyncHumanloop, peer: ScriptedServer, of_sample: bool
+    client: AsyncHumanloop, server: ScriptedServer, of_sample: bool
 ) -> None:
     expected = [f"{number}," for number in range(30)]
-    peer.plays(STREAM, *(step for data in words(*expected) for step in (chunk(data), 0.004)), END)
+    server.add_script(STREAM, *(step for data in words(*expected) for step in (chunk(data), 0.004)), END)
     async with complete(client) as stream:
         source = stream.samples[0] if of_sample else aiter(stream)
         got: list[str] = []
@@ -199,9 +201,9 @@ async def test_polling_with_short_timeouts_loses_nothing(
     assert polls > 31
 
 
-async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The wait for the body's end is one wait, however often its reader is cancelled."""
-    peer.plays(STREAM, *map(chunk, words("a")), Do.WAIT)
+    server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
     async with complete(client) as stream:
         source = aiter(stream)
         assert (await anext(source)).output == "a"
@@ -215,9 +217,9 @@ async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop,
                     continue
 
 
-async def test_closing_a_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_closing_a_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """What it has and what comes for it is dropped; the others go on."""
-    peer.streams(*interleaved(3, 10))
+    server.add_stream(*interleaved(3, 10))
     async with complete(client, 3) as stream:
         first, second, third = stream.samples
         assert (await anext(second)).output == "1.0 "
@@ -230,10 +232,10 @@ async def test_closing_a_sample(client: AsyncHumanloop, peer: ScriptedServer) ->
     assert response.data[1].raw_output == text_of(1, 10)  # dropped for its reader, not from the answer
 
 
-async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Whoever goes on with all chunks gets none of it: neither what had come nor what comes."""
     events = interleaved(3, 4)
-    peer.plays(STREAM, chunk(b"".join(events[:6])), *map(chunk, events[6:]), END)
+    server.add_script(STREAM, chunk(b"".join(events[:6])), *map(chunk, events[6:]), END)
     async with complete(client, 3) as stream:
         samples = stream.samples
         await samples[1].aclose()
@@ -249,9 +251,9 @@ async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanlo
         assert {chunk.index async for chunk in stream} == {0, 2}
 
 
-async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
-    peer.plays(
+    server.add_script(
         STREAM, chunk(event(0, "a")), go_on, *map(chunk, words("b", index=0)), *map(chunk, words("c", index=1)), END
     )
     async with complete(client, 2) as stream:
@@ -264,8 +266,8 @@ async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, peer: S
         assert await asyncio.wait_for(tasks[0], 10) == "c"
 
 
-async def test_two_readers_of_one_sample(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+async def test_two_readers_of_one_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         [sample] = stream.samples
         await anext(sample)
@@ -276,8 +278,8 @@ async def test_two_readers_of_one_sample(client: AsyncHumanloop, peer: ScriptedS
         assert (await first).output == "b"
 
 
-async def test_two_readers_of_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+async def test_two_readers_of_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         await anext(stream)
         first = asyncio.ensure_future(anext(stream))
@@ -288,8 +290,8 @@ async def test_two_readers_of_the_stream(client: AsyncHumanloop, peer: ScriptedS
         assert (await first).output == "b"
 
 
-async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         await anext(stream)
         first = asyncio.ensure_future(anext(stream))
@@ -307,9 +309,9 @@ async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, p
         assert (await first).output == "b"
 
 
-async def test_stream_and_samples_one_after_the_other(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_stream_and_samples_one_after_the_other(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Every chunk comes out once, whichever way."""
-    peer.streams(*interleaved(2, 6))
+    server.add_stream(*interleaved(2, 6))
     async with complete(client, 2) as stream:
         got = [await anext(stream) for _ in range(3)]
         got += [await anext(stream.samples[1]) for _ in range(2)]

@@ -27,7 +27,7 @@ from tests.scripted import (
     DONE,
     END,
     STREAM,
-    Do,
+    Action,
     ScriptedServer,
     chunk,
     event,
@@ -48,9 +48,11 @@ async def texts(sample: SampleStream[CompletionChunk]) -> str:
     return "".join([chunk.output async for chunk in sample])
 
 
-async def test_final_before_anything_is_read(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_final_before_anything_is_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
     usage = {"prompt_tokens": 3, "generation_tokens": 4, "total_tokens": 7}
-    peer.streams(event(0, "  a "), event(1, "x", "length"), event(0, "b\n", "stop", usage=usage, session_id="sesh_1"))
+    server.add_stream(
+        event(0, "  a "), event(1, "x", "length"), event(0, "b\n", "stop", usage=usage, session_id="sesh_1")
+    )
     async with complete(client, 2) as stream:
         response = await stream.final()
     assert [(d.index, d.id, d.output, d.raw_output, d.finish_reason) for d in response.data] == [
@@ -66,8 +68,8 @@ async def test_final_before_anything_is_read(client: AsyncHumanloop, peer: Scrip
     assert body["data"][0]["output"] == "a b"
 
 
-async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*words("a", "b", "c"))
+async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a", "b", "c"))
     async with complete(client) as stream:
         assert (await anext(stream)).output == "a"
         assert (await stream.final()).data[0].output == "abc"
@@ -76,16 +78,16 @@ async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, peer: Scrip
     assert (await stream.final()).data[0].output == "abc"  # the stream ended before it was closed
 
 
-async def test_final_leaves_samples_their_chunks(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(*interleaved(2, 5))
+async def test_final_leaves_samples_their_chunks(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*interleaved(2, 5))
     async with complete(client, 2) as stream:
         samples = stream.samples
         await stream.final()
         assert [await texts(sample) for sample in samples] == [text_of(0, 5), text_of(1, 5)]
 
 
-async def test_final_while_samples_are_read(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, *(step for data in interleaved(2, 10) for step in (chunk(data), 0.002)), END)
+async def test_final_while_samples_are_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, *(step for data in interleaved(2, 10) for step in (chunk(data), 0.002)), END)
     async with complete(client, 2) as stream:
         samples = stream.samples  # before `final`, which drops what no sample keeps; an eager task runs it at once
         final = asyncio.ensure_future(stream.final())
@@ -94,9 +96,9 @@ async def test_final_while_samples_are_read(client: AsyncHumanloop, peer: Script
         assert [data.raw_output for data in (await final).data] == got
 
 
-async def test_partial_grows(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_partial_grows(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
-    peer.plays(STREAM, chunk(event(0, "a")), go_on, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM, chunk(event(0, "a")), go_on, chunk(event(0, "b", "stop")), END)
     async with complete(client, 2) as stream:
         assert stream.partial.data == []
         await anext(stream)
@@ -107,21 +109,21 @@ async def test_partial_grows(client: AsyncHumanloop, peer: ScriptedServer) -> No
         assert stream.partial.data[0].finish_reason == "stop"
 
 
-async def test_text_of_a_stream_and_of_samples(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(event(0, "a"), event(0, ""), event(0, " b"), event(0, "", "stop"))
+async def test_text_of_a_stream_and_of_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(event(0, "a"), event(0, ""), event(0, " b"), event(0, "", "stop"))
     async with complete(client) as stream:
         assert [text async for text in stream.text_stream] == ["a", " b"]
-    peer.scripts.clear()
-    peer.streams(*interleaved(2, 3))
+    server.scripts.clear()
+    server.add_stream(*interleaved(2, 3))
     async with complete(client, 2) as stream:
         with pytest.raises(InvalidArgument, match="samples"):
             stream.text_stream  # noqa: B018
         assert "".join([text async for text in stream.samples[1].text_stream]) == text_of(1, 3)
 
 
-async def test_looking_at_a_view_does_not_close_the_stream(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_looking_at_a_view_does_not_close_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """A debugger that shows every property, or a loop that is prepared and not run, has left nothing."""
-    peer.streams(*words("a", "b"))
+    server.add_stream(*words("a", "b"))
     async with complete(client) as stream:
         for name in dir(stream):
             if not name.startswith("_") and name != "samples":
@@ -130,23 +132,23 @@ async def test_looking_at_a_view_does_not_close_the_stream(client: AsyncHumanloo
         assert [chunk.output async for chunk in stream] == ["a", "b"]
 
 
-async def test_done_and_comments_are_tolerated(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams(COMMENT, event(0, "a"), COMMENT, event(0, "b", "stop"), COMMENT, DONE, COMMENT)
+async def test_done_and_comments_are_tolerated(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(COMMENT, event(0, "a"), COMMENT, event(0, "b", "stop"), COMMENT, DONE, COMMENT)
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["a", "b"]
 
 
-async def test_usage_after_the_last_sample_ended(client: AsyncHumanloop, peer: ScriptedServer) -> None:
+async def test_usage_after_the_last_sample_ended(client: AsyncHumanloop, server: ScriptedServer) -> None:
     usage = {"prompt_tokens": 1, "generation_tokens": 2, "total_tokens": 3, "reasoning_tokens": 1}
-    peer.streams(event(0, "a", "stop"), sse({"data": [], "usage": usage}))
+    server.add_stream(event(0, "a", "stop"), sse({"data": [], "usage": usage}))
     async with complete(client) as stream:
         response = await stream.final()
     assert response.usage is not None
     assert (response.usage.generation_tokens, response.usage.reasoning_tokens) == (2, 1)
 
 
-async def test_tool_calls_and_messages_of_a_chat(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.streams((DATA / "chat_tool_calls.sse").read_bytes())
+async def test_tool_calls_and_messages_of_a_chat(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream((DATA / "chat_tool_calls.sse").read_bytes())
     async with client.chat_stream(project="p", model_config={"model": "m"}, messages=[]) as stream:
         assert isinstance(stream, ChatStream)
         first, last = [chunk async for chunk in stream]
@@ -168,36 +170,36 @@ async def test_tool_calls_and_messages_of_a_chat(client: AsyncHumanloop, peer: S
     assert response.usage.total_tokens == 20
 
 
-async def test_samples_nobody_reads_are_bounded(peer: ScriptedServer) -> None:
+async def test_samples_nobody_reads_are_bounded(server: ScriptedServer) -> None:
     """The one that is read gets what arrived; then a clear error, and the connection is closed."""
     events = [event(index, "x" * 1000) for _ in range(50) for index in (0, 1)]
-    peer.plays(STREAM, *map(chunk, events), Do.WAIT)
-    async with AsyncHumanloop(base_url=peer.url, max_buffered_bytes=20_000) as client, complete(client, 2) as stream:
+    server.add_script(STREAM, *map(chunk, events), Action.WAIT)
+    async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=20_000) as client, complete(client, 2) as stream:
         got = []
         with pytest.raises(BufferLimitExceeded, match="sample 1") as caught:
             async for piece in stream.samples[0]:
                 got.append(piece.output)  # noqa: PERF401
         assert len(got) >= 15
         assert caught.value.partial is not None
-        await asyncio.wait_for(peer.client_left.wait(), 10)
+        await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_a_closed_sample_needs_no_buffer(peer: ScriptedServer) -> None:
+async def test_a_closed_sample_needs_no_buffer(server: ScriptedServer) -> None:
     events = [event(index, "x" * 1000) for _ in range(50) for index in (0, 1)]
-    peer.streams(*events, *words("end", index=0), *words("end", index=1))
-    async with AsyncHumanloop(base_url=peer.url, max_buffered_bytes=60_000) as client, complete(client, 2) as stream:
+    server.add_stream(*events, *words("end", index=0), *words("end", index=1))
+    async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=60_000) as client, complete(client, 2) as stream:
         await stream.samples[1].aclose()
         assert len([chunk async for chunk in stream.samples[0]]) == 51
 
 
-async def test_a_flat_reader_needs_no_buffer(peer: ScriptedServer) -> None:
-    peer.streams(b"".join(event(0, "x" * 1000) for _ in range(300)), *words("end"))
-    async with AsyncHumanloop(base_url=peer.url, max_buffered_bytes=2000) as client, complete(client) as stream:
+async def test_a_flat_reader_needs_no_buffer(server: ScriptedServer) -> None:
+    server.add_stream(b"".join(event(0, "x" * 1000) for _ in range(300)), *words("end"))
+    async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=2000) as client, complete(client) as stream:
         assert len([chunk async for chunk in stream]) == 301
 
 
-async def test_reading_after_closing(client: AsyncHumanloop, peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+async def test_reading_after_closing(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     async with complete(client) as stream:
         assert (await anext(stream)).output == "a"
     for read in (stream.final(), anext(stream), anext(stream.samples[0])):

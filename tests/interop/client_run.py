@@ -91,7 +91,7 @@ async def run_client(client: str, folder: Path) -> Run:
     calls: list[Call] = []
     with noted(calls):  # before the server starts, which looks whether anybody reads its access log
         async with ScriptedServer().running() as openai:
-            openai.answers(OPENAI_ANSWER)
+            openai.add_response(OPENAI_ANSWER)
             providers = ProviderSettings(openai_base_url=f"{openai.url}/v1")
             settings = ServerSettings(environments=("production", "staging"), providers=providers)
             async with EmbeddedServer(database=folder / "humanloop.db", settings=settings) as server:

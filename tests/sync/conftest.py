@@ -9,6 +9,6 @@ from tests.scripted import ScriptedServer
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])
-def client(far_peer: ScriptedServer, request: pytest.FixtureRequest) -> Iterator[Humanloop]:
-    with Humanloop("hl_key", base_url=f"{far_peer.url}/v4", transport=request.param, max_retries=0) as client:
+def client(threaded_server: ScriptedServer, request: pytest.FixtureRequest) -> Iterator[Humanloop]:
+    with Humanloop("hl_key", base_url=f"{threaded_server.url}/v4", transport=request.param, max_retries=0) as client:
         yield client

@@ -22,8 +22,8 @@ def eventually(check: Callable[[], object], within: float = 10.0) -> bool:
     return bool(passed)
 
 
-def left(peer: ScriptedServer) -> bool:
-    return eventually(lambda: peer.left_at)
+def left(server: ScriptedServer) -> bool:
+    return eventually(lambda: server.left_at)
 
 
 def outcome_of(call: Callable[[], object]) -> BaseException | None:

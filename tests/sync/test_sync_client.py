@@ -28,7 +28,7 @@ from humanloop_async import (
     UnprocessableEntityError,
 )
 from humanloop_async.client.dispatcher import ChunkDispatcher
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, interleaved, text_of, words
 from tests.sync.sync_calls import complete, left
 
 CONFIG = {"model": "m"}
@@ -47,11 +47,11 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_each_call_in_all_its_forms(client: Humanloop, far_peer: ScriptedServer, name: str) -> None:
-    far_peer.answers(completion("plain"))
+def test_each_call_in_all_its_forms(client: Humanloop, threaded_server: ScriptedServer, name: str) -> None:
+    threaded_server.add_response(completion("plain"))
     assert getattr(client, name)(**CALLS[name]).data[0].output == "plain"
-    far_peer.scripts.clear()
-    far_peer.streams(*words("a", "b"))
+    threaded_server.scripts.clear()
+    threaded_server.add_stream(*words("a", "b"))
     kind = SyncChatStream if name.startswith("chat") else SyncCompletionStream
     with getattr(client, f"{name}_stream")(**CALLS[name]) as stream:
         assert type(stream) is kind
@@ -60,18 +60,18 @@ def test_each_call_in_all_its_forms(client: Humanloop, far_peer: ScriptedServer,
         assert type(stream) is kind
         assert stream.final().data[0].output == "ab"
     path = name.replace("_", "-").replace("complete", "completion").replace("model-configuration", "model-config")
-    assert [request.path for request in far_peer.requests] == [f"/v4/{path}"] * 3
-    assert [request.body["stream"] for request in far_peer.requests] == [False, True, True]
+    assert [request.path for request in threaded_server.requests] == [f"/v4/{path}"] * 3
+    assert [request.body["stream"] for request in threaded_server.requests] == [False, True, True]
 
 
-def test_errors_are_the_same(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.answers({"detail": [{"loc": ["body"], "msg": "bad"}]}, "422 Unprocessable Entity")
+def test_errors_are_the_same(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_response({"detail": [{"loc": ["body"], "msg": "bad"}]}, "422 Unprocessable Entity")
     for call in (client.complete, client.complete_stream):
         with pytest.raises(UnprocessableEntityError, match="body: bad") as caught:
             call(model_config={"model": "m"})
         assert caught.value.status == 422
-    far_peer.scripts.clear()
-    far_peer.streams(event(0, "a"), end=(Do.CLOSE,))
+    threaded_server.scripts.clear()
+    threaded_server.add_stream(event(0, "a"), end=(Action.CLOSE,))
     got = []
     with pytest.raises(StreamTruncated) as cut:
         for piece in complete(client):
@@ -81,8 +81,8 @@ def test_errors_are_the_same(client: Humanloop, far_peer: ScriptedServer) -> Non
     assert cut.value.partial.data[0].output == "a"
 
 
-def test_samples_one_after_another(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.streams(*interleaved(3, 20))
+def test_samples_one_after_another(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_stream(*interleaved(3, 20))
     with complete(client, 3) as stream:
         for index in (2, 0, 1):
             sample = stream.samples[index]
@@ -92,16 +92,16 @@ def test_samples_one_after_another(client: Humanloop, far_peer: ScriptedServer) 
         assert [data.raw_output for data in stream.final().data] == [text_of(index, 20) for index in range(3)]
 
 
-def test_a_thread_per_sample(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, *(step for data in interleaved(4, 20) for step in (chunk(data), 0.001)), END)
+def test_a_thread_per_sample(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, *(step for data in interleaved(4, 20) for step in (chunk(data), 0.001)), END)
     with complete(client, 4) as stream, ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda sample: "".join(chunk.output for chunk in sample), stream.samples))
     assert got == [text_of(index, 20) for index in range(4)]
 
 
-def test_stream_and_samples_one_after_the_other(client: Humanloop, far_peer: ScriptedServer) -> None:
+def test_stream_and_samples_one_after_the_other(client: Humanloop, threaded_server: ScriptedServer) -> None:
     """Every chunk comes out once, also those that had come over in a batch."""
-    far_peer.plays(STREAM, chunk(b"".join(interleaved(2, 6))), END)
+    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 6))), END)
     with complete(client, 2) as stream:
         got = [next(stream) for _ in range(3)]
         got += [next(stream.samples[1]) for _ in range(2)]
@@ -112,8 +112,8 @@ def test_stream_and_samples_one_after_the_other(client: Humanloop, far_peer: Scr
         assert "".join(chunk.output for chunk in got if chunk.index == index) == text_of(index, 6)
 
 
-def test_chunks_come_when_they_come(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), 2.0, chunk(event(0, "b", "stop")), END)
+def test_chunks_come_when_they_come(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), 2.0, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream:
         started = time.monotonic()
         assert next(stream).output == "a"
@@ -123,8 +123,8 @@ def test_chunks_come_when_they_come(client: Humanloop, far_peer: ScriptedServer)
             next(stream)
 
 
-def test_text_status_headers_partial(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.streams(event(0, "a"), event(0, ""), event(0, "b", "stop"))
+def test_text_status_headers_partial(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_stream(event(0, "a"), event(0, ""), event(0, "b", "stop"))
     with complete(client) as stream:
         assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
         assert list(stream.text_stream) == ["a", "b"]
@@ -133,16 +133,16 @@ def test_text_status_headers_partial(client: Humanloop, far_peer: ScriptedServer
         stream.text_stream  # noqa: B018
 
 
-def test_closing_a_sample(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.streams(*interleaved(2, 5))
+def test_closing_a_sample(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_stream(*interleaved(2, 5))
     with complete(client, 2) as stream:
         stream.samples[0].close()
         assert list(stream.samples[0]) == []
         assert "".join(stream.samples[1].text_stream) == text_of(1, 5)
 
 
-def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(b"".join(interleaved(3, 5))), END)
+def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(3, 5))), END)
     with complete(client, 3) as stream:
         samples = stream.samples
         samples[1].close()
@@ -151,9 +151,9 @@ def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, far_pee
         assert [piece.output for piece in stream] == [f"0.{number} " for number in range(1, 5)]
 
 
-def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, far_peer: ScriptedServer) -> None:
+def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, threaded_server: ScriptedServer) -> None:
     """As in the async stream, also when samples were in use before."""
-    far_peer.plays(STREAM, chunk(b"".join(interleaved(2, 5))), END)
+    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 5))), END)
     with complete(client, 2) as stream:
         stream.samples  # noqa: B018
         assert [next(stream).index for _ in range(2)] == [0, 1]
@@ -161,8 +161,8 @@ def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, far_pee
         assert list(stream) == []
 
 
-def test_clocks(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+def test_clocks(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     with client.complete_stream(model_config={"model": "m"}, timeout=Timeout(idle=0.2)) as stream:
         next(stream)
         with pytest.raises(IdleTimeout):
@@ -205,16 +205,16 @@ def fail_in_the_loop(client: Humanloop) -> None:
 @pytest.mark.parametrize(
     "leave", [break_inside_the_block, break_without_a_block, forget_the_stream, forget_the_sample, fail_in_the_loop]
 )
-def test_leaving_early(client: Humanloop, far_peer: ScriptedServer, leave: Callable[[Humanloop], None]) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
-    far_peer.answers(completion("next"))
+def test_leaving_early(client: Humanloop, threaded_server: ScriptedServer, leave: Callable[[Humanloop], None]) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_response(completion("next"))
     leave(client)
-    assert left(far_peer)
+    assert left(threaded_server)
     assert client.complete(model_config={"model": "m"}).data[0].output == "next"
 
 
-def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream:
         stream.text_stream  # noqa: B018
         iter(stream)
@@ -223,8 +223,8 @@ def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, far_peer
         assert [piece.output for piece in stream] == ["a", "b"]
 
 
-def test_reading_after_closing(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+def test_reading_after_closing(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     with complete(client) as stream:
         next(stream)
     stream.close()
@@ -232,8 +232,8 @@ def test_reading_after_closing(client: Humanloop, far_peer: ScriptedServer) -> N
         next(stream)
 
 
-def test_closing_under_a_reader(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), Do.WAIT)
+def test_closing_under_a_reader(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     stream = complete(client)
     next(stream)
     with ThreadPoolExecutor(1) as pool:
@@ -243,8 +243,8 @@ def test_closing_under_a_reader(client: Humanloop, far_peer: ScriptedServer) -> 
         assert isinstance(reader.exception(timeout=10), StreamClosed)
 
 
-def test_two_readers(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.plays(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b", "stop")), END)
+def test_two_readers(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream, ThreadPoolExecutor(1) as pool:
         next(stream)
         reader = pool.submit(next, stream)
@@ -257,10 +257,10 @@ def test_two_readers(client: Humanloop, far_peer: ScriptedServer) -> None:
 @pytest.mark.parametrize("of_sample", [False, True])
 @pytest.mark.parametrize("waiting", [False, True])
 def test_an_interrupt_loses_nothing(
-    client: Humanloop, far_peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch, of_sample: bool, waiting: bool
+    client: Humanloop, threaded_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, of_sample: bool, waiting: bool
 ) -> None:
     """Ctrl-C while a reader waits, or at the moment when chunks are handed over to it."""
-    far_peer.plays(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
+    threaded_server.add_script(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
     with complete(client) as stream:
         source = stream.samples[0] if of_sample else stream
         original, me = ChunkDispatcher.next_batch, threading.get_ident()
@@ -278,9 +278,9 @@ def test_an_interrupt_loses_nothing(
         assert [chunk.output for chunk in source] == ["a", "b"]
 
 
-def test_a_hundred_finished_streams_use_one_connection(client: Humanloop, far_peer: ScriptedServer) -> None:
-    far_peer.streams(*interleaved(2, 3))
+def test_a_hundred_finished_streams_use_one_connection(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    threaded_server.add_stream(*interleaved(2, 3))
     for number in range(100):
         with complete(client, 2) as stream:
             assert len(list(stream) if number % 2 else stream.final().data)
-    assert (len(far_peer.requests), far_peer.connections) == (100, 1)
+    assert (len(threaded_server.requests), threaded_server.connections) == (100, 1)

@@ -19,11 +19,11 @@ from humanloop_async import AiohttpTransport
 from humanloop_async.transport import aiohttp_fast_path
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, Do, ScriptedServer, chunk
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk
 
 
-async def ask(transport: AiohttpTransport, peer: ScriptedServer) -> AiohttpResponse:
-    return await transport.send(HttpRequest("POST", peer.url, {}, b"{}"), 5)
+async def ask(transport: AiohttpTransport, server: ScriptedServer) -> AiohttpResponse:
+    return await transport.send(HttpRequest("POST", server.url, {}, b"{}"), 5)
 
 
 async def whole(response: AiohttpResponse) -> bytes:
@@ -33,27 +33,27 @@ async def whole(response: AiohttpResponse) -> bytes:
     return b"".join(pieces)
 
 
-async def test_the_installed_aiohttp_has_the_inside_that_is_known(peer: ScriptedServer) -> None:
+async def test_the_installed_aiohttp_has_the_inside_that_is_known(server: ScriptedServer) -> None:
     """Should this fail with a new aiohttp: everything works, for a few more bytes and microseconds."""
-    peer.plays(STREAM, chunk(b"a"), Do.WAIT)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(STREAM, chunk(b"a"), Action.WAIT)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         assert isinstance(response._response.content, aiohttp_fast_path.FastPathReader)
 
 
-async def test_an_unknown_inside_is_left_as_it_is(peer: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_inside_is_left_as_it_is(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp_fast_path, "_SUPPORTED", False)
     pieces = [b"%d " % number for number in range(50)]
-    peer.plays(STREAM, *map(chunk, pieces), END)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(STREAM, *map(chunk, pieces), END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         assert not isinstance(response._response.content, aiohttp_fast_path.FastPathReader)
         assert await whole(response) == b"".join(pieces)
 
 
-async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(peer: ScriptedServer) -> None:
+async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(server: ScriptedServer) -> None:
     """Each holds more memory than its byte. Once somebody reads, every one of them comes."""
     begun = asyncio.Event()
-    peer.plays(STREAM, begun, *[chunk(b"x") * 5_000] * 40, END)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(STREAM, begun, *[chunk(b"x") * 5_000] * 40, END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         content = response._response.content
         begun.set()
         async with asyncio.timeout(10):
@@ -64,11 +64,11 @@ async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(peer: Scripte
 
 
 @pytest.mark.parametrize("number", [aiohttp_fast_path.MAX_UNREAD_CHUNKS, 2**15, 2**17])
-async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(peer: ScriptedServer, number: int) -> None:
+async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(server: ScriptedServer, number: int) -> None:
     """aiohttp's parser, paused between two chunks, goes on in the middle of the next and keeps the rest to itself."""
     again = asyncio.Event()
-    peer.plays(STREAM, again, chunk(b"last") + END, Do.WAIT)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(STREAM, again, chunk(b"last") + END, Action.WAIT)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         assert response._protocol is not None
         response._protocol.data_received(chunk(b"x") * number)
         assert await response.read(5) == b"x" * number
@@ -77,10 +77,10 @@ async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(peer: ScriptedSe
 
 
 @pytest.mark.parametrize("size", [8_000, 70_000])
-async def test_whole_chunks_that_nobody_reads_stop_the_server(peer: ScriptedServer, size: int) -> None:
+async def test_whole_chunks_that_nobody_reads_stop_the_server(server: ScriptedServer, size: int) -> None:
     chunks = [chunk(b"%d" % (number % 10) * size) for number in range(12_000_000 // size)]
-    peer.plays(STREAM, *(step for data in chunks for step in (data, 0)), END)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(STREAM, *(step for data in chunks for step in (data, 0)), END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         content = response._response.content
         async with asyncio.timeout(10):
             while not content._protocol._reading_paused:  # noqa: ASYNC110 - nothing tells when it pauses
@@ -89,46 +89,46 @@ async def test_whole_chunks_that_nobody_reads_stop_the_server(peer: ScriptedServ
         assert await whole(response) == b"".join(b"%d" % (n % 10) * size for n in range(len(chunks)))
 
 
-async def test_compressed_chunks_are_not_taken_as_they_are(peer: ScriptedServer) -> None:
+async def test_compressed_chunks_are_not_taken_as_they_are(server: ScriptedServer) -> None:
     packer = zlib.compressobj(wbits=31)
     texts = [hashlib.sha256(b"%d" % number).digest() for number in range(5)]
     packed = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in texts]
     head = STREAM.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
-    peer.plays(head, *(step for data in packed for step in (chunk(data), 0.02)), chunk(packer.flush()), END)
-    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, peer)) as response:
+    server.add_script(head, *(step for data in packed for step in (chunk(data), 0.02)), chunk(packer.flush()), END)
+    async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         assert await whole(response) == b"".join(texts)
 
 
-async def test_the_next_answer_on_the_connection_is_read_from_its_beginning(peer: ScriptedServer) -> None:
-    peer.plays(STREAM, chunk(b"a"), 0.02, chunk(b"b"), 0.02, chunk(b"c"), 0.02, END)
+async def test_the_next_answer_on_the_connection_is_read_from_its_beginning(server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(b"a"), 0.02, chunk(b"b"), 0.02, chunk(b"c"), 0.02, END)
     async with aclosing(AiohttpTransport()) as transport:
         for _ in range(3):
-            async with aclosing(await ask(transport, peer)) as response:
+            async with aclosing(await ask(transport, server)) as response:
                 assert await whole(response) == b"abc"
-    assert peer.connections == 1
+    assert server.connections == 1
 
 
-async def test_where_the_last_answer_ended_says_nothing_of_the_next(peer: ScriptedServer) -> None:
+async def test_where_the_last_answer_ended_says_nothing_of_the_next(server: ScriptedServer) -> None:
     inner = chunk(b"y" * 16)
-    peer.plays(STREAM, chunk(b"a" * 20), 0.02, chunk(b"b" * 20), 0.02, END)
-    peer.plays(STREAM + b"%x\r\n" % (2 * len(inner)), 0.05, inner, 0.05, inner + b"\r\n" + END)
+    server.add_script(STREAM, chunk(b"a" * 20), 0.02, chunk(b"b" * 20), 0.02, END)
+    server.add_script(STREAM + b"%x\r\n" % (2 * len(inner)), 0.05, inner, 0.05, inner + b"\r\n" + END)
     async with aclosing(AiohttpTransport()) as transport:
         for expected in (b"a" * 20 + b"b" * 20, 2 * inner):
-            async with aclosing(await ask(transport, peer)) as response:
+            async with aclosing(await ask(transport, server)) as response:
                 assert await whole(response) == expected
-    assert peer.connections == 1
+    assert server.connections == 1
 
 
-async def test_a_connection_that_is_gone_holds_no_body(peer: ScriptedServer) -> None:
+async def test_a_connection_that_is_gone_holds_no_body(server: ScriptedServer) -> None:
     """They would hold each other until the garbage collector comes."""
-    peer.plays(STREAM, chunk(b"a" * 20), Do.WAIT)
+    server.add_script(STREAM, chunk(b"a" * 20), Action.WAIT)
     async with aclosing(AiohttpTransport()) as transport:
-        async with aclosing(await ask(transport, peer)) as response:
+        async with aclosing(await ask(transport, server)) as response:
             handler = response._protocol
             assert handler is not None
             assert handler.body is not None
         async with asyncio.timeout(5):
-            await peer.client_left.wait()
+            await server.client_left.wait()
         assert handler.body is None
 
 

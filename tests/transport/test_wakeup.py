@@ -403,13 +403,15 @@ asyncio.run(main())
     ("value", "expected"),
     [(None, "resumed woken abc\n"), ("1", "resumed woken abc\n"), ("0", "woken resumed abc\n")],
 )
-def test_the_environment_turns_direct_wake_ups_off(far_peer: ScriptedServer, value: str | None, expected: str) -> None:
-    far_peer.plays(STREAM, *(step for data in words("a", "b", "c") for step in (chunk(data), 0.01)), END)
+def test_the_environment_turns_direct_wake_ups_off(
+    threaded_server: ScriptedServer, value: str | None, expected: str
+) -> None:
+    threaded_server.add_script(STREAM, *(step for data in words("a", "b", "c") for step in (chunk(data), 0.01)), END)
     environment = {name: text for name, text in os.environ.items() if name != "HUMANLOOP_DIRECT_WAKEUP"}
     if value is not None:
         environment["HUMANLOOP_DIRECT_WAKEUP"] = value
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, far_peer.url],
+        [sys.executable, "-c", PROGRAM, threaded_server.url],
         env=environment,
         check=True,
         capture_output=True,

@@ -27,7 +27,7 @@ from humanloop_async.server.providers.settings import CompatibleServer, Provider
 from humanloop_async.server.running.embedded import EmbeddedServer
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
 from tests.scripted import STREAM as HEAD
-from tests.scripted import Do, ScriptedServer, Step, chunk
+from tests.scripted import Action, ScriptedServer, Step, chunk
 from tests.server.served import CHAT, COMPLETION, Api, events_of, with_config
 
 
@@ -390,7 +390,7 @@ async def between(
 ) -> AsyncIterator[Any]:
     """Run a server whose provider plays this script; yields a function that opens a stream."""
     upstream = ScriptedServer()
-    upstream.plays(HEAD, *script)
+    upstream.add_script(HEAD, *script)
     database = f"{tmp_path}.db"
     async with (
         upstream.running(),
@@ -406,7 +406,7 @@ async def body_of(
 ) -> str:
     """Return the body that a client receives if the provider sends these writes, with a pause after each."""
     script = [step for data in writes for step in (chunk(data), pause)]
-    async with between(tmp_path, *script, end, Do.CLOSE, **options) as opened, opened() as response:
+    async with between(tmp_path, *script, end, Action.CLOSE, **options) as opened, opened() as response:
         return re.sub(r"(data|config|pr)_\w{10,}", r"\1", await response.text())
 
 

@@ -34,7 +34,7 @@ class ScriptedServer:
     connections: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)  # a client left while its script hung
 
-    def plays(self, *script: bytes | float | str) -> None:
+    def add_script(self, *script: bytes | float | str) -> None:
         self.scripts.append(list(script))
 
     def streams(self, *events: object, done: bool = True, end: str = "", size: int = 0) -> None:
@@ -42,12 +42,12 @@ class ScriptedServer:
         data = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
         data += b"data: [DONE]\n\n" if done else b""
         pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
-        self.plays(OK, *map(chunk, pieces), end or b"0\r\n\r\n")
+        self.add_script(OK, *map(chunk, pieces), end or b"0\r\n\r\n")
 
-    def answers(self, body: object, status: str = "200 OK", headers: Iterable[str] = ()) -> None:
+    def add_response(self, body: object, status: str = "200 OK", headers: Iterable[str] = ()) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", *headers, "", ""])
-        self.plays(head.encode() + data)
+        self.add_script(head.encode() + data)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -88,17 +88,17 @@ async def test_a_stream_read_to_its_end_leaves_its_connection_to_the_next(script
         async with provider.stream(call()) as stream:
             await drain(stream)
     assert scripted.connections == 1
-    scripted.plays(b"HTTP/1.1 200 OK\r\n\r\n", "hang")
+    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", "hang")
     async with provider.stream(call()):
         pass
-    scripted.answers(ANSWER)
+    scripted.add_response(ANSWER)
     await provider.generate(call())
     assert scripted.connections == 2
 
 
 async def test_generating_returns_samples_usage_and_the_raw_answer(scripted: Any, provider: Any) -> None:
     """Not streamed: one request, one raw response."""
-    scripted.answers(ANSWER)
+    scripted.add_response(ANSWER)
     reply = await provider.generate(call())
     assert [(sample.index, sample.text, sample.finish_reason) for sample in reply.samples] == [(0, "hello", "stop")]
     assert reply.usage.total_tokens == 7
@@ -133,7 +133,7 @@ async def test_legacy_models_get_the_prompt_as_it_is(scripted: Any, provider: An
 async def test_keys_of_the_request_win_and_a_missing_key_says_what_to_do(scripted: Any) -> None:
     """401 in the provider's name, before anything is sent."""
     provider = OpenAIProvider(scripted.url)
-    scripted.answers(ANSWER)
+    scripted.add_response(ANSWER)
     await provider.generate(call(keys=ProviderApiKeys(openai="sk-own")))
     assert scripted.requests[0].headers["authorization"] == "Bearer sk-own"
     injected = ProviderApiKeys(openai="sk-bad\r\nX-Other: 1")
@@ -166,7 +166,7 @@ async def test_refusals_are_mapped_with_the_providers_words(
     """Streamed or not; raised on entering the stream; with the wait that was asked for, and without keys."""
     body = {"error": {"message": f"No, not with {KEY} nor sk-se****6789", "type": "x"}}
     for refused in (provider.generate(call()), provider.stream(call()).__aenter__()):
-        scripted.answers(body, status, ["Retry-After: 7"])
+        scripted.add_response(body, status, ["Retry-After: 7"])
         with pytest.raises(ProviderError) as caught:
             await refused
         error = caught.value
@@ -176,7 +176,7 @@ async def test_refusals_are_mapped_with_the_providers_words(
 
 async def test_a_refusal_without_words_has_some(scripted: Any, provider: Any) -> None:
     """The status line stands in."""
-    scripted.answers(b"", "502 Bad Gateway")
+    scripted.add_response(b"", "502 Bad Gateway")
     with pytest.raises(ProviderError, match="Bad Gateway"):
         await provider.generate(call())
 
@@ -212,13 +212,13 @@ async def test_a_cut_is_an_error_unless_every_sample_is_whole(scripted: Any, pro
     tail = end if end == "cut" else end.encode()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     one = b"data: %b\n\n" % json.dumps(text(0, "a")).encode()
-    scripted.plays(head, chunked(one + b"data: {"), 0.05, tail)
+    scripted.add_script(head, chunked(one + b"data: {"), 0.05, tail)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert [chunk.text for chunk in chunks] == ["a"]
     assert error is not None
     assert error.status == 503
-    scripted.plays(head, chunked(b"data: %b\n\n" % json.dumps(text(0, "a", "stop")).encode()), 0.05, tail)
+    scripted.add_script(head, chunked(b"data: %b\n\n" % json.dumps(text(0, "a", "stop")).encode()), 0.05, tail)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
         assert stream.usage is None
@@ -233,7 +233,7 @@ def chunked(data: bytes) -> bytes:
 async def test_an_endless_event_is_an_error(scripted: Any, provider: Any) -> None:
     """What came before it is delivered; memory stays bounded."""
     one = b"data: %b\n\n" % json.dumps(text(0, "a")).encode()
-    scripted.plays(b"HTTP/1.1 200 OK\r\n\r\n", one, b"data: " + b"x" * 17 * 1024 * 1024, "hang")
+    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", one, b"data: " + b"x" * 17 * 1024 * 1024, "hang")
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert [chunk.text for chunk in chunks] == ["a"]
@@ -245,7 +245,7 @@ async def test_silence_ends_in_an_error(scripted: Any, provider: Any, monkeypatc
     """Before an answer and inside one; a dead provider does not hold a call for ever."""
     monkeypatch.setattr(openai, "ANSWER_TIMEOUT", 0.2)
     monkeypatch.setattr(openai, "IDLE_TIMEOUT", 0.2)
-    scripted.plays("hang")
+    scripted.add_script("hang")
     with pytest.raises(ProviderError, match="no answer within"):
         await provider.generate(call())
     scripted.streams(text(0, "a"), done=False, end="hang")
@@ -280,7 +280,7 @@ async def test_leaving_closes_the_connection_within_a_second(scripted: Any, prov
 
 async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(scripted: Any, provider: Any) -> None:
     """Also while nothing has been answered yet."""
-    scripted.plays("hang")
+    scripted.add_script("hang")
     task = asyncio.create_task(provider.generate(call()))
     while not scripted.requests:  # noqa: ASYNC110 - the script has no event for "arrived"
         await asyncio.sleep(0.01)
@@ -291,13 +291,13 @@ async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(scri
 
 async def test_a_kept_connection_that_died_is_replaced_once(scripted: Any, provider: Any) -> None:
     """A reused connection that breaks before any byte is tried again on a new one; a second break is an error."""
-    scripted.answers(ANSWER)
+    scripted.add_response(ANSWER)
     await provider.generate(call())
-    scripted.plays("cut")
-    scripted.answers(ANSWER)
+    scripted.add_script("cut")
+    scripted.add_response(ANSWER)
     assert (await provider.generate(call())).samples[0].text == "hello"
-    scripted.plays("cut")
-    scripted.plays("cut")
+    scripted.add_script("cut")
+    scripted.add_script("cut")
     with pytest.raises(ProviderError) as caught:
         await provider.generate(call())
     assert caught.value.status == 503
@@ -306,7 +306,7 @@ async def test_a_kept_connection_that_died_is_replaced_once(scripted: Any, provi
 
 async def test_a_first_connection_that_breaks_is_not_tried_again(scripted: Any, provider: Any) -> None:
     """The provider may have begun to generate, and to charge."""
-    scripted.plays("cut")
+    scripted.add_script("cut")
     with pytest.raises(ProviderError):
         await provider.generate(call())
     assert len(scripted.requests) == 1
@@ -345,7 +345,7 @@ async def test_samples_beyond_what_a_server_makes_at_once_are_several_calls(scri
     assert sorted(request.body["seed"] for request in scripted.requests) == [5, 6, 7]
     assert all("n" not in request.body and "authorization" not in request.headers for request in scripted.requests)
     for _ in range(2):
-        scripted.answers(ANSWER)
+        scripted.add_response(ANSWER)
     reply = await ollama.generate(call(num_samples=2))
     assert [(sample.index, sample.text) for sample in reply.samples] == [(0, "hello"), (1, "hello")]
     assert reply.responses == [ANSWER, ANSWER]
@@ -354,7 +354,7 @@ async def test_samples_beyond_what_a_server_makes_at_once_are_several_calls(scri
 async def test_one_of_several_calls_that_fails_ends_the_others(scripted: Any, ollama: Any) -> None:
     """The chunks of the others that came whole are delivered; their connections are closed."""
     scripted.streams(text(0, "a"), done=False, end="hang")
-    scripted.answers({"error": "no room"}, "429 Too Many Requests")
+    scripted.add_response({"error": "no room"}, "429 Too Many Requests")
     async with asyncio.timeout(10):
         try:
             async with ollama.stream(call(num_samples=2)) as stream:
@@ -395,6 +395,6 @@ async def test_a_server_with_completions_gets_prompts_of_any_model(scripted: Any
 
 async def test_a_requests_openai_key_goes_to_openai_only(scripted: Any, ollama: Any) -> None:
     """A key for one provider is never shown to another."""
-    scripted.answers(ANSWER)
+    scripted.add_response(ANSWER)
     await ollama.generate(call(keys=ProviderApiKeys(openai="sk-own")))
     assert "authorization" not in scripted.requests[0].headers

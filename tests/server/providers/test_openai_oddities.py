@@ -51,12 +51,12 @@ SECRET = "gsk_0123456789abcdef"
 async def test_whatever_goes_wrong_the_servers_own_key_stays_here(scripted: Any, script: list[Any]) -> None:
     """Neither whole nor its beginning."""
     provider = OpenAIProvider(scripted.url, SECRET)
-    scripted.plays(*script)
+    scripted.add_script(*script)
     with pytest.raises(ProviderError) as caught:
         await provider.generate(call())
     assert SECRET[:8] not in caught.value.message
     assert "127.0.0.1" not in caught.value.message
-    scripted.plays(*script)
+    scripted.add_script(*script)
     try:
         async with provider.stream(call()) as stream:
             _, error = await drain(stream)
@@ -69,7 +69,7 @@ async def test_whatever_goes_wrong_the_servers_own_key_stays_here(scripted: Any,
 
 async def test_numbers_that_nobody_can_hold_cost_the_raw_answer_only(scripted: Any, provider: OpenAIProvider) -> None:
     for number in (b"1e999", b"9" * 5000):
-        scripted.answers(json.dumps(ANSWER).encode().replace(b"{", b'{"x":' + number + b",", 1))
+        scripted.add_response(json.dumps(ANSWER).encode().replace(b"{", b'{"x":' + number + b",", 1))
         reply = await provider.generate(call())
         assert (reply.samples[0].text, reply.responses) == ("hello", [None])
 
@@ -85,7 +85,7 @@ async def test_numbers_that_nobody_can_hold_cost_the_raw_answer_only(scripted: A
 async def test_a_refusal_where_a_stream_should_be_says_why(
     scripted: Any, provider: OpenAIProvider, body: object, status: int, words: str
 ) -> None:
-    scripted.answers(body, headers=["Content-Type: application/json"])
+    scripted.add_response(body, headers=["Content-Type: application/json"])
     with pytest.raises(ProviderError, match=words) as caught:
         async with provider.stream(call()):
             pass
@@ -94,7 +94,7 @@ async def test_a_refusal_where_a_stream_should_be_says_why(
 
 async def test_a_stream_that_calls_itself_json_is_one(scripted: Any, provider: OpenAIProvider) -> None:
     data = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (text(0, "a"), text(0, "b", "stop")))
-    scripted.answers(data, headers=["Content-Type: application/json"])
+    scripted.add_response(data, headers=["Content-Type: application/json"])
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert error is None
@@ -102,7 +102,7 @@ async def test_a_stream_that_calls_itself_json_is_one(scripted: Any, provider: O
 
 
 async def test_the_words_of_an_error_event_of_another_form_are_kept(scripted: Any, provider: OpenAIProvider) -> None:
-    scripted.answers(b'event: error\ndata: {"message": "overloaded"}\n\n')
+    scripted.add_response(b'event: error\ndata: {"message": "overloaded"}\n\n')
     async with provider.stream(call()) as stream:
         _, error = await drain(stream)
     assert error is not None

@@ -23,8 +23,8 @@ ANSWER = {
 
 async def test_deleting_a_failed_attempt_keeps_the_stored_response_of_the_next(tmp_path: Path) -> None:
     async with ScriptedServer().running() as upstream:
-        upstream.answers({"error": {"message": "out of luck"}}, "503 Service Unavailable")
-        upstream.answers(ANSWER)
+        upstream.add_response({"error": {"message": "out of luck"}}, "503 Service Unavailable")
+        upstream.add_response(ANSWER)
         providers = ProviderSettings(compatible={"up": CompatibleServer(base_url=f"{upstream.url}/v1")})
         async with (
             EmbeddedServer(database=tmp_path / "v4.db", providers=providers) as server,
