@@ -41,7 +41,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .types import ChatResponse, CompletionResponse, Json
+    from .types.chats import ChatResponse
+    from .types.completions import CompletionResponse
+    from .types.shared import Json
 
 __all__ = [
     "ApiConnectionError",

@@ -180,9 +180,9 @@ class Core:
     ) -> tuple[Call, Timeout]:
         if self.closed:
             raise ClientClosed("the client is closed; create a new one")
-        fields = dict(params)
-        timeout = _option(fields, "timeout", self.config.timeout)
-        max_retries = _option(fields, "max_retries", self.config.max_retries)
+        fields = {name: value for name, value in params.items() if value is not None}
+        timeout = fields.pop("timeout", self.config.timeout)
+        max_retries = fields.pop("max_retries", self.config.max_retries)
         check_count("max_retries", max_retries)
         headers = {
             **self.config.headers,
@@ -192,9 +192,9 @@ class Core:
             headers["idempotency-key"] = uuid.uuid4().hex
         if stream:
             headers["accept-encoding"] = "identity"  # compression would delay tokens
-        if key := _option(fields, "idempotency_key", None):
+        if key := fields.pop("idempotency_key", None):
             headers.update(checked_headers({"Idempotency-Key": key}))
-        if extra := _option(fields, "extra_headers", None):
+        if extra := fields.pop("extra_headers", None):
             headers.update(checked_headers(extra))
         _check_query(operation, fields)
         url = pop_url(operation, fields)
@@ -243,11 +243,6 @@ class Resource:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-
-
-def _option(fields: dict[str, Any], name: str, default: Any) -> Any:
-    value = fields.pop(name, None)
-    return default if value is None else value
 
 
 def base_headers(api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
