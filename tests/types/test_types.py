@@ -33,6 +33,7 @@ from humanloop_async.types import (
     Usage,
 )
 from humanloop_async.wire.operations import GENERATION_OPERATIONS
+from tests.examples import null_laden
 
 STRUCTS = [value for value in vars(types).values() if inspect.isclass(value) and issubclass(value, msgspec.Struct)]
 REQUESTS = [operation.request for operation in GENERATION_OPERATIONS]
@@ -63,12 +64,12 @@ def test_every_key_of_a_response_is_sent_even_when_null() -> None:
 
 
 @pytest.mark.parametrize("kind", [*REQUESTS, ModelConfigCompletionRequest, ModelConfigChatRequest])
-def test_requests_refuse_what_they_do_not_know(kind: type[msgspec.Struct]) -> None:
+def test_requests_reject_unknown_fields(kind: type[msgspec.Struct]) -> None:
     """A misspelt field is an error, not ignored."""
-    given = {field.encode_name: None for field in msgspec.structs.fields(kind) if field.required}
-    with pytest.raises(msgspec.ValidationError, match=r"unknown field `num_sample`|Expected"):
-        msgspec.convert({**given, "num_sample": 1}, kind)
-    assert kind.__struct_config__.forbid_unknown_fields
+    present = without_nulls(null_laden(kind))
+    assert isinstance(msgspec.convert(present, kind), kind)
+    with pytest.raises(msgspec.ValidationError, match="unknown field `num_sample`"):
+        msgspec.convert({**present, "num_sample": 1}, kind)
 
 
 @pytest.mark.parametrize("kind", [struct for struct in STRUCTS if not issubclass(struct, GenerationRequest)])
@@ -220,7 +221,14 @@ def test_messages_of_every_kind_read_back(message: dict[str, Any], kind: type | 
     assert isinstance(decoded.content, kind or type(None))
     again = msgspec.json.decode(msgspec.json.encode(decoded), type=ChatMessage)
     assert again == decoded
-    assert msgspec.to_builtins(decoded).items() >= {key: message[key] for key in ("role",)}.items()
+    assert without_nulls(msgspec.to_builtins(decoded)) == without_nulls(message)
+
+
+def without_nulls(value: Any) -> Any:
+    """Return JSON without its nulls, which stand for absent fields."""
+    if isinstance(value, dict):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("tool", [{}, {"description": "nameless"}, {"source": "inline"}])
