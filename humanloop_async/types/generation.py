@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
@@ -67,6 +67,7 @@ class SampleFields(Struct, kw_only=True):
         index: Number of the sample, in ``range(num_samples)``.
         output: The text without its outer whitespace.
         raw_output: The text as the model sent it.
+        inputs: The request's inputs.
         finish_reason: Why the sample ended: "stop", "length", "tool_call", ...
         model_config_id: Id of the model configuration that generated the sample.
         tool_results: Results of the tools that the template called.
@@ -76,6 +77,7 @@ class SampleFields(Struct, kw_only=True):
     index: int
     output: str
     raw_output: str
+    inputs: Any = None  # declared here for its position in the JSON; each subclass gives its type
     finish_reason: str | None = None
     model_config_id: str | None = None
     tool_results: list[ToolResultResponse] | None = None
@@ -85,6 +87,7 @@ class GenerationResponse(Response, kw_only=True):
     """The fields of a completion's and a chat's response, apart from the samples.
 
     Attributes:
+        data: The samples.
         provider_responses: The provider's response bodies.
         project_id: Id of the project.
         num_samples: How many samples were generated.
@@ -97,6 +100,7 @@ class GenerationResponse(Response, kw_only=True):
         session_id: Id of the session, if the request named one.
     """
 
+    data: list[Any]  # declared here for its position in the JSON: a stream's events are encoded in this order
     provider_responses: list[Json] = field(default_factory=list[Json])
     project_id: str | None = None
     num_samples: int = 1

@@ -510,4 +510,4 @@ async def test_an_error_on_the_fast_path_ends_the_call(
 
     monkeypatch.setattr(EventStream, "try_send", fails)
     body = await body_of(tmp_path / "v4", STREAM, 0.01)
-    assert "the server failed on this request" in body.split("\n\n")[-2]
+    assert "internal server error" in body.split("\n\n")[-2]
