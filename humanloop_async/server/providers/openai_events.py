@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from ...types import FunctionTool, Json, ToolCall, Usage
 from .base import ProviderChunk, ProviderSample
+from .reading import UNDECODABLE, ErrorEvent, MalformedResponse, decoded, error_message, token_count
 
 
 class _Function(Struct, gc=False):
@@ -57,59 +58,13 @@ class _Answer(Struct, gc=False):
     error: Json = None
 
 
-class MalformedAnswer(ValueError):
-    """What the provider sent is not what it documents, or contradicts what it sent before."""
-
-
-class ErrorEvent(Exception):
-    """An error object where an answer or an event should be.
-
-    Attributes:
-        status: The provider's status, 503 where it names none.
-        message: Its words.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(status, message)
-        self.status, self.message = status, message
-
-
-MAX_TOKENS = 2**31 - 1
-"""The largest count of tokens that a log can hold; what a provider counts beyond it is none."""
-
 _decode = msgspec.json.Decoder(_Answer).decode
-_UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-
-
-def _malformed(exc: Exception, data: bytes) -> MalformedAnswer:
-    return MalformedAnswer(f"{exc}: {data.decode(errors='replace')}")
 
 
 def _error_event(error: Json, data: bytes) -> ErrorEvent:
     code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code <= 599 else 503
     return ErrorEvent(status, error_message(data))
-
-
-def error_message(body: bytes) -> str:
-    """The words in an error body: ``{"error": {"message": ...}}``, its relatives, or text. They may be many, and hold
-    keys: who cuts a key in two can no longer find it."""
-    words = decoded(body)
-    if words is None:
-        return body.decode(errors="replace").strip()
-    for name in ("error", "message", "detail"):
-        if isinstance(words, dict) and words.get(name):
-            words = words[name]
-    return words if isinstance(words, str) else msgspec.json.encode(words).decode()
-
-
-def decoded(data: bytes) -> Json:
-    """The JSON of a body; None where there is none, or numbers are in it that nobody can hold."""
-    try:
-        found: Json = msgspec.json.decode(data)
-    except _UNDECODABLE:
-        return None
-    return found
 
 
 def _v4_finish(reason: str) -> str:
@@ -141,7 +96,7 @@ class _Calls:
         calls: list[ToolCall] = []
         for index, (ids, names, arguments) in sorted(self._pieces.items()):
             if not names:
-                raise MalformedAnswer(f"tool call {index} of sample {sample} has no name")
+                raise MalformedResponse(f"tool call {index} of sample {sample} has no name")
             function = FunctionTool(name=names[0], arguments="".join(arguments))
             calls.append(ToolCall(id=ids[0] if ids else f"call_{sample}_{index}", function=function))
         return calls or None
@@ -154,12 +109,10 @@ def _read_usage(found: Json) -> _Usage | None:
     details = found.get("completion_tokens_details")
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
     return _Usage(
-        _tokens(found.get("prompt_tokens")) or 0, _tokens(found.get("completion_tokens")) or 0, _tokens(reasoning)
+        token_count(found.get("prompt_tokens")) or 0,
+        token_count(found.get("completion_tokens")) or 0,
+        token_count(reasoning),
     )
-
-
-def _tokens(count: Json) -> int | None:
-    return int(count) if isinstance(count, int | float) and 0 <= count <= MAX_TOKENS else None
 
 
 def _usage(counts: list[_Usage]) -> Usage | None:
@@ -181,19 +134,19 @@ def read_answer(data: bytes, num_samples: int) -> tuple[list[ProviderSample], Us
     """The samples of an answer that was not streamed, in order of their index.
 
     Raises:
-        MalformedAnswer: Not an answer, or not one finished sample for each that was asked for.
+        MalformedResponse: Not an answer, or not one finished sample for each that was asked for.
         ErrorEvent: An error object.
     """
     try:
         answer = _decode(data)
-    except _UNDECODABLE as exc:
-        raise _malformed(exc, data) from exc
+    except UNDECODABLE as exc:
+        raise MalformedResponse.undecodable(exc, data) from exc
     if answer.error:
         raise _error_event(answer.error, data)
     samples: dict[int, ProviderSample] = {}
     for choice in answer.choices:
         if choice.finish_reason is None:
-            raise MalformedAnswer(f"sample {choice.index} has no finish reason")
+            raise MalformedResponse(f"sample {choice.index} has no finish reason")
         message = choice.message or _Message()
         calls = _Calls()
         calls.add(message)
@@ -202,7 +155,7 @@ def read_answer(data: bytes, num_samples: int) -> tuple[list[ProviderSample], Us
             choice.index, text, _v4_finish(choice.finish_reason), calls.whole(choice.index)
         )
     if sorted(samples) != list(range(num_samples)):
-        raise MalformedAnswer(f"asked for {num_samples} samples, got those with index {sorted(samples)}")
+        raise MalformedResponse(f"asked for {num_samples} samples, got those with index {sorted(samples)}")
     counted = _read_usage(answer.usage)
     return [samples[index] for index in range(num_samples)], _usage([counted] if counted else [])
 
@@ -232,7 +185,7 @@ class EventReader:
         """Emit what each event adds to each sample; events that add nothing emit nothing.
 
         Raises:
-            MalformedAnswer: Not an event, an index outside ``range(num_samples)``, or text after a sample's end.
+            MalformedResponse: Not an event, an index outside ``range(num_samples)``, or text after a sample's end.
             ErrorEvent: An error object.
         """
         # Every token of every call comes through here, hence few calls, and the common event with text alone first.
@@ -243,12 +196,12 @@ class EventReader:
                 continue
             try:
                 answer = _decode(data)
-            except _UNDECODABLE as exc:
+            except UNDECODABLE as exc:
                 words = data.strip()
                 if words in (b"", b"ping", b"[DONE]"):
                     self.ended = self.ended or words == b"[DONE]"
                     continue
-                raise _malformed(exc, data) from exc
+                raise MalformedResponse.undecodable(exc, data) from exc
             if answer.error:
                 raise _error_event(answer.error, data)
             choices = answer.choices
@@ -266,7 +219,7 @@ class EventReader:
                 if index not in unfinished:
                     self._check_index(index)
                     if text:
-                        raise MalformedAnswer(f"text for sample {index} after its finish reason")
+                        raise MalformedResponse(f"text for sample {index} after its finish reason")
                     continue
                 if finish:
                     unfinished.discard(index)
@@ -289,7 +242,7 @@ class EventReader:
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < self._num_samples:
-            raise MalformedAnswer(f"sample index {index} is not in range({self._num_samples})")
+            raise MalformedResponse(f"sample index {index} is not in range({self._num_samples})")
 
     @property
     def usage(self) -> Usage | None:

@@ -22,7 +22,8 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from humanloop_async.server.generation.streaming import EventStream
 from humanloop_async.server.http.access_log import access_logger
-from humanloop_async.server.providers.openai import CompatibleProvider, OpenAIStream
+from humanloop_async.server.providers.http_provider import HttpStream
+from humanloop_async.server.providers.openai import CompatibleProvider
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
 from humanloop_async.server.running.embedded import EmbeddedServer
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
@@ -443,7 +444,7 @@ async def test_data_that_the_callback_declines_is_decoded_once() -> None:
             return first + second
 
     provider = CompatibleProvider("up", CompatibleServer(base_url="http://127.0.0.1"))
-    stream = OpenAIStream(provider, Arrived(), 1, None)
+    stream = HttpStream(provider, Arrived(), 1, None)
     stream.on_batch = lambda batch: False
     assert not stream._on_data(first)
     assert [chunk.text for batch in (await anext(stream), await anext(stream)) for chunk in batch] == ["a", "b"]
@@ -464,7 +465,7 @@ async def test_the_fast_path_accepts_events_cut_in_two(tmp_path: Path, fast_path
         (b"data: {oops\n\n", b"0\r\n\r\n", "not as documented"),
         (event("late", index=7), b"0\r\n\r\n", "sample index 7"),
         (b": nothing more\n\n", b"0\r\n\r\n", "before sample 0 had a finish reason"),
-        (b": nothing more\n\n", b"no chunk\r\n", "broke inside an answer"),
+        (b": nothing more\n\n", b"no chunk\r\n", "broke within a response"),
     ],
 )
 async def test_a_failure_comes_after_the_texts_before_it(

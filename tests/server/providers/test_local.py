@@ -148,7 +148,7 @@ async def test_the_key_is_in_no_argument_and_no_environment(local: LocalProvider
     """Both can be read by others on the machine."""
     await local.generate(call(max_tokens=1))
     assert local._starting is not None
-    key = local._starting.result().provider._server.api_key
+    key = local._starting.result().provider._api_key
     assert key is not None
     process = Path(f"/proc/{child_of(local)}")
     assert key.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from humanloop_async.server.providers import openai
+from humanloop_async.server.providers import http_provider
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk, ProviderError, ProviderStream
 from humanloop_async.server.providers.openai import CompatibleProvider, OpenAIProvider
 from humanloop_async.server.providers.settings import CompatibleServer
@@ -171,7 +171,8 @@ async def test_refusals_are_mapped_with_the_providers_words(
             await refused
         error = caught.value
         assert (error.status, error.origin, error.retry_after) == (mapped, "OpenAI", 7)
-        assert error.message == "No, not with ... nor ..."
+        requested = f" (requested {scripted.url}/chat/completions)" if mapped == 404 else ""
+        assert error.message == f"No, not with ... nor ...{requested}"
 
 
 async def test_a_refusal_without_words_has_some(scripted: Any, provider: Any) -> None:
@@ -243,17 +244,17 @@ async def test_an_endless_event_is_an_error(scripted: Any, provider: Any) -> Non
 
 async def test_silence_ends_in_an_error(scripted: Any, provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before an answer and inside one; a dead provider does not hold a call for ever."""
-    monkeypatch.setattr(openai, "ANSWER_TIMEOUT", 0.2)
-    monkeypatch.setattr(openai, "IDLE_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_provider, "RESPONSE_TIMEOUT", 0.2)
+    monkeypatch.setattr(http_provider, "IDLE_TIMEOUT", 0.2)
     scripted.add_script("hang")
-    with pytest.raises(ProviderError, match="no answer within"):
+    with pytest.raises(ProviderError, match="no response within"):
         await provider.generate(call())
     scripted.streams(text(0, "a"), done=False, end="hang")
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert len(chunks) == 1
     assert error is not None
-    assert (error.status, error.message) == (503, "silent for 0.2 seconds inside an answer")
+    assert (error.status, error.message) == (503, "no data for 0.2 seconds within a response")
 
 
 @pytest.mark.parametrize("how", ["break", "cancel"])

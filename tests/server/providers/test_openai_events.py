@@ -9,13 +9,8 @@ import pytest
 
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk, ProviderError
 from humanloop_async.server.providers.openai_body import chat_body, completion_body
-from humanloop_async.server.providers.openai_events import (
-    ErrorEvent,
-    EventReader,
-    MalformedAnswer,
-    error_message,
-    read_answer,
-)
+from humanloop_async.server.providers.openai_events import EventReader, read_answer
+from humanloop_async.server.providers.reading import ErrorEvent, MalformedResponse, error_message
 from humanloop_async.types import (
     ChatMessage,
     FunctionTool,
@@ -240,7 +235,7 @@ def test_tool_calls_of_sloppy_servers() -> None:
     _, (old,) = read(1, delta(0, function_call={"name": "f", "arguments": "{}"}), delta(0, finish="function_call"))
     assert old.finish_reason == "tool_call"
     assert old.tool_calls == [ToolCall(id="call_0_0", function=FunctionTool(name="f", arguments="{}"))]
-    with pytest.raises(MalformedAnswer, match="no name"):
+    with pytest.raises(MalformedResponse, match="no name"):
         read(1, delta(0, tool_calls=[tool(0, "a")]), delta(0, finish="tool_calls"))
 
 
@@ -321,7 +316,7 @@ def test_an_error_object_is_an_error(event: object, status: int) -> None:
 )
 def test_events_that_cannot_be_are_refused(events: list[Any], words: str) -> None:
     """Not JSON, not an event, a sample nobody asked for, a sample that goes on after its end."""
-    with pytest.raises(MalformedAnswer, match=words):
+    with pytest.raises(MalformedResponse, match=words):
         read(2, *events)
 
 
@@ -371,7 +366,7 @@ def test_a_whole_answer_is_read() -> None:
 )
 def test_a_whole_answer_has_each_sample_finished(choices: list[Any]) -> None:
     """A finish reason is never made up, and neither is a sample."""
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         read_answer(json.dumps({"choices": choices}).encode(), 1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from humanloop_async.server.providers import openai
+from humanloop_async.server.providers import http_provider
 from humanloop_async.server.providers.base import ProviderError
 from humanloop_async.server.providers.openai import OpenAIProvider
 from humanloop_async.server.providers.openai_events import read_answer
@@ -113,14 +113,14 @@ async def test_an_answer_that_does_not_end_is_an_error(
     scripted: Any, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However small its events are, and though nothing of them is passed on."""
-    monkeypatch.setattr(openai, "MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(http_provider, "MAX_RESPONSE_BYTES", 10_000)
     piece = {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 500}}]}}]}
     scripted.streams(text(0, "a"), *[piece] * 50, done=False, end="hang", size=1000)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert [made.text for made in chunks] == ["a"]
     assert error is not None
-    assert (error.status, error.message) == (503, "an answer that does not end")
+    assert (error.status, error.message) == (503, "a response above 10,000 bytes")
 
 
 @pytest.mark.parametrize(
