@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from humanloop_async import AsyncHumanloop
+from humanloop_async.server import ServerSettings
+from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.wire.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
@@ -148,3 +150,21 @@ def test_the_table_of_compatibility_is_that_of_the_operations() -> None:
     count = f"{len(served)} of the {len(rows)} operations"
     assert count in page
     assert count.replace("the", "v4's") in README
+
+
+def test_the_table_of_limits_has_the_defaults_of_the_settings() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]+\| ([\d,]+)(?: (\w+))? \| `(?:--)?([\w-]+)` \|", page, re.MULTILINE)
+    units = {"": 1, "characters": 1, "s": 1, "h": 3600, "MiB": 1024 * 1024}
+    shown = {name.replace("-", "_"): int(number.replace(",", "")) * units[unit] for number, unit, name in rows}
+    shown["max_body_bytes"] = shown.pop("max_body")
+    assert len(shown) >= 8
+    settings = ServerSettings()
+    assert shown == {name: getattr(settings, name) for name in shown}
+
+
+def test_the_page_of_configuration_has_the_variables_of_the_providers() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    variables = re.findall(r"``([A-Z_<>]+)``", ProviderSettings.from_environ.__doc__ or "")
+    assert len(variables) >= 6
+    assert [variable for variable in variables if f"`{variable}`" not in page] == []
