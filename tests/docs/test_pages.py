@@ -43,21 +43,12 @@ def test_every_block_of_code_is_run_or_says_why_not(page: Path) -> None:
         assert block.language != "python" or block.reason is None, f"{where}: Python can be run"
 
 
-def test_the_reference_has_every_public_name() -> None:
-    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    names = set(humanloop_async.__all__) - {"__version__"}
-    assert [
-        name
-        for name in sorted(names)
-        if f"humanloop_async.{name}\n" not in reference + "\n" and f"`{name}`" not in reference
-    ] == []
-
-
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+def test_the_site_builds_without_a_warning_and_has_every_public_name(tmp_path: Path) -> None:
     """Sphinx reports links within the site and in docstrings that lead nowhere."""
     require("sphinx", "myst_parser", "furo")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(ROOT / "docs"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     reference = (tmp_path / "reference.html").read_text(encoding="utf-8")
-    assert 'id="humanloop_async.AsyncHumanloop"' in reference
+    for name in set(humanloop_async.__all__) - {"__version__"}:
+        assert f'id="humanloop_async.{name}"' in reference or f">{name}<" in reference
