@@ -307,7 +307,7 @@ def test_a_flush_inside_a_task_or_another_flush_only_wakes(run_direct: Run) -> N
 def test_a_long_chain_of_tasks_does_not_recurse(run: Run) -> None:
     async def main() -> None:
         loop, events = asyncio.get_running_loop(), list[str]()
-        waiters = [DirectWaiter(loop) for _ in range(5000)]
+        waiters = [DirectWaiter(loop) for _ in range(1500)]  # more than the recursion limit
 
         async def link(number: int) -> None:
             await waiters[number]
