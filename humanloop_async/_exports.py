@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .types import ChatResponse as ChatResponse
     from .types import CompletionChunk as CompletionChunk
     from .types import CompletionResponse as CompletionResponse
+    from .types import ConfigResponse as ConfigResponse
     from .types import CreateLogResponse as CreateLogResponse
     from .types import CreateSessionResponse as CreateSessionResponse
     from .types import DataResponse as DataResponse
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from .types import ProjectModelConfigFeedbackStatsResponse as ProjectModelConfigFeedbackStatsResponse
     from .types import ProjectResponse as ProjectResponse
     from .types import ProjectUserResponse as ProjectUserResponse
+    from .types import ProviderApiKeys as ProviderApiKeys
     from .types import ReasoningEffort as ReasoningEffort
     from .types import ResponseFormat as ResponseFormat
     from .types import ResponseList as ResponseList
@@ -179,6 +181,7 @@ MODULES: dict[str, str] = {
     "CompletionResponse": "types",
     "CompletionStream": "client.stream",
     "ConfigArgument": "types.params",
+    "ConfigResponse": "types",
     "ConflictError": "errors",
     "ConnectTimeout": "errors",
     "CreateLogResponse": "types",
@@ -252,6 +255,7 @@ MODULES: dict[str, str] = {
     "ProjectModelConfigFeedbackStatsResponse": "types",
     "ProjectResponse": "types",
     "ProjectUserResponse": "types",
+    "ProviderApiKeys": "types",
     "RateLimitError": "errors",
     "ReasoningEffort": "types",
     "ResponseFormat": "types",

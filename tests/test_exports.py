@@ -32,6 +32,12 @@ def test_each_name_can_be_imported(name: str) -> None:
         assert value.__module__.startswith("humanloop_async.")
 
 
+@pytest.mark.parametrize("name", ["ConfigResponse", "PaginatedData", "ProviderApiKeys", "ResponseList"])
+def test_types_of_fields_and_results_are_public(name: str) -> None:
+    """No operation takes or returns these types by name, so the generator has a list of them."""
+    assert name in humanloop_async.__all__
+
+
 def test_dir_lists_the_public_names() -> None:
     assert dir(humanloop_async) == humanloop_async.__all__
 

@@ -117,18 +117,21 @@ class ChatStream(Stream[ChatChunk, ChatResponse]):
 class ChunkIterator(AsyncIterator[ChunkT]):
     """A loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_dispatcher", "_started")
+    __slots__ = ("_dispatcher", "_queue", "_started")
 
     def __init__(self, dispatcher: ChunkDispatcher[ChunkT, Any]) -> None:
         self._dispatcher = dispatcher
+        self._queue = dispatcher._queue
         self._started = False
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
+    async def __anext__(self) -> ChunkT:
         self._started = True
-        return self._dispatcher.next_chunk()
+        if self._queue:  # the usual case under load; spares a call
+            return self._queue.pop()
+        return await self._dispatcher.next_chunk()
 
     def __del__(self) -> None:
         if self._started:
