@@ -51,6 +51,8 @@ class Mux:
         self._first_event = next((event for event in candidates if len(event) <= MAX_FIRST_LINE), self._event)
         delta = _encode(ChatMessage(role="assistant", content=_placeholder("output")))
         before, self._tail = _render(self._event, {**_UNFINISHED, "output_message": delta}).split(b"\0raw\0")
+        # Fails for every call if the fields of responses are reordered.
+        assert b"\0" not in self._tail, "responses must have the field `data` before `provider_responses`"
         # For each sample, the parts of an event before, between and after its text.
         self._parts = [
             _render(before, {"id": _encode(sample.id), "index": _encode(sample.index)}).split(b"\0output\0")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from humanloop_async.server.generation import mux as mux_module
 from humanloop_async.server.generation.generation import Generation
 from humanloop_async.server.generation.mux import MAX_FIRST_LINE, MAX_LINE, Mux
+from humanloop_async.server.generation.responses import build_response
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk
 from humanloop_async.server.providers.mock import MockProvider
 from humanloop_async.server.records.references import CallContext
@@ -69,6 +72,20 @@ def test_any_text_arrives_as_it_was(body: dict[str, Any]) -> None:
     if body is CHAT:
         assert [event["data"][0]["output_message"]["content"] for event in events] == TEXTS
     assert generation.samples[0].text == "".join(TEXTS)
+
+
+@pytest.mark.parametrize("body", [CHAT, COMPLETION])
+def test_fields_in_another_order_are_an_error(body: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are joined from bytes before and after the provider's chunk, so the samples must be encoded before it."""
+
+    def build_in_another_order(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        fields = msgspec.structs.asdict(build_response(*args, **kwargs))
+        return {"provider_responses": fields.pop("provider_responses"), **fields}
+
+    Mux(_generation(body))
+    monkeypatch.setattr(mux_module, "build_response", build_in_another_order)
+    with pytest.raises(AssertionError, match="`data` before `provider_responses`"):
+        Mux(_generation(body))
 
 
 def test_events_have_the_index_of_their_sample_and_last_events_wait() -> None:
