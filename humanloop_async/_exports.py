@@ -66,9 +66,12 @@ if TYPE_CHECKING:
     from .types import CompletionChunk as CompletionChunk
     from .types import CompletionResponse as CompletionResponse
     from .types import ConfigResponse as ConfigResponse
+    from .types import CreateDatapointRequest as CreateDatapointRequest
     from .types import CreateLogResponse as CreateLogResponse
     from .types import CreateSessionResponse as CreateSessionResponse
+    from .types import DatapointResponse as DatapointResponse
     from .types import DataResponse as DataResponse
+    from .types import DatasetResponse as DatasetResponse
     from .types import EnvironmentProjectConfigResponse as EnvironmentProjectConfigResponse
     from .types import EnvironmentRequest as EnvironmentRequest
     from .types import EvaluationResultResponse as EvaluationResultResponse
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
     from .types.params import AnthropicThinkingContentParam as AnthropicThinkingContentParam
     from .types.params import ChatMessageParam as ChatMessageParam
     from .types.params import ConfigArgument as ConfigArgument
+    from .types.params import CreateDatapointParam as CreateDatapointParam
     from .types.params import EnvironmentParam as EnvironmentParam
     from .types.params import FeedbackLabelParam as FeedbackLabelParam
     from .types.params import FeedbackParam as FeedbackParam
@@ -184,9 +188,13 @@ MODULES: dict[str, str] = {
     "ConfigResponse": "types",
     "ConflictError": "errors",
     "ConnectTimeout": "errors",
+    "CreateDatapointParam": "types.params",
+    "CreateDatapointRequest": "types",
     "CreateLogResponse": "types",
     "CreateSessionResponse": "types",
     "DataResponse": "types",
+    "DatapointResponse": "types",
+    "DatasetResponse": "types",
     "EmbeddedServer": "server.running.embedded",
     "EnvironmentParam": "types.params",
     "EnvironmentProjectConfigResponse": "types",

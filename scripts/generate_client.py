@@ -289,6 +289,8 @@ class Surface:
             param.positional = param.required
         for param in body:
             param.positional = param.name in operation.positional
+        if operation.request == list[str]:
+            body = [Param("body", "Sequence[str]", "The ids.", required=True, positional=True)]
         if operation.batch:  # as keywords, the alternative to a body
             self.dict_of(operation.request)
         fields = sorted(query + body, key=lambda param: not param.required)
@@ -297,7 +299,7 @@ class Surface:
 
     def fields(self, kind: Any, *, query: bool = False) -> list[Param]:
         """Return the fields of a Struct as parameters, with their default in their documentation."""
-        if kind in {None, NoneType}:
+        if kind in {None, NoneType, list[str]}:
             return []
         docs = self.documentation(kind)[1]
         params = []
@@ -487,7 +489,11 @@ class Surface:
 
     def batch(self, method: Method, style: Style) -> Iterable[str]:
         """Write a method whose body is an object, a list of objects, or keywords."""
-        plain = method.operation.response.__name__
+        response = method.operation.response
+        plain = response.__name__
+        if get_origin(response) is self.types.ResponseList:
+            yield from self.batch_of_list(method, style)
+            return
         item = f"{self.dict_of(method.operation.request)} | {method.operation.request.__name__}"
         options = Method(method.operation, method.constant, self.options)
         overloads = (
@@ -501,6 +507,19 @@ class Surface:
         signature = method.signature(before=(f"body: Sequence[{item}] | {item} | None = None",), optional=True)
         yield f"    {style.define} {method.name}({signature}) -> {plain} | ResponseList[{plain}]:"
         yield method.docstring(method.operation.summary)
+        yield f"        return {style.await_}self._core.call_batch({method.constant}, body, {method.arguments})"
+
+    def batch_of_list(self, method: Method, style: Style) -> Iterable[str]:
+        """Write a method whose body is an object, a list of objects, or keywords, and whose response is a list."""
+        operation = method.operation
+        item = f"{self.dict_of(operation.request)} | {operation.request.__name__}"
+        (record,) = get_args(operation.response)
+        path = [str(param) for param in method.params if param.positional]
+        body = f"body: Sequence[{item}] | {item} | None = None"
+        rest = Method(operation, method.constant, [param for param in method.params if not param.positional])
+        signature = rest.signature(before=(*path, body), optional=True)
+        yield f"    {style.define} {method.name}({signature}) -> ResponseList[{record.__name__}]:"
+        yield method.docstring(operation.summary)
         yield f"        return {style.await_}self._core.call_batch({method.constant}, body, {method.arguments})"
 
     def exports(self) -> str:

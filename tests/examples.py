@@ -13,7 +13,6 @@ SIMPLE: dict[type[inspect.Type], Any] = {
     inspect.FloatType: 0.25,
     inspect.StrType: "text",
     inspect.DateTimeType: "2026-11-21T20:31:00.250000Z",
-    inspect.DictType: {"a": 1, "b": None},
 }
 
 
@@ -40,6 +39,9 @@ def _example(kind: inspect.Type, above: tuple[type, ...]) -> Any:
         return [_example(kind.item_type, above)]
     if isinstance(kind, inspect.LiteralType):
         return kind.values[0]
+    if isinstance(kind, inspect.DictType):
+        is_any = isinstance(kind.value_type, inspect.AnyType)
+        return {"a": 1, "b": None} if is_any else {"a": _example(kind.value_type, above)}
     if not isinstance(kind, inspect.StructType):
         return SIMPLE[type(kind)]
     if kind.cls in above:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from types import NoneType, TracebackType
-from typing import Any, Generic, TypedDict, TypeVar, cast, overload
+from typing import Any, Generic, TypedDict, TypeVar, cast, get_origin, overload
 
 import msgspec
 
@@ -114,9 +114,15 @@ class Core:
         call, _ = self._call(operation, params, stream=False)
         return await self._decoded(call, partial(decode_response, operation.response))
 
+    @overload
+    async def call_batch(
+        self, operation: Operation[Any, ResponseList[RecordT]], body: object, params: Mapping[str, Any]
+    ) -> ResponseList[RecordT]: ...
+    @overload
     async def call_batch(
         self, operation: Operation[Any, RecordT], body: object, params: Mapping[str, Any]
-    ) -> RecordT | ResponseList[RecordT]:
+    ) -> RecordT | ResponseList[RecordT]: ...
+    async def call_batch(self, operation: Operation[Any, Any], body: object, params: Mapping[str, Any]) -> Any:
         """Call an operation whose body is an object or a list of them, in `body`, or fields in `params`.
 
         Raises:
@@ -124,17 +130,18 @@ class Core:
         """
         if body is None:
             return await self.call(operation, params)
-        options = {name: value for name, value in params.items() if value is not None}
-        if fields := sorted(options.keys() - CallOptions.__annotations__.keys()):
+        rest = {name: value for name, value in params.items() if value is not None}
+        if fields := sorted(rest.keys() & set(operation.request.__struct_fields__)):
             raise InvalidArgument(f"give {fields[0]!r} in the body or as a keyword, not beside a body")
         if isinstance(body, msgspec.Struct):
             body = msgspec.to_builtins(body)
         if isinstance(body, Mapping):
-            return await self.call(operation, {**cast("Mapping[str, Any]", body), **options})
-        if not isinstance(body, Sequence) or isinstance(body, str | bytes):
-            raise InvalidArgument(f"the body is of type {type(body).__name__}; give an object or a list of objects")
-        call, _ = self._call(operation, options, cast("Sequence[object]", body), stream=False)
-        return await self._decoded(call, partial(decode_list, operation.response))
+            return await self.call(operation, {**cast("Mapping[str, Any]", body), **rest})
+        items = _checked_list(body, "an object or a list of objects")
+        call, _ = self._call(operation, rest, items, stream=False)
+        response = operation.response
+        decode = decode_response if get_origin(response) is ResponseList else decode_list
+        return await self._decoded(call, partial(decode, response))
 
     async def _decoded(self, call: Call, decode: Callable[[bytes], ResponseT]) -> ResponseT:
         http, raw = await call.read(self.config.max_event_bytes)
@@ -221,12 +228,20 @@ class Core:
                 fields["provider_api_keys"] = {**self.config.provider_keys, **cast("Mapping[str, str]", keys or {})}
             fields["stream"] = stream
             return encode_body(fields)
+        if operation.request == list[str]:
+            return encode_body(_checked_list(fields["body"], "a list of ids"))
         known: set[str] = set(getattr(operation.request, "__struct_fields__", ()))
         for item in (fields, *(items or ())):
             # The server would ignore it, and a misspelt field would have no effect.
             if isinstance(item, Mapping) and (unknown := cast("Mapping[str, object]", item).keys() - known):
                 raise InvalidArgument(f"{min(unknown)!r} is not a field of {operation.id}")
         return None if operation.request is NoneType else encode_body(fields if items is None else items)
+
+
+def _checked_list(body: object, expected: str) -> Sequence[object]:
+    if not isinstance(body, Sequence) or isinstance(body, str | bytes):
+        raise InvalidArgument(f"the body is of type {type(body).__name__}; give {expected}")
+    return cast("Sequence[object]", body)
 
 
 def _check_query(operation: Operation[Any, Any], fields: Mapping[str, object]) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import secrets
 import string
-from typing import Literal
+from typing import Literal, TypeAlias
 
 _ALPHABET = string.ascii_letters + string.digits
 
 
-def new_id(prefix: Literal["ann", "config", "data", "env", "exp", "key", "pr", "sesh", "srv", "trial"]) -> str:
+Prefix: TypeAlias = Literal["ann", "config", "data", "env", "evtc", "evts", "exp", "key", "pr", "sesh", "srv", "trial"]
+
+
+def new_id(
+    prefix: Literal["ann", "config", "data", "env", "evtc", "evts", "exp", "key", "pr", "sesh", "srv", "trial"],
+) -> str:
     """Return a new identifier: the prefix, an underscore and 21 characters."""
     # One random number for all 21 characters: `secrets.choice` would need 21 system calls.
     number = secrets.randbits(160)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ..client.core import Core, RecordT, ResponseT
 from ..client.pages import Pages
@@ -28,9 +28,15 @@ class SyncCore:
         """Call an operation, as `Core.call` does."""
         return self._loop.call(partial(self._core.call, operation, params))
 
+    @overload
+    def call_batch(
+        self, operation: Operation[Any, ResponseList[RecordT]], body: object, params: Mapping[str, Any]
+    ) -> ResponseList[RecordT]: ...
+    @overload
     def call_batch(
         self, operation: Operation[Any, RecordT], body: object, params: Mapping[str, Any]
-    ) -> RecordT | ResponseList[RecordT]:
+    ) -> RecordT | ResponseList[RecordT]: ...
+    def call_batch(self, operation: Operation[Any, Any], body: object, params: Mapping[str, Any]) -> Any:
         """Call an operation whose body may be a list, as `Core.call_batch` does."""
         return self._loop.call(partial(self._core.call_batch, operation, body, params))
 

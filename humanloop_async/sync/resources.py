@@ -14,8 +14,11 @@ from ..types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    CreateDatapointRequest,
     CreateLogResponse,
     CreateSessionResponse,
+    DatapointResponse,
+    DatasetResponse,
     Endpoint,
     EnvironmentProjectConfigResponse,
     EnvironmentRequest,
@@ -47,6 +50,7 @@ from ..types import (
 from ..types.params import (
     ChatMessageParam,
     ConfigArgument,
+    CreateDatapointParam,
     EnvironmentParam,
     FeedbackParam,
     FeedbackRequestParam,
@@ -59,7 +63,7 @@ from ..types.params import (
     ResponseFormatParam,
     ToolChoiceArgument,
 )
-from ..wire.operations import generation, logs, projects
+from ..wire.operations import datasets, generation, logs, projects
 from .core import Resource, SyncCore
 from .pages import SyncPages
 from .stream import SyncChatStream, SyncCompletionStream
@@ -3743,6 +3747,7 @@ class Logs(Resource):
         source_filter: str | Sequence[str] | None = None,
         model_filter: str | Sequence[str] | None = None,
         feedback_filter: Mapping[str, str | Sequence[str]] | None = None,
+        source_datapoint_id: str | None = None,
         evaluator_filter: Mapping[str, str | Sequence[str]] | None = None,
         size: int | None = None,
         page: int | None = None,
@@ -3767,6 +3772,7 @@ class Logs(Resource):
             source_filter: Sources to include.
             model_filter: Models to include.
             feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
+            source_datapoint_id: Id of the datapoint that the logs were generated for.
             evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
             size: Records per page, at most 1,000. Default 50.
             page: Number of the page; the first one is 0. Default 0.
@@ -3797,6 +3803,7 @@ class Logs(Resource):
                 "source_filter": source_filter,
                 "model_filter": model_filter,
                 "feedback_filter": feedback_filter,
+                "source_datapoint_id": source_datapoint_id,
                 "evaluator_filter": evaluator_filter,
                 "size": size,
                 "page": page,
@@ -4077,6 +4084,494 @@ class FeedbackApi(Resource):
         )
 
 
+class Datasets(Resource):
+    """Datasets: datapoints to evaluate configurations with.
+
+    None leaves an argument out, so that the server's default applies.
+    """
+
+    def list_all_for_project(
+        self,
+        project_id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[DatasetResponse]:
+        """List a project's datasets, newest first.
+
+        Deprecated by v4 in favour of `datasets.list`.
+
+        Args:
+            project_id: Id of the project.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /projects/{project_id}/datasets.
+        """
+        return self._core.call(
+            datasets.LIST_PROJECT_DATASETS,
+            {
+                "project_id": project_id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def create(
+        self,
+        project_id: str,
+        *,
+        name: str,
+        description: str,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatasetResponse:
+        """Create an empty dataset.
+
+        Args:
+            project_id: Id of the project.
+            name: Name of the dataset, at most 255 characters.
+            description: Description of the dataset, at most 255 characters.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /projects/{project_id}/datasets.
+        """
+        return self._core.call(
+            datasets.CREATE_DATASET,
+            {
+                "project_id": project_id,
+                "name": name,
+                "description": description,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def list(
+        self,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[DatasetResponse]:
+        """List the datasets of all projects, newest first.
+
+        Args:
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /datasets.
+        """
+        return self._core.call(
+            datasets.LIST_DATASETS,
+            {
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def get(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatasetResponse:
+        """Get a dataset.
+
+        Args:
+            id: Id of the dataset.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /datasets/{id}.
+        """
+        return self._core.call(
+            datasets.GET_DATASET,
+            {
+                "id": id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatasetResponse:
+        """Change the name or the description of a dataset.
+
+        Args:
+            id: Id of the dataset.
+            name: New name of the dataset, at most 255 characters.
+            description: New description of the dataset, at most 255 characters.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /datasets/{id}.
+        """
+        return self._core.call(
+            datasets.UPDATE_DATASET,
+            {
+                "id": id,
+                "name": name,
+                "description": description,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def delete(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Delete a dataset with all versions of its datapoints.
+
+        Args:
+            id: Id of the dataset.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, DELETE /datasets/{id}.
+        """
+        return self._core.call(
+            datasets.DELETE_DATASET,
+            {
+                "id": id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def list_datapoints(
+        self,
+        dataset_id: str,
+        *,
+        page: int | None = None,
+        size: int | None = None,
+        version: int | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> SyncPages[DatapointResponse]:
+        """List a dataset's datapoints, in the order in which they were added.
+
+        The list has the attributes of one page. Iterate over it for the records of that page and all later ones.
+
+        Args:
+            dataset_id: Id of the dataset.
+            page: Number of the page; the first one is 0. Default 0.
+            size: Records per page, at most 1,000. Default 50.
+            version: Number of the dataset's version to list; the current one if absent.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /datasets/{dataset_id}/datapoints.
+        """
+        return self._core.pages(
+            datasets.LIST_DATAPOINTS,
+            {
+                "dataset_id": dataset_id,
+                "page": page,
+                "size": size,
+                "version": version,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def create_datapoint(
+        self,
+        dataset_id: str,
+        body: Sequence[CreateDatapointParam | CreateDatapointRequest]
+        | CreateDatapointParam
+        | CreateDatapointRequest
+        | None = None,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        messages: Sequence[ChatMessageParam | ChatMessage] | None = None,
+        target: Mapping[str, object] | None = None,
+        log_ids: Sequence[str] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[DatapointResponse]:
+        """Add one datapoint or a list of them to a dataset: all or none.
+
+        This creates a new version of the dataset.
+
+        Args:
+            body: The object, or a list of objects, instead of keywords.
+            dataset_id: Id of the dataset.
+            inputs: Values for the ``{{ names }}`` of the template.
+            messages: The messages that follow the template in a chat.
+            target: The values that an evaluator compares with the generated log, such as ``{"output": "Paris"}``.
+            log_ids: Ids of logs to copy, instead of the other fields: one datapoint for each log, with its inputs, its
+                messages after the template, and its output as the ``output`` of `target`.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /datasets/{dataset_id}/datapoints.
+        """
+        return self._core.call_batch(
+            datasets.CREATE_DATAPOINTS,
+            body,
+            {
+                "dataset_id": dataset_id,
+                "inputs": inputs,
+                "messages": messages,
+                "target": target,
+                "log_ids": log_ids,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+
+class Datapoints(Resource):
+    """Datapoints of datasets.
+
+    None leaves an argument out, so that the server's default applies.
+    """
+
+    def get(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatapointResponse:
+        """Get the current form of a datapoint.
+
+        Args:
+            id: Id of the datapoint.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /datapoints/{id}.
+        """
+        return self._core.call(
+            datasets.GET_DATAPOINT,
+            {
+                "id": id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        messages: Sequence[ChatMessageParam | ChatMessage] | None = None,
+        target: Mapping[str, object] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatapointResponse:
+        """Change a datapoint.
+
+        This creates a new version of its dataset; earlier versions keep the datapoint as it was.
+
+        Args:
+            id: Id of the datapoint.
+            inputs: Values for the ``{{ names }}`` of the template.
+            messages: The messages that follow the template in a chat.
+            target: The values that an evaluator compares with the generated log, such as ``{"output": "Paris"}``.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /datapoints/{id}.
+        """
+        return self._core.call(
+            datasets.UPDATE_DATAPOINT,
+            {
+                "id": id,
+                "inputs": inputs,
+                "messages": messages,
+                "target": target,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    def delete(
+        self,
+        body: Sequence[str],
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Delete datapoints by their ids; unknown ids are ignored.
+
+        This creates a new version of their datasets; earlier versions keep the datapoints.
+
+        Args:
+            body: The ids.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, DELETE /datapoints.
+        """
+        return self._core.call(
+            datasets.DELETE_DATAPOINTS,
+            {
+                "body": body,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+
 class Resources(Resource):
     """The resources of a client, and the short names of their calls."""
 
@@ -4090,6 +4585,8 @@ class Resources(Resource):
         self.sessions = Sessions(core)
         self.logs = Logs(core)
         self.feedback_api = FeedbackApi(core)
+        self.datasets = Datasets(core)
+        self.datapoints = Datapoints(core)
 
     complete = Completions.create
     complete_stream = Completions.create_stream

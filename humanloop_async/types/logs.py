@@ -190,6 +190,7 @@ class ListLogsQuery(Struct, kw_only=True):
         source_filter: Sources to include.
         model_filter: Models to include.
         feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
+        source_datapoint_id: Id of the datapoint that the logs were generated for.
         evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
         size: Records per page, at most 1,000.
         page: Number of the page; the first one is 0.
@@ -205,6 +206,7 @@ class ListLogsQuery(Struct, kw_only=True):
     source_filter: list[str] | None = None
     model_filter: list[str] | None = None
     feedback_filter: dict[str, list[str]] | None = None
+    source_datapoint_id: str | None = None
     evaluator_filter: dict[str, list[str]] | None = None
     size: PageSize = 50
     page: PageNumber = 0

@@ -104,6 +104,20 @@ class ChatMessageParam(TypedDict, total=False):
     """Thinking blocks of an "assistant" message."""
 
 
+class CreateDatapointParam(TypedDict, total=False):
+    """`CreateDatapointRequest` as a plain dict."""
+
+    inputs: Mapping[str, str] | None
+    """Values for the ``{{ names }}`` of the template."""
+    messages: Sequence[ChatMessageParam | ChatMessage] | None
+    """The messages that follow the template in a chat."""
+    target: Mapping[str, object] | None
+    """The values that an evaluator compares with the generated log, such as ``{"output": "Paris"}``."""
+    log_ids: Sequence[str] | None
+    """Ids of logs to copy, instead of the other fields: one datapoint for each log, with its inputs, its messages
+    after the template, and its output as the ``output`` of `target`."""
+
+
 class EnvironmentParam(TypedDict, total=False):
     """`EnvironmentRequest` as a plain dict."""
 

@@ -126,7 +126,7 @@ def _success(operation: AnyOperation) -> _Object:
         schema = {"type": "array", "items": _schema(item)}
     else:
         schema = _schema(operation.response)
-    if operation.batch:
+    if operation.batch and schema.get("type") != "array":
         schema = {"anyOf": [{"type": "array", "items": schema}, schema]}
     content: _Object = {"application/json": {"schema": schema}}
     if operation.event is not None:
@@ -168,7 +168,7 @@ def _item(kind: Any) -> Any:
 
 
 def _schema(kind: Any) -> _Object:
-    """Return a reference to the component of a Struct."""
+    """Return a reference to the component of a Struct, or the schema of another type."""
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
     return schema
 

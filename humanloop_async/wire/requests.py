@@ -105,6 +105,19 @@ def decode_batch(body: bytes, kind: type[StructT]) -> StructT | list[StructT]:
     return [_convert(fields, kind, "body", index) for index, fields in enumerate(decoded)]
 
 
+def decode_ids(body: bytes) -> list[str]:
+    """Decode and validate a body that is a list of ids.
+
+    Raises:
+        MalformedBody: The body is not JSON.
+        InvalidBody: The body is not a list of texts.
+    """
+    try:
+        return msgspec.convert(_decode(body), list[str])
+    except msgspec.ValidationError as exc:
+        raise InvalidBody([validation_issue(str(exc), "body")]) from exc
+
+
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 

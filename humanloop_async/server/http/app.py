@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from ...wire.openapi import openapi_document
-from ...wire.operations import GENERATION_OPERATIONS, LOG_OPERATIONS, PROJECT_OPERATIONS
+from ...wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from ..service import Service
 from ..settings import ServerSettings
 from .error_responses import error_middleware
@@ -34,7 +34,7 @@ def create_app(settings: ServerSettings | None = None) -> web.Application:
     app.router.add_get("/openapi.json", _openapi)
     for operation in GENERATION_OPERATIONS:
         add_route(app, operation, partial(generate, operation))
-    add_routes(app, (*PROJECT_OPERATIONS, *LOG_OPERATIONS))
+    add_routes(app, [operation for operation in OPERATIONS if operation.event is None])
     app.cleanup_ctx.append(lambda _: service.run())
     app.on_shutdown.append(lambda _: service.drain())
     return app

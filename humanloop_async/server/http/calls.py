@@ -16,7 +16,7 @@ from ..service import Service
 T = TypeVar("T")
 BodyT = TypeVar("BodyT", covariant=True)
 QueryT = TypeVar("QueryT", covariant=True)
-RequestT = TypeVar("RequestT", bound=Struct | None)
+RequestT = TypeVar("RequestT", bound=Struct | list[str] | None)
 ResponseT = TypeVar("ResponseT", bound=Response | None)
 
 Batch: TypeAlias = Mapping[BodyPath, T]
@@ -64,9 +64,15 @@ def handles(operation: AnyOperation) -> Callable[[Handler[Any, Any]], Handler[An
     return _register(operation)
 
 
+@overload
+def handles_batch(
+    operation: Operation[RequestT, ResponseList[T]],
+) -> Callable[[Handler[Batch[RequestT], list[T]]], Handler[Batch[RequestT], list[T]]]: ...
+@overload
 def handles_batch(
     operation: Operation[RequestT, ResponseT],
-) -> Callable[[Handler[Batch[RequestT], list[ResponseT]]], Handler[Batch[RequestT], list[ResponseT]]]:
+) -> Callable[[Handler[Batch[RequestT], list[ResponseT]]], Handler[Batch[RequestT], list[ResponseT]]]: ...
+def handles_batch(operation: AnyOperation) -> Callable[[Handler[Any, Any]], Handler[Any, Any]]:
     """Register the decorated function as the handler of an operation that takes one object or a list of them."""
     return _register(operation)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_origin
 
 from aiohttp import HttpVersion11, web
 from msgspec import Struct
 
 from ...wire.operations import AnyOperation
-from ...wire.requests import InvalidBody, MalformedBody, decode_batch, decode_request
+from ...wire.requests import InvalidBody, MalformedBody, decode_batch, decode_ids, decode_request
 from ...wire.urls import decode_query
 from ..errors import ApiError, InvalidRequest
 from ..service import Service
@@ -91,23 +92,28 @@ def decode_body(body: bytes, decode: Callable[[bytes], DecodedT]) -> DecodedT:
     return decoded
 
 
-def decode_call_body(operation: AnyOperation, raw: bytes) -> Struct | Batch[Struct] | None:
+def decode_call_body(operation: AnyOperation, raw: bytes) -> Struct | Batch[Struct] | list[str] | None:
     """Decode a body by its operation's row in the table.
 
     Raises:
         ApiError: As `decode_body` does; also for a list of more than `MAX_BATCH` objects (422).
     """
-    kind = operation.request
-    if not issubclass(kind, Struct):
+    kind: Any = operation.request
+    if kind is NoneType:
         return None
+    if get_origin(kind) is list:
+        return decode_body(raw, decode_ids)
+    if not raw and operation.method == "PATCH":  # the official client 0.7 sends no body: change nothing
+        raw = b"[]" if operation.batch else b"{}"
     if not operation.batch:
-        return decode_body(raw, partial(decode_request, kind=kind))
-    decoded = decode_body(raw, partial(decode_batch, kind=kind))
-    if not isinstance(decoded, list):
-        return {(): decoded}
-    if len(decoded) > MAX_BATCH:
+        decoded: Struct = decode_body(raw, partial(decode_request, kind=kind))
+        return decoded
+    batch: Struct | list[Struct] = decode_body(raw, partial(decode_batch, kind=kind))
+    if not isinstance(batch, list):
+        return {(): batch}
+    if len(batch) > MAX_BATCH:
         raise InvalidRequest.at(msg=f"a list holds at most {MAX_BATCH} objects; send several", kind="value_error")
-    return {(index,): item for index, item in enumerate(decoded)}
+    return {(index,): item for index, item in enumerate(batch)}
 
 
 def decode_call_query(operation: AnyOperation, request: web.Request) -> Struct | None:

@@ -5,13 +5,14 @@ The generation operations stream; `humanloop_async.server.http.handlers.generati
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from aiohttp import web
 
+from ...types import ResponseList
 from ...wire.operations import AnyOperation
 from ..errors import ApiError
 from ..generation.idempotency import StoredResponse
@@ -28,7 +29,7 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 """Header of a response that was stored by an earlier call with the same ``Idempotency-Key``."""
 
 
-def add_routes(app: web.Application, operations: tuple[AnyOperation, ...]) -> None:
+def add_routes(app: web.Application, operations: Iterable[AnyOperation]) -> None:
     """Serve operations with their registered handlers."""
     for operation in operations:
         add_route(app, operation, partial(_respond, operation, HANDLERS[operation.id]))
@@ -64,7 +65,8 @@ async def _respond(operation: AnyOperation, handler: Handler[Any, Any], request:
 
     async def run() -> StoredResponse:
         response = await handler(call)
-        if isinstance(body, Mapping) and () in body:  # a batch of one object, not a list: neither is the response
+        if isinstance(body, Mapping) and () in body and get_origin(operation.response) is not ResponseList:
+            # The body is one object, not a list of them, and so is the response.
             (response,) = response
         # Official clients fail on an empty body and on null, also where v4 defines no response.
         return StoredResponse(operation.status, b"{}" if response is None else msgspec.json.encode(response))

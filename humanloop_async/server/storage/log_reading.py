@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Row, Text, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +15,7 @@ from ...types import (
     ConfigResponse,
     FeedbackResponse,
     GenericConfigResponse,
+    Json,
     ListLogsQuery,
     LogResponse,
     ModelConfigResponse,
@@ -23,13 +25,28 @@ from .config_responses import config_responses
 from .feedback import feedback_of
 from .log_counts import page_start
 from .log_filters import conditions, from_day, order_of, time_order
-from .schema import logs, projects, sessions
+from .schema import logs, model_configs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # any other: failed
 
 _NOT_SHOWN = {"owner", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
 # JSON goes from the database into the response without being decoded and encoded again.
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
+
+
+class LogContent(Struct, frozen=True, kw_only=True):
+    """The contents of a log, and the chat template of its configuration. Those of a log without `save` are None."""
+
+    save: bool
+    inputs: dict[str, Json] | None
+    messages: list[ChatMessage] | None
+    output: str | None
+    chat_template: list[ChatMessage] | None
+
+
+class _Templated(Struct):
+    chat_template: list[ChatMessage] | None = None
+
 
 _parents = logs.alias("parents")
 _whole = (
@@ -89,6 +106,22 @@ async def logs_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[Lo
 async def log_id_by_reference(connection: AsyncConnection, reference_id: str) -> str | None:
     """Return the id of the log with the caller's reference."""
     return await connection.scalar(select(logs.c.id).where(logs.c.reference_id == reference_id))
+
+
+async def contents_of_logs(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, LogContent]:
+    """Return the contents of the logs that exist, by id."""
+    columns = logs.c.id, logs.c.save, logs.c.inputs, logs.c.messages, logs.c.output, model_configs.c.parameters
+    query = select(*columns).join_from(logs, model_configs, logs.c.config_id == model_configs.c.id, isouter=True)
+    return {
+        row.id: LogContent(
+            save=row.save,
+            inputs=row.inputs,
+            messages=msgspec.convert(row.messages, list[ChatMessage] | None),
+            output=row.output,
+            chat_template=msgspec.convert(row.parameters or {}, _Templated).chat_template,
+        )
+        for row in await connection.execute(query.where(logs.c.id.in_(ids)))
+    }
 
 
 def _deleted_config(config_id: str | None) -> ConfigResponse:

@@ -129,6 +129,12 @@ logs = Table(
     Index(None, "config_id", "created_at", "id", "project_id"),
     Index(None, "session_id", "created_at", "id", "project_id"),
 )
+Index(  # partial, because few logs are of datapoints
+    None,
+    logs.c.source_datapoint_id,
+    sqlite_where=logs.c.source_datapoint_id.is_not(None),
+    postgresql_where=logs.c.source_datapoint_id.is_not(None),
+)
 
 servers = Table(  # processes that write logs, and the ends of their leases
     "servers",
@@ -242,6 +248,37 @@ trials = Table(  # samplings of an experiment; `logs.trial_id` refers to them
     Column("subject", PlainText),  # the session or user that keeps the configuration
     Column("created_at", UtcTime, nullable=False),
     Index(None, "experiment_id", "subject"),
+)
+
+# Datasets.
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", PlainText, nullable=False),
+    Column("description", PlainText, nullable=False),
+    Column("version", Integer, nullable=False),  # number of the current one; a change of datapoints creates the next
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+datapoints = Table(  # a datapoint has one row for each of its contents over time
+    "datapoints",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),  # of the dataset: the first one with this row
+    Column("until", Integer),  # the first version without this row; NULL: it is in the current one
+    Column("dataset_id", ShortText, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),  # order of addition to the dataset
+    Column("inputs", JsonText),
+    Column("messages", JsonText),
+    Column("target", JsonText),
+    Column("source_log_id", ShortText),  # the log that it is a copy of, which may have been deleted
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Index(None, "dataset_id", "position"),
 )
 
 idempotency = Table(  # calls with an Idempotency-Key, and their outcomes

@@ -1,11 +1,17 @@
 """The table of v4 operations: the client, the server's routes and ``/openapi.json`` follow from it."""
 
+from .datasets import DATASET_OPERATIONS
 from .generation import GENERATION_OPERATIONS
 from .logs import LOG_OPERATIONS
 from .operation import AnyOperation, Operation
 from .projects import PROJECT_OPERATIONS
 
-OPERATIONS: tuple[AnyOperation, ...] = (*GENERATION_OPERATIONS, *PROJECT_OPERATIONS, *LOG_OPERATIONS)
+OPERATIONS: tuple[AnyOperation, ...] = (
+    *GENERATION_OPERATIONS,
+    *PROJECT_OPERATIONS,
+    *LOG_OPERATIONS,
+    *DATASET_OPERATIONS,
+)
 
 RESOURCES = {
     "Completions": "Completions of a prompt.",
@@ -16,10 +22,13 @@ RESOURCES = {
     "Sessions": "Sessions: groups of logs.",
     "Logs": "Logs of generated outputs, from this API or elsewhere.",
     "Feedback": "Feedback on logs.",
+    "Datasets": "Datasets: datapoints to evaluate configurations with.",
+    "Datapoints": "Datapoints of datasets.",
 }
 """A description of each resource, in the order of the client's attributes."""
 
 __all__ = [
+    "DATASET_OPERATIONS",
     "GENERATION_OPERATIONS",
     "LOG_OPERATIONS",
     "OPERATIONS",

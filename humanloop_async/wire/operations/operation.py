@@ -10,7 +10,7 @@ import msgspec
 
 from ... import types as t
 
-RequestT = TypeVar("RequestT", bound=msgspec.Struct | None, covariant=True)
+RequestT = TypeVar("RequestT", bound=msgspec.Struct | list[str] | None, covariant=True)
 ResponseT = TypeVar("ResponseT", bound=t.Response | t.ResponseList[Any] | None, covariant=True)
 
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -23,7 +23,7 @@ class Operation(Generic[RequestT, ResponseT]):
     Attributes:
         id: Its ``operationId`` in the v4 document: the resource and the method, such as ``Projects_listConfigs``.
         method, path: The path is relative to the base URL and starts with "/". Its ``{names}`` are parameters.
-        request: The Struct of its body; `NoneType` if it has none.
+        request: The Struct of its body, or ``list[str]`` for a list of ids; `NoneType` if it has none.
         response: A Struct, a `ResponseList` of them, or `NoneType` if the response has no body to decode.
         summary: One line: the start of the method's docstring, and the summary in ``/openapi.json``.
         details: Further sentences for the docstring and the description in ``/openapi.json``.
@@ -31,7 +31,8 @@ class Operation(Generic[RequestT, ResponseT]):
             and the default of ``page`` is the number of the first page.
         event: The Struct of one event if it can stream, else None.
         status: Status of a successful response.
-        batch: Whether the body may also be a list of `request`; the response then is a list of `response`.
+        batch: Whether the body may also be a list of `request`. The response to a list is a list of `response`, unless
+            `response` is a list already.
         creates: Whether a repeated call would create something again. It then carries an ``Idempotency-Key``.
         positional: Body fields that the method accepts by position, after the path's parameters.
         names: Names of the method on the client itself.
@@ -72,7 +73,7 @@ class Operation(Generic[RequestT, ResponseT]):
         return int(number)
 
 
-AnyOperation: TypeAlias = Operation[msgspec.Struct | None, t.Response | t.ResponseList[Any] | None]
+AnyOperation: TypeAlias = Operation[msgspec.Struct | list[str] | None, t.Response | t.ResponseList[Any] | None]
 
 
 def rows(module: dict[str, Any]) -> tuple[Operation[Any, Any], ...]:

@@ -71,12 +71,16 @@ async def _create_objects(server: EmbeddedServer) -> dict[str, str]:
         experiment = await client.experiments.create(
             project_id=project, name="e", positive_labels=[], config_ids=[str(sample.model_config_id)], set_active=True
         )
+        dataset = await client.datasets.create(project_id=project, name="d", description="")
+        (datapoint,) = await client.datasets.create_datapoint(dataset.id, log_ids=[sample.id])
         return {
             "projects": project,
             "logs": sample.id,
             "sessions": str(chat.session_id),
             "model-configs": str(sample.model_config_id),
             "experiments": experiment.id,
+            "datasets": dataset.id,
+            "datapoints": datapoint.id,
         }
 
 

@@ -40,10 +40,15 @@ def tables(connection: Connection) -> dict[str, Any]:
             inspector.get_foreign_keys(name),
             inspector.get_unique_constraints(name),
             inspector.get_check_constraints(name),
-            inspector.get_indexes(name),
+            [{**index, "dialect_options": options(index)} for index in inspector.get_indexes(name)],
         )
         found[name] = [sorted(map(str, group)) for group in (columns, *constraints)]
     return found
+
+
+def options(index: Any) -> dict[str, str]:
+    """Return the options of an index, such as the condition of a partial one, as texts, which can be compared."""
+    return {name: str(option) for name, option in index.get("dialect_options", {}).items()}
 
 
 def downgrade(connection: Connection) -> None:

@@ -239,6 +239,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_logs_session_id_created_at_id_project_id", "logs", ["session_id", "created_at", "id", "project_id"]
     )
+    op.create_index(
+        "ix_logs_source_datapoint_id",
+        "logs",
+        ["source_datapoint_id"],
+        sqlite_where=sa.text("source_datapoint_id IS NOT NULL"),
+        postgresql_where=sa.text("source_datapoint_id IS NOT NULL"),
+    )
     op.create_index("ix_logs_trial_id", "logs", ["trial_id"])
 
     op.create_table(
@@ -284,9 +291,43 @@ def upgrade() -> None:
     op.create_index("ix_feedback_config_id_type", "feedback", ["config_id", "type"])
     op.create_index("ix_feedback_log_id_type", "feedback", ["log_id", "type"])
 
+    op.create_table(
+        "datasets",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_datasets_project_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_datasets"),
+    )
+    op.create_index("ix_datasets_project_id", "datasets", ["project_id"])
+
+    op.create_table(
+        "datapoints",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("until", sa.Integer()),
+        sa.Column("dataset_id", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("inputs", sa.Text()),
+        sa.Column("messages", sa.Text()),
+        sa.Column("target", sa.Text()),
+        sa.Column("source_log_id", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name="fk_datapoints_dataset_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", "version", name="pk_datapoints"),
+    )
+    op.create_index("ix_datapoints_dataset_id_position", "datapoints", ["dataset_id", "position"])
+
 
 def downgrade() -> None:
     tables = (  # those that refer to others first
+        "datapoints",
+        "datasets",
         "feedback",
         "trials",
         "positive_labels",
