@@ -48,7 +48,7 @@ PHRASES = {
     r"no further use": "cannot be used again",
     r"nothing of": "none of the X, no X",
     r"of (its|their|one's|your|our|his|her|my) own": "separate, custom, your",
-    r"(?<!connection )(?<!connection is )(?<![\"'`._])refus(e|es|ed|ing|als?)": "reject, fail, decline",
+    r"(?<!connection )(?<!connection is )(?<![\"'`._])refus(e|es|ed|ing|als)": "reject, fail, decline",
     r"(?<!as )say(s|ing)? so|said so": "sets it, reports it",
     r"see to": "manage",
     r"shall": "must, will",

@@ -1,4 +1,4 @@
-"""One call as several, for providers that make fewer samples at once than v4 callers may ask for."""
+"""Split a call into several, for providers that generate fewer samples at once than a v4 call may request."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ T = TypeVar("T")
 
 
 def split(call: ProviderCall, max_n: int) -> list[tuple[int, ProviderCall]]:
-    """The call in parts of at most `max_n` samples, each with the index of its first sample.
-
-    A seed moves along with that index: the same one would make the same samples in every part.
-    """
+    """Return the call in parts of at most `max_n` samples, each with the index of its first sample."""
     return [
-        (
-            first,
-            msgspec.structs.replace(
-                call,
-                num_samples=min(max_n, call.num_samples - first),
-                seed=None if call.seed is None else call.seed + first,
-            ),
-        )
-        for first in range(0, call.num_samples, max_n)
+        (first, part(call, first, min(max_n, call.num_samples - first))) for first in range(0, call.num_samples, max_n)
     ]
 
 
+def part(call: ProviderCall, first: int, num_samples: int) -> ProviderCall:
+    """Return the part of a call that generates `num_samples` samples from index `first` on.
+
+    A seed moves with that index: the same seed would give the same samples in every part.
+    """
+    seed = None if call.seed is None else call.seed + first
+    return msgspec.structs.replace(call, num_samples=num_samples, seed=seed)
+
+
 async def generate_all(parts: list[tuple[int, Coroutine[Any, Any, ProviderReply]]]) -> ProviderReply:
-    """The replies of all parts as one. The first error ends the other parts."""
+    """Return the replies of all parts as one. The first error cancels the other parts."""
     replies = await _all([part for _, part in parts])
     whole = ProviderReply([], total_usage(reply.usage for reply in replies))
     for (first, _), reply in zip(parts, replies, strict=True):
@@ -49,10 +47,10 @@ async def generate_all(parts: list[tuple[int, Coroutine[Any, Any, ProviderReply]
 async def stream_all(
     parts: list[tuple[int, AbstractAsyncContextManager[ProviderStream]]],
 ) -> AsyncGenerator[ProviderStream]:
-    """The streams of all parts as one, opened at the same time. The first error ends the other parts.
+    """Open the streams of all parts at the same time and merge them. The first error closes the other parts.
 
-    Ready when the first part is: a provider with more to do than it can do at once lets the others wait
-    until the first ones have finished.
+    The merged stream is open when its first part is: a busy provider may let the others wait until the first ones have
+    finished.
     """
     async with AsyncExitStack() as stack:
         merged = MergedStream([_Part(first, part, stack) for first, part in parts])
@@ -72,7 +70,7 @@ class _Part:
         self._chunks: AsyncIterator[list[ProviderChunk]]
 
     async def read(self) -> list[ProviderChunk] | None:
-        """The next chunks, none at first, when it opens the stream; None at the end."""
+        """Return the next chunks, or None at the end. The first call opens the stream and returns no chunks."""
         if self.stream is None:
             self.stream = await self._stack.enter_async_context(self._context)
             self._chunks = aiter(self.stream)
@@ -84,7 +82,7 @@ class _Part:
 
 
 class MergedStream:
-    """Several streams, read at the same time, as one."""
+    """Several streams as one, read at the same time."""
 
     on_batch: BatchCallback | None = None
 
@@ -93,7 +91,7 @@ class MergedStream:
         self._reads = {asyncio.ensure_future(part.read()): part for part in parts}
 
     async def ready(self) -> None:
-        """Wait until a part is open, or raise why it is not."""
+        """Wait until a part is open, or raise the error of the first that fails."""
         done, _ = await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
         for read in done:
             read.result()
@@ -109,7 +107,7 @@ class MergedStream:
         batch: list[ProviderChunk] = []
         while self._reads and not batch:
             done, _ = await asyncio.wait(self._reads, return_when=asyncio.FIRST_COMPLETED)
-            # Chunks that came whole go before an error that came with them.
+            # Chunks come before an error that arrived at the same time.
             for read in [read for read in done if read.exception() is None] or done:
                 part = self._reads.pop(read)
                 if (chunks := read.result()) is not None:
@@ -120,7 +118,7 @@ class MergedStream:
         return batch
 
     async def stop(self) -> None:
-        """End the reads under way."""
+        """Cancel the pending reads."""
         reads, self._reads = list(self._reads), {}
         for read in reads:
             read.cancel()
@@ -128,7 +126,7 @@ class MergedStream:
 
 
 def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
-    """The sum of what is known."""
+    """Return the sum of the known token counts, or None if none are known."""
     known = [usage for usage in usages if usage is not None]
     if not known:
         return None
@@ -142,7 +140,7 @@ def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
 
 
 async def _all(work: list[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results in order; on the first error, or when cancelled, the others are cancelled and waited for."""
+    """Return all results in order. On the first error, and when cancelled, cancels the other work and waits for it."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)

@@ -11,8 +11,8 @@ import os
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import msgspec
@@ -35,7 +35,7 @@ from .base import (
     ProviderStream,
     v4_status,
 )
-from .reading import ErrorEvent, MalformedResponse, decoded, error_message
+from .reading import ErrorEvent, MalformedResponse, decoded, error_message, redacted
 
 RESPONSE_TIMEOUT = 600.0
 """Longest wait for the headers of a response, in seconds. A large prompt or an unstreamed response can take minutes."""
@@ -51,7 +51,8 @@ MAX_MESSAGE = 2000
 _MAX_ERROR_BYTES = 64 * 1024
 _TRAILER_TIMEOUT = 1.0  # for the end of a body after its last event, so that the connection can be used again
 _STALE_CONNECTION = 1.0  # seconds within which the closing of a kept connection is noticed
-_SHORTEST_KEY = 8  # a shorter one is found in ordinary text by chance
+_MAX_REMEMBERED = 1000  # models whose rejected parameters are remembered
+_REJECTIONS = (400, 422, 501)  # statuses of a response to parameters that the server does not support
 
 
 class EventReader(Protocol):
@@ -61,6 +62,7 @@ class EventReader(Protocol):
         unfinished: The samples without a finish reason so far.
         ended: Whether the format's end marker has arrived.
         words: A message in an event that is not part of a sample, "" if there was none. It may explain an early end.
+        missing: Samples that the server did not generate, when the stream has ended after the others.
         usage: Token counts so far.
     """
 
@@ -68,6 +70,8 @@ class EventReader(Protocol):
     ended: bool
     words: str
 
+    @property
+    def missing(self) -> set[int]: ...
     @property
     def usage(self) -> Usage | None: ...
 
@@ -78,6 +82,10 @@ class EventReader(Protocol):
             MalformedResponse: An event cannot be understood, or contradicts earlier ones.
             ErrorEvent: The provider reports an error.
         """
+        ...
+
+    def end(self, emit: Callable[[ProviderChunk], object]) -> None:
+        """Emit the chunks that the reader has held back: the stream has ended, or an error follows."""
         ...
 
 
@@ -100,21 +108,34 @@ class Adapter(Protocol):
         """
         ...
 
-    def stream_body(self, body: dict[str, Json]) -> dict[str, Json]:
+    def stream_body(self, body: dict[str, Json], call: ProviderCall) -> dict[str, Json]:
         """Return the body of the streamed request for the same call."""
         ...
 
     def read_response(self, data: bytes, num_samples: int) -> tuple[list[ProviderSample], Usage | None]:
         """Return the samples of an unstreamed response, in order of their index, and its token counts.
 
+        There is at least one sample. A server that does not support several at once returns fewer than requested.
+
         Raises:
-            MalformedResponse: The bytes are not a response with one finished sample for each requested one.
+            MalformedResponse: The bytes are not a response with finished samples.
             ErrorEvent: The provider reports an error.
         """
         ...
 
     def reader(self, num_samples: int) -> EventReader:
         """Return a reader for the events of one streamed response."""
+        ...
+
+    def rejected_parameter(self, body: dict[str, Json], message: str) -> str | None:
+        """Return the optional parameter of a body that this error message rejects, or None if it rejects none.
+
+        "n" means that the server generates one sample per request.
+        """
+        ...
+
+    def without_parameters(self, body: dict[str, Json], rejected: set[str]) -> dict[str, Json]:
+        """Return the body without parameters that the server has rejected, or with others in their place."""
         ...
 
 
@@ -163,18 +184,19 @@ class HttpProvider:
         self._max_retries = max_retries
         self._transport = transport or AiohttpTransport(max_connections=MAX_CONNECTIONS)
         self._has_responded = False  # whether there may be a kept connection
+        self._rejected: dict[str, set[str]] = {}  # model -> parameters that the server rejects
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
-        return self.adapter.body(call)
+        return self._without_rejected(call, self.adapter.body(call))
 
     async def generate(self, call: ProviderCall) -> ProviderReply:
-        parts = fan_out.split(call, self._max_n)
+        parts = fan_out.split(call, self._max_n_of(call))
         if len(parts) == 1:
             return await self._generate(call)
         return await fan_out.generate_all([(first, self._generate(part)) for first, part in parts])
 
     def stream(self, call: ProviderCall) -> AbstractAsyncContextManager[ProviderStream]:
-        parts = fan_out.split(call, self._max_n)
+        parts = fan_out.split(call, self._max_n_of(call))
         if len(parts) == 1:
             return self._stream(call)
         return fan_out.stream_all([(first, self._stream(part)) for first, part in parts])
@@ -210,6 +232,20 @@ class HttpProvider:
         return f"{self._base_url}{self.adapter.path(call)}{query}"
 
     async def _generate(self, call: ProviderCall) -> ProviderReply:
+        """Generate with one request, and with others for the samples that the server does not generate with it."""
+        try:
+            reply = await self._request(call)
+        except _OneSampleOnly:
+            return await self._generate_single(call, range(call.num_samples))
+        missing = set(range(call.num_samples)) - {sample.index for sample in reply.samples}
+        if not missing:
+            return reply
+        rest = await self._generate_single(call, sorted(missing))
+        samples = sorted(reply.samples + rest.samples, key=lambda sample: sample.index)
+        usage = fan_out.total_usage([reply.usage, rest.usage])
+        return ProviderReply(samples, usage, reply.responses + rest.responses)
+
+    async def _request(self, call: ProviderCall) -> ProviderReply:
         key = self.key(call)
         response = await self._send(call, self.request_body(call), key)
         try:
@@ -221,34 +257,85 @@ class HttpProvider:
             response.close()
         return ProviderReply(samples, usage, [decoded(data)])
 
+    async def _generate_single(self, call: ProviderCall, indexes: Iterable[int]) -> ProviderReply:
+        """Generate samples with one request each."""
+        parts = [(index, fan_out.part(call, index, 1)) for index in indexes]
+        reply = await fan_out.generate_all([(index, self._request(part)) for index, part in parts])
+        self._remember(call, {"n"})
+        return reply
+
     @asynccontextmanager
     async def _stream(self, call: ProviderCall) -> AsyncGenerator[ProviderStream]:
         key = self.key(call)
-        body = self.adapter.stream_body(self.request_body(call))
-        response = await self._send(call, body, key)
-        stream = HttpStream(self, response, call.num_samples, key)
-        try:
-            await stream.check_head()
+        body = self._without_rejected(call, self.adapter.stream_body(self.request_body(call), call))
+        async with AsyncExitStack() as stack:
+
+            async def stream_single(indexes: Iterable[int]) -> ProviderStream:
+                parts = [(index, self.stream(fan_out.part(call, index, 1))) for index in indexes]
+                stream = await stack.enter_async_context(fan_out.stream_all(parts))
+                self._remember(call, {"n"})
+                return stream
+
+            try:
+                response = await self._send(call, body, key)
+            except _OneSampleOnly:
+                yield await stream_single(range(call.num_samples))
+                return
+            stream = HttpStream(self, response, call.num_samples, key, stream_single)
+            stack.callback(stream.close)
             yield stream
             await stream.finish()
-        finally:
-            stream.close()
+
+    def _max_n_of(self, call: ProviderCall) -> int:
+        return 1 if "n" in self._rejected.get(call.model, ()) else self._max_n
+
+    def _without_rejected(self, call: ProviderCall, body: dict[str, Json]) -> dict[str, Json]:
+        rejected = self._rejected.get(call.model)
+        return self.adapter.without_parameters(body, rejected) if rejected else body
+
+    def _remember(self, call: ProviderCall, rejected: set[str]) -> None:
+        """Remember the parameters that the server rejects for a model, so that they cost one request only once."""
+        if call.model in self._rejected or len(self._rejected) < _MAX_REMEMBERED:
+            self._rejected.setdefault(call.model, set()).update(rejected)
 
     async def _send(self, call: ProviderCall, body: dict[str, Json], key: str | None) -> ResponseStream:
-        """Send a request, with retries, and return the response, whose status is 200 to 299."""
+        """Send a request, with retries, and return the response, whose status is 200 to 299.
+
+        A request with an optional parameter that the server rejects is repeated without it.
+
+        Raises:
+            _OneSampleOnly: The server rejects requests for several samples.
+        """
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         headers |= self._extra_headers | self.adapter.headers(call, key)
-        request = HttpRequest("POST", self.url(call), headers, msgspec.json.encode(body))
+        url = self.url(call)
         attempt = 0
+        bodies = [msgspec.json.encode(body)]
+        rejected: set[str] = set()
+        rejection: ProviderError | None = None
         while True:
             attempt += 1
             try:
-                return await self._attempt(request, key)
+                response = await self._attempt(HttpRequest("POST", url, headers, bodies[-1]), key)
             except _Failed as failed:
                 error = failed.error
+                if failed.rejection and (parameter := self.adapter.rejected_parameter(body, failed.rejection)):
+                    if parameter == "n":
+                        raise _OneSampleOnly from None
+                    body = self.adapter.without_parameters(body, {parameter})
+                    if (encoded := msgspec.json.encode(body)) not in bodies:
+                        bodies.append(encoded)
+                        rejected.add(parameter)
+                        rejection = rejection or error
+                        attempt = 0
+                        continue
                 delay = retry_delay(attempt, jitter=random.random(), retry_after=error.retry_after)
                 if not failed.retryable or attempt > self._max_retries or delay is None:
-                    raise error from None
+                    raise (rejection if rejection and failed.rejection else error) from None
+            else:
+                if rejected:
+                    self._remember(call, rejected)
+                return response
             await asyncio.sleep(delay)
 
     async def _attempt(self, request: HttpRequest, key: str | None) -> ResponseStream:
@@ -256,8 +343,10 @@ class HttpProvider:
         if 200 <= response.status <= 299:
             return response
         try:
-            message = error_message(await self.read_all(response, _MAX_ERROR_BYTES)) or response.reason
+            body = await self.read_all(response, _MAX_ERROR_BYTES)
+            message = error_message(body) or response.reason
         except ProviderError:
+            body = b""
             message = response.reason
         finally:
             response.close()
@@ -267,6 +356,7 @@ class HttpProvider:
         raise _Failed(
             ProviderError(v4_status(response.status), message, self.origin, _retry_after(response.headers)),
             retryable=response.status in (408, 409, 429) or response.status >= 500,
+            rejection=body.decode(errors="replace") if response.status in _REJECTIONS else "",
         )
 
     async def _respond(self, request: HttpRequest, again: bool = True) -> ResponseStream:
@@ -317,18 +407,34 @@ class HttpProvider:
 
 
 class HttpStream:
-    """The chunks of a streamed response, in batches of one read each."""
+    """The chunks of a streamed response, in batches of one read each.
 
-    def __init__(self, provider: HttpProvider, response: ResponseStream, num_samples: int, key: str | None) -> None:
+    Args:
+        stream_single: Opens a stream of other samples, for a server that generated fewer than requested.
+    """
+
+    def __init__(
+        self,
+        provider: HttpProvider,
+        response: ResponseStream,
+        num_samples: int,
+        key: str | None,
+        stream_single: Callable[[Iterable[int]], Awaitable[ProviderStream]] | None = None,
+    ) -> None:
         self._provider = provider
         self._response = response
         self._num_samples = num_samples
         self._key = key
+        self._stream_single = stream_single
+        self._rest: ProviderStream | None = None  # the samples that are missing in this response
+        self._rest_batches: AsyncIterator[list[ProviderChunk]] | None = None
         self._decoder = EventStreamDecoder()
         self._reader = provider.adapter.reader(num_samples)
         self._failure: ProviderError | None = None  # raised after the chunks before it
         self._ended = False
         self._room = num_samples * MAX_RESPONSE_BYTES
+        self._start: bytes | None = b""  # the start of the body, until its form is known
+        self._whole: bytearray | None = None  # a body that is one response, and no stream
         self._batch: list[ProviderChunk] = []  # to be returned
         self._decoded = 0  # how many bytes of the next read the batch contains already
         self.on_batch: BatchCallback | None = None
@@ -337,7 +443,9 @@ class HttpStream:
 
     @property
     def usage(self) -> Usage | None:
-        return self._reader.usage
+        if self._rest is None:
+            return self._reader.usage
+        return fan_out.total_usage([self._reader.usage, self._rest.usage])
 
     def __aiter__(self) -> HttpStream:
         return self
@@ -347,7 +455,7 @@ class HttpStream:
             if self._failure is not None:
                 raise self._failure
             if self._ended:
-                raise StopAsyncIteration
+                return await self._next_rest()
             data = await self._next_bytes()
             decoded, self._decoded = self._decoded, 0
             if not decoded or len(data) > decoded:
@@ -355,23 +463,14 @@ class HttpStream:
         batch, self._batch = self._batch, []
         return batch
 
-    async def check_head(self) -> None:
-        """Raise the error of a response that claims to be JSON. Some servers send errors with status 200."""
-        if not self._response.headers.get("Content-Type", "").startswith("application/json"):
-            return
-        data = await self._next_bytes()
-        if data.lstrip().startswith(b"{"):
-            provider = self._provider
-            body = data + await provider.read_all(self._response, MAX_RESPONSE_BYTES)
-            with suppress(MalformedResponse):
-                try:
-                    provider.adapter.read_response(body, 1)
-                except ErrorEvent as exc:
-                    raise provider.as_provider_error(exc, self._key) from None
-            raise provider.as_provider_error(
-                MalformedResponse(f"one piece, no stream: {error_message(body)}"), self._key
-            )
-        self._read_events(data, self._batch)
+    async def _next_rest(self) -> list[ProviderChunk]:
+        """Return a batch of the samples that are missing in this response."""
+        if self._rest_batches is None:
+            if not self._reader.missing or self._stream_single is None:
+                raise StopAsyncIteration
+            self._rest = await self._stream_single(sorted(self._reader.missing))
+            self._rest_batches = aiter(self._rest)
+        return await anext(self._rest_batches)
 
     async def finish(self) -> None:
         """Read the rest of a body that has no more events, which returns its connection to the pool."""
@@ -405,22 +504,39 @@ class HttpStream:
         return False
 
     def _read_events(self, data: bytes, batch: list[ProviderChunk]) -> None:
+        """Decode the bytes of one read, none at the end of the body, and add their chunks to the batch."""
         reader = self._reader
+        is_end = not data
         self._room -= len(data)
-        try:
-            events = self._decoder.feed(data)
-        except EventTooLarge as exc:
-            events = exc.events
-            self._failure = ProviderError(503, str(exc), self._provider.origin)
-        try:
-            reader.read(events, batch.append)
-        except (ErrorEvent, MalformedResponse) as exc:
-            self._failure = self._provider.as_provider_error(exc, self._key)
-        if self._failure is None and (not data or reader.ended):
+        if self._start is not None:
+            data = self._check_start(data)
+        if self._whole is not None:
+            self._read_whole(data, is_end, batch)
+            reader = self._reader
+        else:
+            try:
+                # A blank line completes an event whose own one is missing at the end. One that was cut is no JSON.
+                events = self._decoder.feed(b"\n\n" if is_end and self._start is None else data)
+            except EventTooLarge as exc:
+                events = exc.events
+                self._failure = ProviderError(503, str(exc), self._provider.origin)
+            try:
+                reader.read(events, batch.append)
+            except (ErrorEvent, MalformedResponse) as exc:
+                if not reader.unfinished:  # all text has arrived: what follows it does not matter
+                    self._ended = True
+                elif not is_end or isinstance(exc, ErrorEvent):
+                    self._failure = self._provider.as_provider_error(exc, self._key)
+            if is_end or reader.ended or self._ended or self._failure is not None:
+                try:
+                    reader.end(batch.append)
+                except MalformedResponse as exc:
+                    self._failure = self._failure or self._provider.as_provider_error(exc, self._key)
+        if self._failure is None and (is_end or reader.ended):
             self._ended = True
-            if reader.unfinished:
-                missing = ", ".join(map(str, sorted(reader.unfinished)))
-                message = f"the response ended before sample {missing} had a finish reason"
+            if unfinished := reader.unfinished - reader.missing:
+                numbers = ", ".join(map(str, sorted(unfinished)))
+                message = f"the response ended before sample {numbers} had a finish reason"
                 if reader.words:
                     message += f": {redact(reader.words, self._key)}"
                 self._failure = ProviderError(503, message, self._provider.origin)
@@ -428,23 +544,82 @@ class HttpStream:
             limit = self._num_samples * MAX_RESPONSE_BYTES
             self._failure = ProviderError(503, f"a response above {limit:,} bytes", self._provider.origin)
 
+    def _check_start(self, data: bytes) -> bytes:
+        """Find out whether the body is a stream. Returns its bytes so far once that is known, until then none.
+
+        Some servers send one JSON response or error although a stream was requested, after blanks that keep the
+        connection open. Servers that fail may send HTML.
+        """
+        assert self._start is not None
+        self._start += data
+        stripped = self._start.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if not stripped and data:
+            self._start = self._start[-2:]  # it may be a part of a byte order mark
+            return b""
+        data, self._start = self._start, None
+        if stripped.startswith((b"{", b"[", b"<")):
+            self._whole = bytearray()
+            return stripped
+        return data
+
+    def _read_whole(self, data: bytes, is_end: bool, batch: list[ProviderChunk]) -> None:
+        """Read a body that is one response; its samples are one chunk each."""
+        assert self._whole is not None
+        self._whole += data
+        if not is_end:
+            return
+        body = bytes(self._whole)
+        try:
+            samples, usage = self._provider.adapter.read_response(body, self._num_samples)
+        except (ErrorEvent, MalformedResponse) as exc:
+            error = MalformedResponse(error_message(body)) if body.startswith(b"<") else exc  # HTML
+            self._failure = self._provider.as_provider_error(error, self._key)
+            return
+        self._reader = _WholeReader(samples, usage, self._num_samples)
+        raw = msgspec.json.encode(decoded(body))
+        batch += [
+            ProviderChunk(sample.index, sample.text, sample.finish_reason, sample.tool_calls, raw, sample.reasoning)
+            for sample in samples
+        ]
+
+
+class _WholeReader:
+    """The state of a reader after a whole response in place of a stream."""
+
+    words = ""
+    ended = True
+
+    def __init__(self, samples: list[ProviderSample], usage: Usage | None, num_samples: int) -> None:
+        self.unfinished = set(range(num_samples)) - {sample.index for sample in samples}
+        self.missing = self.unfinished
+        self.usage = usage
+
+    def read(self, events: Iterable[bytes], emit: Callable[[ProviderChunk], object]) -> None:
+        """Ignore events: there are none."""
+
+    def end(self, emit: Callable[[ProviderChunk], object]) -> None:
+        """Emit nothing: all chunks have been emitted."""
+
 
 class _Failed(Exception):
-    """A failed attempt, with the error to raise if no other attempt follows."""
+    """A failed attempt, with the error to raise if no other attempt follows.
 
-    def __init__(self, error: ProviderError, *, retryable: bool) -> None:
+    Attributes:
+        rejection: The body of a response that may reject a parameter, else "".
+    """
+
+    def __init__(self, error: ProviderError, *, retryable: bool, rejection: str = "") -> None:
         super().__init__(str(error))
-        self.error, self.retryable = error, retryable
+        self.error, self.retryable, self.rejection = error, retryable, rejection
+
+
+class _OneSampleOnly(Exception):
+    """The server rejects requests for several samples."""
 
 
 def redact(message: str, key: str | None) -> str:
-    """Return a provider's message, shortened and without keys.
-
-    Some providers repeat the key that they reject, whole or with stars in the middle.
-    """
-    if key and len(key) >= _SHORTEST_KEY:
-        message = message.replace(key, "...")
-    return re.sub(r"\b(sk|pk)-[\w*-]{4,}", "...", message)[:MAX_MESSAGE]
+    """Return a provider's message, shortened and without keys."""
+    return redacted(message, key)[:MAX_MESSAGE]
 
 
 def without_credentials(url: str) -> str:

@@ -1,4 +1,4 @@
-"""``openai``, and every server with an OpenAI-compatible API under a name of its own."""
+"""The provider ``openai``, and servers with an OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from ...transport.base import Transport
 from ...types import Json, Usage
 from .base import ProviderCall, ProviderSample
 from .http_provider import HttpProvider
-from .openai_body import chat_body, completion_body
-from .openai_events import EventReader, read_answer
+from .openai_body import chat_body, completion_body, rejected_parameter, without_parameters
+from .openai_events import EventReader, read_response
 from .settings import OPENAI_BASE_URL, CompatibleServer
 
 # Models that OpenAI serves at /completions only.
 _LEGACY_MODEL = re.compile(r"(ft:)?(davinci-002|babbage-002)(:.*)?|text-.+|.+-instruct(-\d+)?(:.*)?")
+# Models that their makers serve as chats only, also under a gateway's prefix such as "openai/".
+_CHAT_MODEL = re.compile(
+    r"(?:[\w.-]+/)*(?:ft:)?(?:gpt-(?!3\.5-turbo-instruct)|chatgpt-|o\d|claude-|gemini-|command-|grok-|deepseek-(?:chat|reasoner))"
+)
 _LEGACY_CONTEXT = {"gpt-3.5-turbo-instruct": 4096, "davinci-002": 16_384, "babbage-002": 16_384}  # tokens
 
 
@@ -38,21 +42,38 @@ class CompatibleAdapter:
     def body(self, call: ProviderCall) -> dict[str, Json]:
         return completion_body(call) if self._is_legacy(call) else chat_body(call, self._origin)
 
-    def stream_body(self, body: dict[str, Json]) -> dict[str, Json]:
-        return body | {"stream": True, "stream_options": {"include_usage": True}}
+    def stream_body(self, body: dict[str, Json], call: ProviderCall) -> dict[str, Json]:
+        body = body | {"stream": True}
+        if (options := call.other.get("stream_options", {"include_usage": True})) is not None:
+            body["stream_options"] = options
+        return body
 
     def read_response(self, data: bytes, num_samples: int) -> tuple[list[ProviderSample], Usage | None]:
-        return read_answer(data, num_samples)
+        samples, usage = read_response(data, num_samples)
+        return [samples[index] for index in sorted(samples)], usage
 
     def reader(self, num_samples: int) -> EventReader:
         return EventReader(num_samples)
 
+    def rejected_parameter(self, body: dict[str, Json], message: str) -> str | None:
+        return rejected_parameter(body, message)
+
+    def without_parameters(self, body: dict[str, Json], rejected: set[str]) -> dict[str, Json]:
+        return without_parameters(body, rejected)
+
     def _is_legacy(self, call: ProviderCall) -> bool:
-        return call.endpoint == "complete" and self._completions
+        """Return whether the call goes to the legacy completions. Only those have `suffix` and `logprobs`."""
+        if call.endpoint != "complete":
+            return False
+        needs_legacy = call.suffix is not None or call.logprobs is not None
+        return self._prefers_completions(call.model) or (needs_legacy and not _CHAT_MODEL.match(call.model))
+
+    def _prefers_completions(self, model: str) -> bool:
+        return self._completions
 
 
 class OpenAIAdapter(CompatibleAdapter):
-    """OpenAI's wire format. Legacy completions are for the models that have nothing else."""
+    """OpenAI's wire format. Prompts go to the legacy completions only for models or parameters that need them."""
 
     def __init__(self) -> None:
         super().__init__("OpenAI", completions=True)
@@ -60,14 +81,14 @@ class OpenAIAdapter(CompatibleAdapter):
     def body(self, call: ProviderCall) -> dict[str, Json]:
         body = super().body(call)
         if self._is_legacy(call):
-            # Left out, it means 16 there. How many fit is known only to the tokenizer; a token is seldom less
-            # than two bytes, so half the prompt's bytes are room enough for it.
+            # The default there is 16. Only the tokenizer knows how many tokens fit. A token rarely has less than two
+            # bytes, so half the prompt's bytes are enough for the prompt.
             room = _LEGACY_CONTEXT.get(call.model, 2048) - len(call.prompt.encode()) // 2
             body.setdefault("max_tokens", max(room, 16))
         return body
 
-    def _is_legacy(self, call: ProviderCall) -> bool:
-        return super()._is_legacy(call) and _LEGACY_MODEL.fullmatch(call.model) is not None
+    def _prefers_completions(self, model: str) -> bool:
+        return _LEGACY_MODEL.fullmatch(model) is not None
 
 
 class CompatibleProvider(HttpProvider):
@@ -75,8 +96,8 @@ class CompatibleProvider(HttpProvider):
 
     Args:
         name: v4 name of the provider.
-        server: Where it is, and what it can do.
-        origin: Name for people; the v4 name when not given.
+        server: Its address and its abilities.
+        origin: The display name; the v4 name if None.
         transport: Sends the requests, and is closed with the provider. An `AiohttpTransport` if None.
     """
 

@@ -1,4 +1,4 @@
-"""A provider's HTTP server that plays a script, byte for byte."""
+"""An HTTP server that sends scripted bytes, as a provider."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Request:
 
 @dataclass
 class ScriptedServer:
-    """Each request gets the next script: bytes are sent as they are, numbers are pauses in seconds.
+    """A server that responds to each request with the next script. Numbers in a script are pauses in seconds.
 
-    A script ends with the answer, with ``"cut"`` (the connection breaks) or with ``"hang"`` (nothing more
-    comes, until the client leaves).
+    A script ends with its last bytes, with ``"cut"``, which aborts the connection, or with ``"hang"``, which keeps it
+    open until the client closes it.
     """
 
     url: str = ""
     scripts: list[list[bytes | float | str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
-    left: asyncio.Event = field(default_factory=asyncio.Event)  # a client left while its script hung
+    left: asyncio.Event = field(default_factory=asyncio.Event)  # a client has closed a connection that hung
 
     def add_script(self, *script: bytes | float | str) -> None:
         self.scripts.append(list(script))
 
     def streams(self, *events: object, done: bool = True, end: str = "", size: int = 0) -> None:
-        """A stream of these events, as JSON; `size` cuts it into chunks of so many bytes."""
+        """Add a stream of events, as JSON. With a `size`, each HTTP chunk has that many bytes."""
         data = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
         data += b"data: [DONE]\n\n" if done else b""
         pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
