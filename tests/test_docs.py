@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from humanloop_async import AsyncHumanloop
 from humanloop_async.server import ServerSettings
-from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.server.providers import network, settings
 from humanloop_async.wire.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
@@ -163,8 +164,11 @@ def test_the_table_of_limits_has_the_defaults_of_the_settings() -> None:
     assert shown == {name: getattr(settings, name) for name in shown}
 
 
-def test_the_page_of_configuration_has_the_variables_of_the_providers() -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    variables = re.findall(r"``([A-Z_<>]+)``", ProviderSettings.from_environ.__doc__ or "")
-    assert len(variables) >= 6
-    assert [variable for variable in variables if f"`{variable}`" not in page] == []
+def test_the_page_of_providers_has_their_variables() -> None:
+    page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    source = "".join(inspect.getsource(module) for module in (settings, network))
+    variables = set(re.findall(r'"((?:[A-Z]+_)+(?:KEY|URL|ENDPOINT|VERSION|PROXY|HOSTS|RETRIES))"', source))
+    variables |= {f"HUMANLOOP_PROVIDER_<NAME>_{name}" for name in settings._FIELDS.split("|")}
+    variables |= {variable for names in settings.KEY_VARIABLES.values() for variable in names}
+    assert len(variables) >= 30
+    assert sorted(variable for variable in variables if f"`{variable}`" not in page) == []

@@ -111,6 +111,7 @@ Add an OpenAI-compatible server, here Ollama, as provider `ollama`:
 Environment:
   HUMANLOOP_API_KEY                    API key to accept
   OPENAI_API_KEY, OPENAI_BASE_URL      provider openai
+  ANTHROPIC_API_KEY, COHERE_API_KEY    providers anthropic and cohere
   HUMANLOOP_PROVIDER_<NAME>_BASE_URL   adds a provider <name>, as above
   HUMANLOOP_PROVIDER_<NAME>_API_KEY    API key of that provider, if required
   HUMANLOOP_LOCAL_GGUF                 file of weights for provider local

@@ -81,7 +81,7 @@ class AiohttpTransport:
         self._sessions: PerLoop[aiohttp.ClientSession, AiohttpResponse] = PerLoop(self._create_session, _close_session)
 
     def _create_session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl)
+        connector = self._create_connector(limit=self._max_connections, ssl=self._ssl)
         if hasattr(connector, "_factory"):  # private, but the only way in; without it, reads are merely slower
             connector._factory = cast("Any", partial(FastPathProtocol, loop=asyncio.get_running_loop()))
         return aiohttp.ClientSession(
@@ -93,6 +93,9 @@ class AiohttpTransport:
             max_line_size=_MAX_HEADER,
             max_field_size=_MAX_HEADER,
         )
+
+    def _create_connector(self, **options: Any) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(**options)
 
     async def send(self, request: HttpRequest, timeout: float | None) -> AiohttpResponse:
         """Send a request; see `Transport.send`."""

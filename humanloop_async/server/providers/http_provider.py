@@ -35,14 +35,14 @@ from .base import (
     ProviderStream,
     v4_status,
 )
+from .capabilities import Capabilities, check
+from .network import MAX_CONNECTIONS, ForbiddenAddress
 from .reading import ErrorEvent, MalformedResponse, decoded, error_message, redacted
 
 RESPONSE_TIMEOUT = 600.0
 """Longest wait for the headers of a response, in seconds. A large prompt or an unstreamed response can take minutes."""
 IDLE_TIMEOUT = 120.0
 """Longest silence within a response, in seconds."""
-MAX_CONNECTIONS = 4096
-"""Connections to one provider from one process. `max_generations` limits the calls."""
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Limit of an unstreamed response, and of each sample of a streamed one."""
 MAX_MESSAGE = 2000
@@ -90,7 +90,14 @@ class EventReader(Protocol):
 
 
 class Adapter(Protocol):
-    """One wire format."""
+    """One wire format.
+
+    Attributes:
+        capabilities: The parameters that the provider has.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def path(self, call: ProviderCall) -> str:
         """Return the path of the request, which follows the provider's base URL."""
@@ -187,6 +194,7 @@ class HttpProvider:
         self._rejected: dict[str, set[str]] = {}  # model -> parameters that the server rejects
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
+        check(call, self.adapter.capabilities, self.origin)
         return self._without_rejected(call, self.adapter.body(call))
 
     async def generate(self, call: ProviderCall) -> ProviderReply:
@@ -366,6 +374,8 @@ class HttpProvider:
         except TimeoutError:
             error = ProviderError(503, f"no response within {RESPONSE_TIMEOUT:g} seconds", self.origin)
             raise _Failed(error, retryable=False) from None
+        except ForbiddenAddress as exc:
+            raise _Failed(ProviderError(422, str(exc), self.origin), retryable=False) from None
         except ApiConnectionError as exc:
             # A kept connection that its server has closed in the meantime breaks at once, before the first byte of a
             # response: nothing was lost, and another connection will work. A later break is a failure of the server.

@@ -7,6 +7,7 @@ import re
 from ...transport.base import Transport
 from ...types import Json, Usage
 from .base import ProviderCall, ProviderSample
+from .capabilities import Capabilities
 from .http_provider import HttpProvider
 from .openai_body import chat_body, completion_body, rejected_parameter, without_parameters
 from .openai_events import EventReader, read_response
@@ -21,6 +22,11 @@ _CHAT_MODEL = re.compile(
 _LEGACY_CONTEXT = {"gpt-3.5-turbo-instruct": 4096, "davinci-002": 16_384, "babbage-002": 16_384}  # tokens
 
 
+OPENAI_CAPABILITIES = Capabilities(thinking=False)
+COMPATIBLE_CAPABILITIES = Capabilities()
+"""Of a server that is not known: it may have everything, and rejects the parameters that it lacks."""
+
+
 class CompatibleAdapter:
     """The wire format of servers with an OpenAI-compatible API.
 
@@ -28,6 +34,8 @@ class CompatibleAdapter:
         origin: The provider's display name.
         completions: Whether prompts go to the legacy ``/completions``.
     """
+
+    capabilities = COMPATIBLE_CAPABILITIES
 
     def __init__(self, origin: str, completions: bool = False) -> None:
         self._origin = origin
@@ -75,8 +83,10 @@ class CompatibleAdapter:
 class OpenAIAdapter(CompatibleAdapter):
     """OpenAI's wire format. Prompts go to the legacy completions only for models or parameters that need them."""
 
-    def __init__(self) -> None:
-        super().__init__("OpenAI", completions=True)
+    capabilities = OPENAI_CAPABILITIES
+
+    def __init__(self, origin: str = "OpenAI") -> None:
+        super().__init__(origin, completions=True)
 
     def body(self, call: ProviderCall) -> dict[str, Json]:
         body = super().body(call)
@@ -102,7 +112,13 @@ class CompatibleProvider(HttpProvider):
     """
 
     def __init__(
-        self, name: str, server: CompatibleServer, *, origin: str | None = None, transport: Transport | None = None
+        self,
+        name: str,
+        server: CompatibleServer,
+        *,
+        origin: str | None = None,
+        max_retries: int = 0,
+        transport: Transport | None = None,
     ) -> None:
         super().__init__(
             name,
@@ -110,7 +126,10 @@ class CompatibleProvider(HttpProvider):
             CompatibleAdapter(origin or name, server.completions),
             base_url=server.base_url,
             api_key=server.api_key,
+            query=server.query,
+            extra_headers=server.headers,
             max_n=server.max_n,
+            max_retries=max_retries,
             transport=transport,
         )
 
@@ -119,7 +138,12 @@ class OpenAIProvider(HttpProvider):
     """OpenAI, or the server at ``OPENAI_BASE_URL``: needs a key, and knows which models are legacy."""
 
     def __init__(
-        self, base_url: str = OPENAI_BASE_URL, api_key: str | None = None, transport: Transport | None = None
+        self,
+        base_url: str = OPENAI_BASE_URL,
+        api_key: str | None = None,
+        transport: Transport | None = None,
+        *,
+        max_retries: int = 0,
     ) -> None:
         super().__init__(
             "openai",
@@ -129,5 +153,6 @@ class OpenAIProvider(HttpProvider):
             api_key=api_key,
             key_variable="OPENAI_API_KEY",
             max_n=128,
+            max_retries=max_retries,
             transport=transport,
         )
