@@ -1,4 +1,4 @@
-"""An HTTP server that plays scripts, byte for byte, and notes what its clients do."""
+"""An HTTP server that sends scripted responses, byte for byte, and records its clients' requests."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from anyio.from_thread import start_blocking_portal
 
 
 class Action(Enum):
-    """What a script can do beside sending bytes."""
+    """A step of a script that is not bytes or a pause."""
 
-    HALF_CLOSE = "end the sending side, go on listening"
+    HALF_CLOSE = "end the sending side, but continue to receive"
     RESET = "break the connection with a TCP reset"
     CLOSE = "close the connection"
-    WAIT = "send nothing more, until the client closes; note when it did"
+    WAIT = "send no more, wait until the client closes the connection, and record the time"
 
 
 Step: TypeAlias = bytes | float | asyncio.Event | Action
-"""Bytes are sent, a number is a pause in seconds, an event is waited for."""
+"""The server sends bytes, pauses for a number of seconds, and waits for an event."""
 
 
 @dataclass
@@ -46,15 +46,16 @@ class Request:
 
 @dataclass
 class ScriptedServer:
-    """Each request plays the next script; the last one is played again and again.
+    """Responds to each request with the next script, and repeats the last one.
 
     Attributes:
-        url: Where it listens, no trailing slash.
-        requests: What came, in order.
-        connections: How many connections were accepted.
-        open_connections: How many of them are open.
-        left_at: `time.monotonic` of each `Action.WAIT` that saw its client leave.
-        client_left: Set by the first of these.
+        url: Its URL, without a trailing slash.
+        requests: The requests received, in order.
+        connections: Number of accepted connections.
+        open_connections: Number of connections that are open.
+        left_at: `time.monotonic` of each `Action.WAIT` whose client closed the connection.
+        client_left: Set when the first such client has closed.
+        arrived: Set when a request has arrived.
     """
 
     url: str = ""
@@ -64,19 +65,25 @@ class ScriptedServer:
     open_connections: int = 0
     left_at: list[float] = field(default_factory=list)
     client_left: asyncio.Event = field(default_factory=asyncio.Event)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)  # a request has come
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add_script(self, *steps: Step) -> None:
         """Add a script."""
         self.scripts.append(steps)
 
     def add_response(self, body: object, status: str = "200 OK", **headers: str) -> None:
-        """Add a plain answer: JSON, or bytes as they are."""
+        """Add a plain response: an object to encode as JSON, or bytes."""
         self.add_script(http_response(body, status, **headers))
 
     def add_stream(self, *events: bytes, end: tuple[Step, ...] | None = None) -> None:
         """Add a stream that sends one event per chunk."""
         self.add_script(STREAM, *map(chunk, events), *((END,) if end is None else end))
+
+    async def wait_until_closed(self) -> None:
+        """Wait until no connection is open. Fail after 10 seconds."""
+        async with asyncio.timeout(10):
+            while self.open_connections:  # noqa: ASYNC110 - no event is set when the last one closes
+                await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
@@ -102,7 +109,7 @@ class ScriptedServer:
             await self._converse(reader, writer, self.connections)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except asyncio.CancelledError:  # the server ends, and waits for nobody who does not read
+        except asyncio.CancelledError:  # the server stops, and does not wait for clients that do not read
             writer.transport.abort()
         finally:
             self.open_connections -= 1
@@ -146,13 +153,13 @@ class ScriptedServer:
 
 @contextmanager
 def in_thread(*, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
-    """A scripted server on a loop of its own, for tests that are not on one."""
+    """Run a scripted server in another thread, for tests that block."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(ScriptedServer().running(tls)) as server:
         yield server
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-"""The head of a stream in chunks, which can be followed by another answer on the same connection."""
+"""The head of a stream in chunks, which another response can follow on the same connection."""
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 """The head of a stream that the end of the connection ends."""
 END = b"0\r\n\r\n"
@@ -161,12 +168,12 @@ COMMENT = b": keep-alive\n\n"
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of chunked encoding."""
+    """Return data as a chunk of the chunked encoding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def http_response(body: object, status: str = "200 OK", **headers: str) -> bytes:
-    """A whole answer; underscores in header names are hyphens."""
+    """Return a complete response. Underscores in the names of headers become hyphens."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {} if "Content_Type" in headers else {"Content-Type": "application/json"}
     named = kind | {name.replace("_", "-"): value for name, value in headers.items()}
@@ -175,7 +182,7 @@ def http_response(body: object, status: str = "200 OK", **headers: str) -> bytes
 
 
 def event(index: int = 0, output: str = "", finish_reason: str | None = None, **top: object) -> bytes:
-    """One event of a streamed completion, of one sample."""
+    """Return an event of a streamed completion, with one sample."""
     item = {
         "id": f"data_{index}",
         "index": index,
@@ -193,12 +200,12 @@ def sse(body: object) -> bytes:
 
 
 def words(*texts: str, index: int = 0) -> list[bytes]:
-    """The events of one whole sample, the last text with its finish reason."""
+    """Return the events of one complete sample, the last one with a finish reason."""
     return [*(event(index, text) for text in texts[:-1]), event(index, texts[-1], "stop")]
 
 
 def completion(*outputs: str, **top: object) -> Mapping[str, object]:
-    """The body of an answer without streaming."""
+    """Return the body of a response without streaming."""
     data = [
         {"id": f"data_{i}", "index": i, "output": text, "raw_output": text, "inputs": {}, "finish_reason": "stop"}
         for i, text in enumerate(outputs)
@@ -207,7 +214,7 @@ def completion(*outputs: str, **top: object) -> Mapping[str, object]:
 
 
 def interleaved(samples: int, chunks: int) -> list[bytes]:
-    """Events of several samples in turn; texts are "index.number "."""
+    """Return events of several samples in turn, with texts "index.number "."""
     return [
         event(index, f"{index}.{number} ", "stop" if number == chunks - 1 else None)
         for number in range(chunks)
@@ -216,5 +223,5 @@ def interleaved(samples: int, chunks: int) -> list[bytes]:
 
 
 def text_of(index: int, chunks: int) -> str:
-    """The whole text of one sample of `interleaved`."""
+    """Return the complete text of one sample of `interleaved`."""
     return "".join(f"{index}.{number} " for number in range(chunks))

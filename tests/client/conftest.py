@@ -1,4 +1,4 @@
-"""The client on both transports and every loop; it may not block."""
+"""The client on both transports and every event loop. A blocking call in the loop fails the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 import humanloop_async.transport.aiohttp_transport
-import humanloop_async.transport.httpx_transport  # noqa: F401 - loaded here, for a loop under test must not block
+import humanloop_async.transport.httpx_transport  # noqa: F401 - imported here, because an import blocks the loop
 from humanloop_async import AsyncHumanloop
 from tests.loops import available_loops
 from tests.scripted import ScriptedServer
@@ -31,6 +31,6 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def client(server: ScriptedServer, transport: str) -> AsyncIterator[AsyncHumanloop]:
-    """A client of the scripted server, which tries only once."""
+    """Connect to the scripted server, without retries."""
     async with AsyncHumanloop("hl_key", base_url=f"{server.url}/v4", transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
         yield client

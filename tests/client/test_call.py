@@ -1,4 +1,4 @@
-"""Refusals, nonsense and redirects: each the right error, which knows its answer."""
+"""Error responses, invalid responses and redirects: each raises the documented error, with the response attached."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_each_status_has_its_class(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
+async def test_each_status_has_an_error_class(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
     body = {"detail": {"message": "words", "type": "t", "code": status, "origin": "OpenAI"}}
     server.add_script(http_response(body if status != 304 else b"", f"{status} The Reason", X_Request_Id="r1"))
     for call in (
@@ -82,7 +82,7 @@ async def test_each_status_has_its_class(client: AsyncHumanloop, server: Scripte
     ],
     ids=["list", "object", "string", "text", "empty", "bytes", "broken JSON", "nested"],
 )
-async def test_error_bodies_of_every_kind(
+async def test_error_bodies_of_every_kind_give_a_message(
     client: AsyncHumanloop, server: ScriptedServer, body: Any, expected: Any, says: str
 ) -> None:
     server.add_response(body, "422 Unprocessable Entity")
@@ -92,8 +92,8 @@ async def test_error_bodies_of_every_kind(
         assert caught.value.body == (body if expected is None else expected)
 
 
-async def test_an_error_body_that_never_ends(server: ScriptedServer, transport: str) -> None:
-    """The refusal is known, and told within the call's time."""
+async def test_an_error_body_that_never_ends_does_not_delay_the_error(server: ScriptedServer, transport: str) -> None:
+    """The status is known, so its error is raised within the call's timeout."""
     server.add_script(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf", Action.WAIT)
     async with AsyncHumanloop(base_url=server.url, transport=transport, max_retries=0) as client:  # type: ignore[arg-type]
         started = time.monotonic()
@@ -112,7 +112,9 @@ async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, server: Scripted
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>", b"7", b"null", b"[]", b"{}", b'{"data": 7}', b'{"data": [{}]}', b"\xff", b"[" * 100_000]
 )
-async def test_answers_that_are_not_v4(client: AsyncHumanloop, server: ScriptedServer, garbage: bytes) -> None:
+async def test_a_response_that_is_not_v4_is_invalid(
+    client: AsyncHumanloop, server: ScriptedServer, garbage: bytes
+) -> None:
     server.add_response(garbage, X_Request_Id="r1")
     with pytest.raises(InvalidResponse) as caught:
         await client.complete(model_config={"model": "m"})
@@ -122,7 +124,7 @@ async def test_answers_that_are_not_v4(client: AsyncHumanloop, server: ScriptedS
     assert error.round_trip_time is not None
 
 
-async def test_an_answer_too_large(server: ScriptedServer, transport: str) -> None:
+async def test_a_response_over_the_size_limit_is_an_error(server: ScriptedServer, transport: str) -> None:
     server.add_response(completion("x" * 10_000))
     async with AsyncHumanloop(base_url=server.url, max_event_bytes=5000, transport=transport) as client:  # type: ignore[arg-type]
         with pytest.raises(InvalidResponse, match="max_event_bytes=5,000"):
@@ -130,7 +132,7 @@ async def test_an_answer_too_large(server: ScriptedServer, transport: str) -> No
     assert len(server.requests) == 1
 
 
-async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_plain_call_ends_at_its_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", Action.WAIT)
     for timeout in (0.2, Timeout(total=0.2)):
         started = time.monotonic()
@@ -139,7 +141,7 @@ async def test_a_plain_call_that_takes_too_long(client: AsyncHumanloop, server: 
         assert 0.15 < time.monotonic() - started < 5
 
 
-async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_cancelling_a_plain_call_closes_its_connection(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(Action.WAIT)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -147,8 +149,8 @@ async def test_a_plain_call_is_cancelled(client: AsyncHumanloop, server: Scripte
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_with_another_http_server(httpserver: HTTPServer, transport: str) -> None:
-    """Werkzeug judges the request: method, path, headers and body."""
+async def test_plain_calls_and_streams_with_werkzeug(httpserver: HTTPServer, transport: str) -> None:
+    """Werkzeug checks the request: method, path, headers and body."""
     httpserver.expect_request(
         "/v4/chat-model-config",
         method="POST",
@@ -161,11 +163,13 @@ async def test_with_another_http_server(httpserver: HTTPServer, transport: str) 
 
 
 @pytest.mark.parametrize("status", [307, 308])
-async def test_redirects_to_the_same_origin(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
+async def test_redirects_to_the_same_origin_are_followed(
+    client: AsyncHumanloop, server: ScriptedServer, status: int
+) -> None:
     server.add_response({}, f"{status} Moved", Location="/new/place")
     server.add_response({}, f"{status} Moved", Location="end")
-    server.add_response(completion("there"))
-    assert (await client.complete(model_config={"model": "m"})).data[0].output == "there"
+    server.add_response(completion("found"))
+    assert (await client.complete(model_config={"model": "m"})).data[0].output == "found"
     assert [request.path for request in server.requests] == ["/v4/completion", "/new/place", "/new/end"]
     assert len({(request.raw, request.headers["x-api-key"]) for request in server.requests}) == 1
 
@@ -174,35 +178,37 @@ async def test_redirects_to_another_origin_get_no_key(
     client: AsyncHumanloop, server: ScriptedServer, threaded_server: ScriptedServer
 ) -> None:
     threaded_server.add_response(completion("stolen"))
-    for there in (
+    for location in (
         f"{threaded_server.url}/v4/completion",
         f"//{threaded_server.url[7:]}/x",
         "ftp://h",
         "https://127.0.0.1/",
     ):
         server.scripts.clear()
-        server.add_response({}, "307 Elsewhere", Location=there)
+        server.add_response({}, "307 Elsewhere", Location=location)
         with pytest.raises(InvalidResponse, match="redirects") as caught:
             await client.complete(model_config={"model": "m"})
         assert caught.value.status == 307
     assert threaded_server.requests == []
 
 
-@pytest.mark.parametrize("there", ["http://[::1", "http://h:99999/", "javascript:alert(1)", "http://h\xe9/"])
-async def test_redirects_to_nowhere(client: AsyncHumanloop, server: ScriptedServer, there: str) -> None:
-    """No URL at all: the answer's fault, and no reason to ask again. In one of another status it does not matter."""
-    server.add_script(http_response({}, "307 Elsewhere", Location=there))
-    server.add_script(http_response({}, "302 Elsewhere", Location=there))
+@pytest.mark.parametrize("location", ["http://[::1", "http://h:99999/", "javascript:alert(1)", "http://h\xe9/"])
+async def test_a_redirect_to_an_invalid_url_is_an_error(
+    client: AsyncHumanloop, server: ScriptedServer, location: str
+) -> None:
+    """A `Location` that is not a URL is an error of the response and is not retried. Other statuses ignore it."""
+    server.add_script(http_response({}, "307 Elsewhere", Location=location))
+    server.add_script(http_response({}, "302 Elsewhere", Location=location))
     with pytest.raises(InvalidResponse, match="redirects"):
         await client.complete(model_config={"model": "m"}, max_retries=2)
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"}, max_retries=2)
-    assert (caught.value.status, caught.value.headers["location"]) == (302, there)
+    assert (caught.value.status, caught.value.headers["location"]) == (302, location)
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("headers", [{}, {"Location": ""}], ids=str)
-async def test_redirects_without_an_address(
+async def test_a_redirect_without_a_location_is_an_error(
     client: AsyncHumanloop, server: ScriptedServer, headers: dict[str, str]
 ) -> None:
     server.add_response({}, "307 Elsewhere", **headers)
@@ -211,7 +217,7 @@ async def test_redirects_without_an_address(
     assert (caught.value.status, len(server.requests)) == (307, 1)
 
 
-async def test_redirects_in_a_circle(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_redirects_in_a_circle_end_with_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response({}, "307 Round", Location="/v4/completion")
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})

@@ -1,4 +1,4 @@
-"""What is tried again, how often and after how long; a stream only before its first event."""
+"""Which failures the client retries, how often and after how long. A stream is retried only before its first event."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ async def patient(server: ScriptedServer, transport: str) -> Any:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504])
-async def test_what_may_pass_is_tried_again(patient: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
-    """With the same idempotency key and body."""
+async def test_temporary_errors_are_retried(patient: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
+    """Each retry has the same idempotency key and body."""
     server.add_response({"detail": "wait"}, f"{status} Wait")
     server.add_response({"detail": "wait"}, f"{status} Wait")
     server.add_response(completion("third time"))
@@ -43,16 +43,14 @@ async def test_what_may_pass_is_tried_again(patient: AsyncHumanloop, server: Scr
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 501, 505])
-async def test_what_will_not_pass_is_not_tried_again(
-    patient: AsyncHumanloop, server: ScriptedServer, status: int
-) -> None:
+async def test_permanent_errors_are_not_retried(patient: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
     server.add_response({"detail": "no"}, f"{status} No")
     with pytest.raises(StatusError):
         await patient.complete(model_config={"model": "m"})
     assert len(server.requests) == 1
 
 
-async def test_retries_end(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_last_error_is_raised_after_the_last_retry(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response({"detail": "no"}, "503 No")
     for max_retries, attempts in ((None, 3), (0, 1), (1, 2)):
         server.requests.clear()
@@ -62,7 +60,9 @@ async def test_retries_end(patient: AsyncHumanloop, server: ScriptedServer) -> N
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-async def test_retry_after_is_kept(patient: AsyncHumanloop, server: ScriptedServer, as_date: bool) -> None:
+async def test_a_retry_waits_as_long_as_retry_after(
+    patient: AsyncHumanloop, server: ScriptedServer, as_date: bool
+) -> None:
     value = email.utils.formatdate(int(time.time()) + 2, usegmt=True) if as_date else "1"
     server.add_response({"detail": "wait"}, "429 Wait", Retry_After=value)
     server.add_response(completion("a"))
@@ -71,15 +71,15 @@ async def test_retry_after_is_kept(patient: AsyncHumanloop, server: ScriptedServ
     assert 0.9 < time.monotonic() - started < 8
 
 
-async def test_retry_after_is_told_when_there_is_no_retry(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_retry_after_is_an_attribute_of_the_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response({"detail": "wait"}, "429 Wait", Retry_After="7")
     with pytest.raises(RateLimitError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.retry_after == 7
 
 
-async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, server: ScriptedServer) -> None:
-    """A pause that cannot be kept within the clock ends the call with the refusal itself, at once."""
+async def test_no_retry_beyond_the_calls_timeout(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+    """If the wait before a retry exceeds the call's timeout, the status error is raised at once."""
     server.add_response({"detail": "wait"}, "429 Wait", Retry_After="5")
     started = time.monotonic()
     with pytest.raises(RateLimitError):
@@ -89,7 +89,7 @@ async def test_no_retry_beyond_the_calls_time(patient: AsyncHumanloop, server: S
 
 
 @pytest.mark.parametrize("end", [Action.RESET, Action.CLOSE])
-async def test_broken_connections_are_tried_again(patient: AsyncHumanloop, server: ScriptedServer, end: Action) -> None:
+async def test_broken_connections_are_retried(patient: AsyncHumanloop, server: ScriptedServer, end: Action) -> None:
     server.add_script(end)
     server.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0.02, end)
     server.add_response(completion("a"))
@@ -98,7 +98,7 @@ async def test_broken_connections_are_tried_again(patient: AsyncHumanloop, serve
     assert len(server.requests) == 3
 
 
-async def test_nobody_listens(unused_tcp_port: int, transport: str) -> None:
+async def test_a_port_without_a_server_is_a_connection_error(unused_tcp_port: int, transport: str) -> None:
     async with AsyncHumanloop(base_url=f"http://127.0.0.1:{unused_tcp_port}/v4", transport=transport) as client:  # type: ignore[arg-type]
         with pytest.raises(ApiConnectionError) as caught:
             await client.complete(model_config={"model": "m"}, max_retries=1)
@@ -117,7 +117,7 @@ async def test_nobody_listens(unused_tcp_port: int, transport: str) -> None:
         (STREAM, END),
     ],
 )
-async def test_streams_are_tried_again_before_their_first_event(
+async def test_streams_are_retried_before_their_first_event(
     patient: AsyncHumanloop, server: ScriptedServer, end: Any
 ) -> None:
     server.add_script(*end)
@@ -129,7 +129,7 @@ async def test_streams_are_tried_again_before_their_first_event(
     assert len({(request.headers["idempotency-key"], request.raw) for request in server.requests}) == 1
 
 
-async def test_streams_are_given_up_before_their_first_event(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_stream_fails_after_its_last_retry(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, END)
     async with patient.complete_stream(model_config={"model": "m"}, max_retries=1) as stream:
         with pytest.raises(StreamTruncated):
@@ -137,10 +137,8 @@ async def test_streams_are_given_up_before_their_first_event(patient: AsyncHuman
     assert len(server.requests) == 2
 
 
-async def test_streams_are_not_tried_again_after_their_first_event(
-    patient: AsyncHumanloop, server: ScriptedServer
-) -> None:
-    """Text that was handed over would come twice."""
+async def test_streams_are_not_retried_after_their_first_event(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+    """A retry would deliver the same text again."""
     server.add_script(STREAM, chunk(event(0, "a")), 0.02, Action.RESET)
     server.add_stream(*words("again"))
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
@@ -150,8 +148,8 @@ async def test_streams_are_not_tried_again_after_their_first_event(
     assert len(server.requests) == 1
 
 
-async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Short timeouts of the reader neither use up the attempts nor keep the next one from coming through."""
+async def test_a_stream_can_be_polled_while_it_is_retried(patient: AsyncHumanloop, server: ScriptedServer) -> None:
+    """A reader with short timeouts neither uses up the attempts nor prevents the next one."""
     server.add_script(STREAM, END)
     server.add_script(0.3, STREAM, *map(chunk, words("a", "b")), END)
     got: list[str] = []
@@ -171,13 +169,13 @@ async def test_a_stream_polled_while_it_is_tried_again(patient: AsyncHumanloop, 
     assert len(server.requests) == 2
 
 
-async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(server: ScriptedServer) -> None:
-    """What becomes of the old answer, and when, is of no interest to a reader who was cancelled and came back."""
+async def test_a_failed_attempt_may_end_after_the_next_one_begins(server: ScriptedServer) -> None:
+    """A reader that was cancelled and reads again does not depend on when the failed attempt's response is closed."""
     server.add_script(STREAM, END)
     server.add_script(0.1, STREAM, *map(chunk, words("a", "b")), END)
 
     class Late:
-        """A transport whose answers take long to end once they were read to their end, or closed."""
+        """A transport whose responses take long to finish after their last byte or their close."""
 
         def __init__(self) -> None:
             self._transport = AiohttpTransport()
@@ -211,7 +209,7 @@ async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(server:
     ):
         reader = asyncio.ensure_future(anext(stream))
         await ended.wait()
-        await asyncio.sleep(0)  # from its read to its wait for the next attempt
+        await asyncio.sleep(0)  # until the reader waits for the next attempt
         reader.cancel()
         await asyncio.wait([reader])
         assert reader.cancelled()
@@ -220,7 +218,7 @@ async def test_a_read_of_the_attempt_before_ends_after_the_next_one_came(server:
     assert len(server.requests) == 2
 
 
-async def test_what_a_transport_of_ones_own_should_not_raise_is_not_swallowed(server: ScriptedServer) -> None:
+async def test_an_unexpected_exception_of_a_custom_transport_is_raised(server: ScriptedServer) -> None:
     server.add_script(STREAM, END)
 
     class Broken:

@@ -1,4 +1,4 @@
-"""Settings: from arguments, from the environment, and those that cannot be used. Keys are never shown."""
+"""The client's settings: from arguments, from the environment, and invalid ones. API keys are never printed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_settings_come_from_the_environment(server: ScriptedServer, monkey
     ]
 
 
-async def test_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_defaults_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     client = AsyncHumanloop()
     assert client.base_url == "http://127.0.0.1:8460/v4"
     await client.aclose()
@@ -89,7 +89,7 @@ async def test_no_key_is_sent_when_there_is_none(server: ScriptedServer) -> None
     ],
     ids=str,
 )
-def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
+def test_invalid_settings_are_an_error(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
         AsyncHumanloop(**settings)
     assert "ключ" not in str(caught.value)
@@ -97,13 +97,13 @@ def test_settings_that_cannot_be_used(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("transport", [AiohttpTransport, HttpxTransport])
 @pytest.mark.parametrize("settings", [{"max_connections": -1}, {"max_connections": "5"}, {"proxy": 5}], ids=str)
-def test_a_transport_checks_its_settings_itself(transport: Any, settings: dict[str, Any]) -> None:
+def test_transports_check_their_settings(transport: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         transport(**settings)
 
 
-async def test_a_client_of_a_library_is_to_be_wrapped() -> None:
-    """That of httpx even has the methods of a transport."""
+async def test_a_client_of_an_http_library_is_not_a_transport() -> None:
+    """The client of httpx even has the methods of a transport."""
     async with httpx.AsyncClient() as client:
         with pytest.raises(InvalidArgument, match=r"wrap it: HttpxTransport\("):
             AsyncHumanloop(transport=client)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ async def test_a_client_of_a_library_is_to_be_wrapped() -> None:
 
 
 @pytest.mark.parametrize("transport", [AiohttpTransport, HttpxTransport])
-async def test_no_limit_of_connections(server: ScriptedServer, transport: Any) -> None:
+async def test_the_number_of_connections_can_be_unlimited(server: ScriptedServer, transport: Any) -> None:
     server.add_response(completion("a"))
     ours = transport(max_connections=0)
     async with AsyncHumanloop(base_url=server.url, transport=ours, timeout=3) as client:
@@ -121,15 +121,15 @@ async def test_no_limit_of_connections(server: ScriptedServer, transport: Any) -
     await ours.aclose()
 
 
-def test_the_same_address_under_both_names_is_fine() -> None:
+def test_base_url_and_host_may_be_the_same() -> None:
     client = AsyncHumanloop(base_url="http://127.0.0.1:1/v4/", host="http://127.0.0.1:1/v4")
     assert client.base_url == "http://127.0.0.1:1/v4"
 
 
-@pytest.mark.parametrize("clocks", [{"connect": 0}, {"idle": -1}, {"total": "1"}, {"first_token": float("inf")}])
-def test_clocks_that_cannot_be_used(clocks: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match=next(iter(clocks))):
-        Timeout(**clocks)
+@pytest.mark.parametrize("limits", [{"connect": 0}, {"idle": -1}, {"total": "1"}, {"first_token": float("inf")}])
+def test_invalid_timeouts_are_an_error(limits: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(limits))):
+        Timeout(**limits)
 
 
 async def test_keys_are_never_shown(server: ScriptedServer) -> None:

@@ -1,4 +1,4 @@
-"""Reading a stream: all chunks, one sample, text, the whole response; in any order and from any number of tasks."""
+"""Reading a stream: all chunks or single samples, in any order and from any number of tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def texts(sample: SampleStream[CompletionChunk]) -> str:
     return "".join([chunk.output async for chunk in sample])
 
 
-async def test_all_chunks_in_the_order_of_their_arrival(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_all_chunks_are_read_in_the_order_of_arrival(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(
         event(2, "c"), event(0, "a"), event(1, "b", "stop"), event(0, "A", "stop"), event(2, "C", "length")
     )
@@ -46,14 +46,14 @@ async def test_awaiting_the_call_opens_the_stream(client: AsyncHumanloop, server
     server.add_stream(*words("a", "b"))
     stream = await complete(client)
     assert [chunk.output async for chunk in stream] == ["a", "b"]
-    assert [chunk.output async for chunk in stream] == []  # and it stays at its end
+    assert [chunk.output async for chunk in stream] == []  # the stream stays at its end
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     await stream.aclose()
 
 
 async def test_a_loop_opens_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Nothing else needs to be written; the call is sent once."""
+    """`async for` over the call is enough, and the call is sent once."""
     server.add_stream(*words("a", "b"))
     opening = complete(client)
     assert [chunk.output async for chunk in opening] == ["a", "b"]
@@ -62,19 +62,19 @@ async def test_a_loop_opens_the_stream(client: AsyncHumanloop, server: ScriptedS
     assert len(server.requests) == 1
 
 
-async def test_stream_true_on_the_plain_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_plain_call_with_stream_true_streams(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*words("a"))
     async with await client.complete(project="p", model_config={"model": "m"}, stream=True) as stream:
         assert [chunk.output async for chunk in stream] == ["a"]
 
 
-async def test_status_and_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_stream_has_a_status_and_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*words("a"))
     async with complete(client) as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
 
 
-async def test_events_cut_anywhere(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_events_may_be_cut_anywhere(client: AsyncHumanloop, server: ScriptedServer) -> None:
     data = b"".join(words("ünï\u2028", "🙂", "end")).replace(b"\n", b"\r\n")
     server.add_script(STREAM, *(chunk(data[at : at + 7]) for at in range(0, len(data), 7)), END)
     async with complete(client) as stream:
@@ -82,10 +82,10 @@ async def test_events_cut_anywhere(client: AsyncHumanloop, server: ScriptedServe
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-async def test_samples_one_after_another_in_any_order(
+async def test_samples_can_be_read_one_after_another_in_any_order(
     client: AsyncHumanloop, server: ScriptedServer, order: tuple[int, ...]
 ) -> None:
-    """Reading one sample to its end first is no deadlock; the others wait in their buffers."""
+    """Reading one sample to its end first is no deadlock: chunks of the others are buffered."""
     server.add_stream(*interleaved(3, 20))
     async with complete(client, 3) as stream:
         samples = stream.samples
@@ -99,7 +99,9 @@ async def test_samples_one_after_another_in_any_order(
 
 
 @pytest.mark.parametrize("pause", [0, 0.001])
-async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, server: ScriptedServer, pause: float) -> None:
+async def test_each_sample_can_have_a_task_in_a_task_group(
+    client: AsyncHumanloop, server: ScriptedServer, pause: float
+) -> None:
     pieces = [chunk(data) for data in interleaved(4, 30)]
     server.add_script(STREAM, *(step for piece in pieces for step in (piece, pause)), END)
     got: dict[int, str] = {}
@@ -116,7 +118,7 @@ async def test_a_task_per_sample_in_a_task_group(client: AsyncHumanloop, server:
     assert [data.raw_output for data in response.data] == [text_of(index, 30) for index in range(4)]
 
 
-async def test_a_task_per_sample_in_gather(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_each_sample_can_have_a_task_in_gather(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*interleaved(3, 10))
     async with complete(client, 3) as stream:
         got = await asyncio.gather(*map(texts, stream.samples), stream.final())
@@ -124,21 +126,23 @@ async def test_a_task_per_sample_in_gather(client: AsyncHumanloop, server: Scrip
     assert isinstance(got[3], CompletionResponse)
 
 
-async def test_samples_of_different_lengths(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """The task whose sample ends first hands the reading on; none waits for ever."""
+async def test_samples_may_have_different_lengths(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """The task whose sample ends first lets another task read, so none waits forever."""
     go_on = asyncio.Event()
     server.add_script(
         STREAM, chunk(event(0, "a", "stop")), go_on, chunk(event(1, "b")), 0.02, chunk(event(1, "c", "stop")), END
     )
     async with complete(client, 2) as stream:
         first, second = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
-        assert await asyncio.wait_for(first, 10) == "a"  # at once, though the stream goes on
+        assert await asyncio.wait_for(first, 10) == "a"  # at once, although the stream continues
         go_on.set()
         assert await asyncio.wait_for(second, 10) == "bc"
 
 
-async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Also the one that reads the socket for all: the others go on, and its sample can be taken up again."""
+async def test_cancelling_the_reader_of_one_sample_loses_nothing(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    """Also if it reads the socket for all: the others continue, and its sample can be read again."""
     go_on = asyncio.Event()
     server.add_script(STREAM, chunk(event(0, "0")), go_on, *map(chunk, interleaved(3, 5)), END)
     async with complete(client, 3) as stream:
@@ -156,7 +160,7 @@ async def test_cancelling_the_reader_of_one_sample(client: AsyncHumanloop, serve
 
 
 async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Every reader is cancelled again and again, and takes its sample up again."""
+    """Every reader is cancelled many times and then continues with its sample."""
     pieces = [chunk(data) for data in interleaved(3, 60)]
     server.add_script(STREAM, *(step for piece in pieces for step in (piece, 0.0005)), END)
     rng = random.Random(1)
@@ -201,8 +205,8 @@ async def test_polling_with_short_timeouts_loses_nothing(
     assert polls > 31
 
 
-async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """The wait for the body's end is one wait, however often its reader is cancelled."""
+async def test_polling_ends_although_the_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """The wait for the body's end is bounded once for all polls, however often the reader is cancelled."""
     server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
     async with complete(client) as stream:
         source = aiter(stream)
@@ -217,8 +221,8 @@ async def test_polling_ends_when_the_server_never_closes(client: AsyncHumanloop,
                     continue
 
 
-async def test_closing_a_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """What it has and what comes for it is dropped; the others go on."""
+async def test_closing_a_sample_drops_its_chunks(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """Its buffered and later chunks are dropped; the other samples are not affected."""
     server.add_stream(*interleaved(3, 10))
     async with complete(client, 3) as stream:
         first, second, third = stream.samples
@@ -229,11 +233,11 @@ async def test_closing_a_sample(client: AsyncHumanloop, server: ScriptedServer) 
         assert await texts(third) == text_of(2, 10)
         assert await texts(first) == text_of(0, 10)
         response = await stream.final()
-    assert response.data[1].raw_output == text_of(1, 10)  # dropped for its reader, not from the answer
+    assert response.data[1].raw_output == text_of(1, 10)  # dropped for its reader, not from the response
 
 
 async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Whoever goes on with all chunks gets none of it: neither what had come nor what comes."""
+    """A reader of all chunks gets no buffered or later chunk of the closed sample."""
     events = interleaved(3, 4)
     server.add_script(STREAM, chunk(b"".join(events[:6])), *map(chunk, events[6:]), END)
     async with complete(client, 3) as stream:
@@ -251,7 +255,7 @@ async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanlo
         assert {chunk.index async for chunk in stream} == {0, 2}
 
 
-async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_closing_a_sample_ends_its_reader(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
     server.add_script(
         STREAM, chunk(event(0, "a")), go_on, *map(chunk, words("b", index=0)), *map(chunk, words("c", index=1)), END
@@ -260,13 +264,13 @@ async def test_closing_a_sample_under_its_reader(client: AsyncHumanloop, server:
         first, second = stream.samples
         tasks = [asyncio.ensure_future(texts(sample)) for sample in (second, first)]
         await asyncio.sleep(0.05)
-        await first.aclose()  # its reader waits; the other one reads the socket
+        await first.aclose()  # its reader waits while the other one reads the socket
         assert await asyncio.wait_for(tasks[1], 10) in {"a", ""}
         go_on.set()
         assert await asyncio.wait_for(tasks[0], 10) == "c"
 
 
-async def test_two_readers_of_one_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_second_reader_of_a_sample_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         [sample] = stream.samples
@@ -278,7 +282,7 @@ async def test_two_readers_of_one_sample(client: AsyncHumanloop, server: Scripte
         assert (await first).output == "b"
 
 
-async def test_two_readers_of_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_second_reader_of_the_stream_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         await anext(stream)
@@ -290,7 +294,9 @@ async def test_two_readers_of_the_stream(client: AsyncHumanloop, server: Scripte
         assert (await first).output == "b"
 
 
-async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_reading_samples_and_the_stream_at_once_is_an_error(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client) as stream:
         await anext(stream)
@@ -309,8 +315,8 @@ async def test_samples_and_stream_are_not_read_at_once(client: AsyncHumanloop, s
         assert (await first).output == "b"
 
 
-async def test_stream_and_samples_one_after_the_other(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """Every chunk comes out once, whichever way."""
+async def test_the_stream_and_its_samples_can_be_read_in_turn(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """Every chunk is delivered once, by the stream or by its sample."""
     server.add_stream(*interleaved(2, 6))
     async with complete(client, 2) as stream:
         got = [await anext(stream) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Plain calls: what is sent, what comes back, what is refused."""
+"""Calls that generate: the requests they send, the responses, and the arguments that are errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CALLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_each_call_in_all_its_forms(client: AsyncHumanloop, server: ScriptedServer, name: str) -> None:
+async def test_each_call_can_be_plain_or_streamed(client: AsyncHumanloop, server: ScriptedServer, name: str) -> None:
     resource, method, path, own = CALLS[name]
     params: dict[str, Any] = {**own, "project": "p", "inputs": {"q": "?"}, "num_samples": 1}
     kind = "Chat" if name.startswith("chat") else "Completion"
@@ -79,14 +79,14 @@ async def test_each_call_in_all_its_forms(client: AsyncHumanloop, server: Script
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 3
 
 
-def test_names_of_older_clients() -> None:
+def test_older_names_of_methods_work() -> None:
     for kind in (AsyncHumanloop, Humanloop):
         assert kind.chat_model_configuration is kind.chat_model_config
         assert kind.complete_model_config_stream is kind.complete_model_configuration_stream
 
 
-def test_the_calls_are_there_to_be_mocked() -> None:
-    """`create_autospec` and the like look at the class."""
+def test_calls_can_be_mocked() -> None:
+    """`create_autospec` finds the methods on the class."""
     mock = create_autospec(AsyncHumanloop)
     assert isinstance(mock.complete, AsyncMock)
     assert isinstance(mock.log, AsyncMock)
@@ -95,7 +95,7 @@ def test_the_calls_are_there_to_be_mocked() -> None:
     assert callable(create_autospec(Humanloop).chat_stream)
 
 
-async def test_a_subclass_has_its_own_way(client: AsyncHumanloop) -> None:
+async def test_a_subclass_can_override_a_call(client: AsyncHumanloop) -> None:
     class Mine(AsyncHumanloop):
         async def complete(self, **params: Any) -> Any:
             return params
@@ -105,7 +105,7 @@ async def test_a_subclass_has_its_own_way(client: AsyncHumanloop) -> None:
         assert await complete(project="p") == {"project": "p"}
 
 
-async def test_what_is_none_is_left_out(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_arguments_that_are_none_are_not_sent(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response(completion("a"))
     await client.complete(project=None, model_config={"model": "m"}, inputs=None, seed=None, timeout=None, user="")
     assert server.requests[0].body == {"model_config": {"model": "m"}, "user": "", "stream": False}
@@ -125,7 +125,7 @@ async def test_structs_and_dicts_are_sent_alike(client: AsyncHumanloop, server: 
     assert body["model_config"]["temperature"] == 0.5
 
 
-async def test_provider_keys_go_into_the_body_and_the_calls_own_win(server: ScriptedServer) -> None:
+async def test_provider_keys_of_the_call_override_those_of_the_client(server: ScriptedServer) -> None:
     server.add_response(completion("a"))
     settings: dict[str, Any] = {
         f"{name}_api_key": f"client-{name}"
@@ -141,7 +141,7 @@ async def test_provider_keys_go_into_the_body_and_the_calls_own_win(server: Scri
         assert not any("client-" in value or "mine" in value for value in request.headers.values())
 
 
-async def test_headers_of_the_client_and_of_the_call(server: ScriptedServer) -> None:
+async def test_headers_of_the_call_override_those_of_the_client(server: ScriptedServer) -> None:
     server.add_response(completion("a"))
     async with AsyncHumanloop("k", base_url=server.url, headers={"X-Team": "a", "X-Kept": "b"}) as client:
         await client.complete(model_config={"model": "m"}, extra_headers={"X-Team": "mine"}, idempotency_key="the-key")
@@ -151,14 +151,16 @@ async def test_headers_of_the_client_and_of_the_call(server: ScriptedServer) -> 
 
 
 @pytest.mark.parametrize("bad", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
-async def test_headers_cannot_smuggle(client: AsyncHumanloop, server: ScriptedServer, bad: str) -> None:
+async def test_headers_with_control_characters_are_an_error(
+    client: AsyncHumanloop, server: ScriptedServer, bad: str
+) -> None:
     server.add_response(completion("a"))
-    every: list[dict[str, Any]] = [
+    invalid: list[dict[str, Any]] = [
         {"extra_headers": {"X-A": bad}},
         {"idempotency_key": bad},
         {"extra_headers": {bad: "x"}},
     ]
-    for options in every:
+    for options in invalid:
         with pytest.raises(InvalidArgument):
             await client.complete(model_config={"model": "m"}, **options)
     assert server.requests == []
@@ -172,7 +174,7 @@ async def test_headers_cannot_smuggle(client: AsyncHumanloop, server: ScriptedSe
     ],
     ids=str,
 )
-async def test_headers_that_transports_would_not_send_alike(
+async def test_headers_that_a_transport_would_change_are_an_error(
     client: AsyncHumanloop, server: ScriptedServer, bad: Any
 ) -> None:
     server.add_response(completion("a"))
@@ -183,7 +185,7 @@ async def test_headers_that_transports_would_not_send_alike(
     assert (server.requests[0].headers["x-a"], server.requests[0].headers["x_b.c~1"]) == ("", "a, b=c")
 
 
-async def test_an_argument_without_json_form(client: AsyncHumanloop) -> None:
+async def test_an_argument_that_is_not_json_is_an_error(client: AsyncHumanloop) -> None:
     for bad in (object(), {1, object()}, float("nan").hex, float("nan"), [{"b": float("inf")}]):
         with pytest.raises(InvalidArgument):
             await client.complete(model_config={"model": "m"}, inputs={"a": bad})
@@ -191,29 +193,36 @@ async def test_an_argument_without_json_form(client: AsyncHumanloop) -> None:
         await client.complete(model_config=ModelConfigCompletionRequest(model="m", temperature=float("nan")))
 
 
-@pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), float("inf"), True])
-async def test_invalid_options_of_a_call(client: AsyncHumanloop, server: ScriptedServer, bad: Any) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [
+        *({"timeout": value} for value in (0, -1, "5", float("nan"), float("inf"))),
+        *({"max_retries": value} for value in (-1, 1.5, "5")),
+    ],
+    ids=str,
+)
+async def test_an_invalid_option_of_a_call_is_an_error(
+    client: AsyncHumanloop, server: ScriptedServer, option: dict[str, Any]
+) -> None:
     server.add_response(completion("a"))
-    if bad is not True:
-        with pytest.raises(InvalidArgument):
-            await client.complete(model_config={"model": "m"}, timeout=bad)
-        with pytest.raises(InvalidArgument):
-            await client.complete_stream(model_config={"model": "m"}, timeout=bad)
+    for call in (client.complete, client.complete_stream):
+        with pytest.raises(InvalidArgument, match=next(iter(option))):
+            await call(model_config={"model": "m"}, **option)
     assert server.requests == []
 
 
 @pytest.mark.parametrize("bad", [0, -1, "5"])
-async def test_what_is_no_number_of_samples_is_for_the_server_to_refuse(
+async def test_the_server_checks_the_number_of_samples(
     client: AsyncHumanloop, server: ScriptedServer, bad: Any
 ) -> None:
-    """As with every other field of the body: its words say more than ours could."""
+    """The server checks the fields of the body, and its error is more precise than the client's could be."""
     issue = {"loc": ["body", "num_samples"], "msg": "Expected `int` >= 1", "type": "type_error"}
     server.add_response({"detail": [issue]}, status="422 Unprocessable Entity")
     with pytest.raises(UnprocessableEntityError, match="num_samples: Expected"):
         await client.complete_stream(model_config={"model": "m"}, num_samples=bad)
 
 
-async def test_the_response_knows_its_http_answer(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_response_has_its_status_and_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
     body = {**completion(" a "), "unknown": {"kept": [1]}}
     server.add_script(0.05, http_response(body, X_Request_Id="r1"))
     response = await client.complete(model_config={"model": "m"})
@@ -222,7 +231,7 @@ async def test_the_response_knows_its_http_answer(client: AsyncHumanloop, server
     assert 0.04 < response.round_trip_time < 2
 
 
-async def test_nulls_in_an_answer_mean_absent(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_nulls_in_a_response_are_defaults(client: AsyncHumanloop, server: ScriptedServer) -> None:
     body: Any = completion("a")
     [data] = body["data"]
     server.add_response({**body, "provider_responses": None, "num_samples": None, "data": [{**data, "inputs": None}]})

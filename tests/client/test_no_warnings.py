@@ -1,4 +1,4 @@
-"""Whole programs under ``-X dev -W error``: whatever they do to a stream, the interpreter has nothing to say."""
+"""Programs that leave streams and clients in every way cause no warning under ``-X dev -W error``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(server: ScriptedServer, program: str, transport: str, *, code: int = 0, 
     script = START + textwrap.dedent(program)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", script, server.url, transport]
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    # Debug mode reports slow callbacks, which says something about this machine only.
+    # Debug mode reports slow callbacks, which depend on the machine.
     said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("Executing <"))
     assert done.returncode == code, done.stderr
     return done.stdout, said
@@ -119,7 +119,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_nothing_is_said(threaded_server: ScriptedServer, program: str, transport: str) -> None:
+def test_a_program_causes_no_output(threaded_server: ScriptedServer, program: str, transport: str) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     assert run(threaded_server, program, transport) == ("", "")
 
@@ -134,8 +134,10 @@ FORGETFUL = {
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize("program", FORGETFUL.values(), ids=FORGETFUL)
-def test_a_client_never_closed_is_told_once(threaded_server: ScriptedServer, program: str, transport: str) -> None:
-    """Exactly one warning, which names our client. (The sync client cleans up after itself and says nothing.)"""
+def test_a_client_that_is_never_closed_causes_one_warning(
+    threaded_server: ScriptedServer, program: str, transport: str
+) -> None:
+    """The warning names the client. The sync client closes without a warning."""
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     _, said = run(threaded_server, program, transport)
     warnings = [line for line in said.splitlines() if line.partition(":")[0].endswith("Warning")]
@@ -147,8 +149,8 @@ def test_a_client_never_closed_is_told_once(threaded_server: ScriptedServer, pro
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_after_a_fork_both_go_on(threaded_server: ScriptedServer, transport: str) -> None:
-    """The child gets a thread and connections of its own; what it closes is not the parent's."""
+def test_after_a_fork_parent_and_child_can_call(threaded_server: ScriptedServer, transport: str) -> None:
+    """The child has another thread and other connections, so closing them does not affect the parent."""
     threaded_server.add_script(STREAM, chunk(event(0, "a")), 1.0, chunk(event(0, "b", "stop")), END)
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
@@ -170,8 +172,8 @@ def test_after_a_fork_both_go_on(threaded_server: ScriptedServer, transport: str
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_fork_in_the_middle_of_a_call(threaded_server: ScriptedServer, transport: str) -> None:
-    """What another thread of the parent held at that moment, nobody in the child would release."""
+def test_a_fork_during_a_call_does_not_block_the_child(threaded_server: ScriptedServer, transport: str) -> None:
+    """A lock that another thread of the parent holds during the fork is never released in the child."""
     threaded_server.add_stream(*words("a", "b"))
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
@@ -197,7 +199,7 @@ def test_a_fork_in_the_middle_of_a_call(threaded_server: ScriptedServer, transpo
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="not applicable: needs os.fork")
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
-def test_a_forked_child_writes_on_connections_of_its_own(threaded_server: ScriptedServer, transport: str) -> None:
+def test_a_forked_child_opens_new_connections(threaded_server: ScriptedServer, transport: str) -> None:
     threaded_server.add_response(completion("a"))
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads

@@ -1,4 +1,4 @@
-"""Paged lists: one page when awaited, all records when iterated, each page only when it is due."""
+"""Paged lists: one page when awaited, all records when iterated. A page is fetched only when it is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page(number: int, names: list[str], size: int, total: int) -> dict[str, Any]
 
 
 def add_pages(server: ScriptedServer, first: int, *pages: str, size: int = 2, total: int | None = None) -> None:
-    """A page for each text; a record for each letter of it."""
+    """Add a page for each text, with a record for each letter."""
     every = sum(map(len, pages)) if total is None else total
     for number, names in enumerate(pages, first):
         server.add_response(page(number, list(names), size, every))
@@ -32,7 +32,7 @@ def numbers(server: ScriptedServer) -> list[int]:
     return [int(parse_qs(urlsplit(request.path).query)["page"][0]) for request in server.requests]
 
 
-async def test_awaiting_gives_one_page(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_awaiting_a_list_fetches_one_page(server: ScriptedServer, client: AsyncHumanloop) -> None:
     add_pages(server, 1, "ab", total=5)
     found = await client.sessions.list("pr_1", size=2)
     assert [record.id for record in found.records] == ["a", "b"]
@@ -41,7 +41,7 @@ async def test_awaiting_gives_one_page(server: ScriptedServer, client: AsyncHuma
     assert numbers(server) == [1]
 
 
-async def test_iterating_gives_every_record_a_page_at_a_time(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_iterating_a_list_fetches_one_page_at_a_time(server: ScriptedServer, client: AsyncHumanloop) -> None:
     add_pages(server, 1, "ab", "cd", "e")
     seen = []
     async for session in client.sessions.list("pr_1", size=2):
@@ -53,7 +53,7 @@ async def test_iterating_gives_every_record_a_page_at_a_time(server: ScriptedSer
 
 
 async def test_a_list_that_begins_at_0_ends_one_number_earlier(server: ScriptedServer, client: AsyncHumanloop) -> None:
-    """Page 1 of 4 records, 2 to the page, is the last one here; in a list that begins at 1 it is the first."""
+    """With 2 records per page, page 1 is the last of 4 records here. In a list that begins at 1 it is the first."""
     from humanloop_async.types import ProjectResponse
 
     record = null_laden(ProjectResponse)
@@ -63,7 +63,7 @@ async def test_a_list_that_begins_at_0_ends_one_number_earlier(server: ScriptedS
     assert numbers(server) == [0, 1]
 
 
-async def test_it_begins_at_the_page_that_was_asked_for(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_a_list_begins_at_the_requested_page(server: ScriptedServer, client: AsyncHumanloop) -> None:
     add_pages(server, 2, "cd", "e", total=5)
     assert [session.id async for session in client.sessions.list("pr_1", page=2, size=2)] == list("cde")
     assert numbers(server) == [2, 3]
@@ -75,13 +75,13 @@ async def test_it_begins_at_the_page_that_was_asked_for(server: ScriptedServer, 
         ([""], 2, 0, "", [1]),
         (["ab"], 2, 2, "ab", [1]),
         (["a"], 2, 1, "a", [1]),
-        (["ab", "cd"], 2, 4, "abcd", [1, 2]),  # full to the last place: no empty page after it
-        (["ab", ""], 2, 9, "ab", [1, 2]),  # records went away meanwhile
-        (["a", "b", "c"], 1, 3, "abc", [1, 2, 3]),  # the server gives smaller pages than were asked for
-        (["a", "bc"], 2, 4, "abc", [1, 2]),  # a page with a gap is not the last one
+        (["ab", "cd"], 2, 4, "abcd", [1, 2]),  # the last page is full, and no empty page is fetched after it
+        (["ab", ""], 2, 9, "ab", [1, 2]),  # records were deleted between the pages
+        (["a", "b", "c"], 1, 3, "abc", [1, 2, 3]),  # the pages are smaller than requested
+        (["a", "bc"], 2, 4, "abc", [1, 2]),  # a short page is not the last one
     ],
 )
-async def test_it_ends_where_the_list_ends(
+async def test_iterating_ends_at_the_last_record(
     pages: list[str], size: int, total: int, seen: str, asked: list[int], server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     add_pages(server, 1, *pages, size=size, total=total)
@@ -89,7 +89,7 @@ async def test_it_ends_where_the_list_ends(
     assert numbers(server) == asked
 
 
-async def test_one_list_can_be_read_several_times(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_a_list_can_be_read_several_times(server: ScriptedServer, client: AsyncHumanloop) -> None:
     add_pages(server, 1, "ab", "c")
     pages = client.sessions.list("pr_1", size=2)
     assert [session.id async for session in pages] == list("abc")
@@ -98,21 +98,21 @@ async def test_one_list_can_be_read_several_times(server: ScriptedServer, client
     assert [session.id async for session in pages] == list("xyz")
 
 
-async def test_leaving_early_fetches_no_more(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_leaving_a_list_early_fetches_no_more_pages(server: ScriptedServer, client: AsyncHumanloop) -> None:
     add_pages(server, 1, "ab", "cd")
     async for _ in client.sessions.list("pr_1", size=2):
         break
     assert numbers(server) == [1]
 
 
-async def test_making_a_list_sends_nothing(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_creating_a_list_sends_nothing(server: ScriptedServer, client: AsyncHumanloop) -> None:
     pages: list[Pages[Any]] = [client.projects.list(), client.logs.list("pr_1"), client.projects.export("pr_1")]
     await asyncio.sleep(0)
     assert len(pages) == 3
     assert not server.requests
 
 
-async def test_a_failure_between_pages_is_raised_and_reading_can_go_on(
+async def test_after_a_failure_between_pages_reading_can_continue(
     server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     server.add_response(page(1, ["a", "b"], 2, 3))
@@ -128,7 +128,7 @@ async def test_a_failure_between_pages_is_raised_and_reading_can_go_on(
     assert numbers(server) == [1, 2, 2]
 
 
-async def test_an_export_is_paged_by_its_query(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_an_export_sends_page_and_size_in_the_query(server: ScriptedServer, client: AsyncHumanloop) -> None:
     from humanloop_async.types import LogResponse
 
     record = null_laden(LogResponse)
@@ -144,7 +144,7 @@ async def test_an_export_is_paged_by_its_query(server: ScriptedServer, client: A
 # Sync
 
 
-def test_a_sync_list_is_a_page_and_all_records(threaded_server: ScriptedServer) -> None:
+def test_a_sync_list_has_a_page_and_iterates_over_all_records(threaded_server: ScriptedServer) -> None:
     add_pages(threaded_server, 1, "ab", "cd", "e")
     with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         pages = client.sessions.list("pr_1", size=2)
@@ -159,7 +159,7 @@ def test_a_sync_list_is_a_page_and_all_records(threaded_server: ScriptedServer) 
         assert numbers(threaded_server) == [1, 2, 3]
 
 
-def test_a_sync_list_left_early_fetches_no_more(threaded_server: ScriptedServer) -> None:
+def test_leaving_a_sync_list_early_fetches_no_more_pages(threaded_server: ScriptedServer) -> None:
     add_pages(threaded_server, 1, "ab", "cd")
     with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         for session in client.sessions.list("pr_1", size=2):
@@ -168,7 +168,7 @@ def test_a_sync_list_left_early_fetches_no_more(threaded_server: ScriptedServer)
     assert numbers(threaded_server) == [1]
 
 
-def test_a_sync_list_fails_on_use(threaded_server: ScriptedServer) -> None:
+def test_a_sync_list_raises_when_it_is_read(threaded_server: ScriptedServer) -> None:
     threaded_server.add_response({"detail": "gone"}, "404 Not Found")
     with Humanloop(base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         pages = client.sessions.list("pr_1")

@@ -1,4 +1,4 @@
-"""How a stream ends: whole, cut, refused, nonsense, silent, too large. What came before the end comes out first."""
+"""How a stream ends: complete, cut, invalid, with an error event, at a timeout, too large."""
 
 # ruff: noqa: PT012 - a stream raises from a loop, so the loop is inside of `raises`
 
@@ -60,7 +60,7 @@ async def read_until_error(stream: CompletionStream) -> tuple[list[str], ApiExce
             got.append(chunk.output)  # noqa: PERF401
     with pytest.raises(type(caught.value)) as again:
         await anext(stream)
-    assert again.value is caught.value  # it stays what it was
+    assert again.value is caught.value  # the error stays the same
     return got, caught.value
 
 
@@ -87,10 +87,10 @@ CUTS: dict[str, tuple[Step, ...]] = {
 
 
 @pytest.mark.parametrize("script", CUTS.values(), ids=CUTS)
-async def test_a_cut_is_an_error_and_no_end(
+async def test_a_cut_stream_raises_stream_truncated(
     client: AsyncHumanloop, server: ScriptedServer, script: tuple[Step, ...]
 ) -> None:
-    """Whole events come out first; the error has the partial response; a finish reason is never made up."""
+    """Complete events are delivered first, and the error has the partial response without a finish reason."""
     server.add_script(*script)
     async with complete(client, Timeout(idle=3)) as stream:
         got, error = await read_until_error(stream)
@@ -105,8 +105,8 @@ async def test_a_cut_is_an_error_and_no_end(
             await stream.final()
 
 
-async def test_a_cut_reaches_every_sample(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """A sample that had ended is not touched by it."""
+async def test_a_cut_stream_ends_every_sample_with_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """A sample that has already ended is not affected."""
     server.add_stream(event(0, "a", "stop"), event(1, "b"), event(2, "c"))
     async with client.complete_stream(model_config={"model": "m"}, num_samples=3) as stream:
         first, second, third = stream.samples
@@ -117,7 +117,7 @@ async def test_a_cut_reaches_every_sample(client: AsyncHumanloop, server: Script
                 await anext(sample)
 
 
-async def test_an_error_event(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_an_error_event_is_raised(client: AsyncHumanloop, server: ScriptedServer) -> None:
     detail = {"message": "slow down", "type": "rate_limit_error", "code": 429, "origin": "OpenAI"}
     server.add_script(STREAM, chunk(event(0, "a") + event(0, "b") + sse({"detail": detail})), Action.WAIT)
     async with complete(client) as stream:
@@ -131,21 +131,21 @@ async def test_an_error_event(client: AsyncHumanloop, server: ScriptedServer) ->
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_an_error_event_without_a_code(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_an_error_event_without_a_code_is_raised(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(event(0, "a"), sse({"detail": "it broke"}))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert (got, type(error), str(error)) == (["a"], ServerError, "500: it broke")
 
 
-async def test_an_error_event_after_the_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_an_error_event_after_the_samples_is_raised(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*words("a"), sse({"detail": {"message": "log not written", "code": 500}}))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert (got, type(error)) == (["a"], ServerError)
 
 
-async def test_a_recorded_error_midway(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_recorded_stream_with_an_error_event(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream((DATA / "chat_error_midway.sse").read_bytes())
     async with client.chat_stream(model_config={"model": "m"}, messages=[], num_samples=3) as stream:
         with pytest.raises(StatusError) as caught:
@@ -170,7 +170,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("bad", NONSENSE.values(), ids=NONSENSE)
-async def test_an_event_that_is_not_v4(client: AsyncHumanloop, server: ScriptedServer, bad: bytes) -> None:
+async def test_an_event_that_is_not_v4_is_an_error(client: AsyncHumanloop, server: ScriptedServer, bad: bytes) -> None:
     server.add_script(STREAM, chunk(event(0, "a") + bad + event(0, "b", "stop")), Action.WAIT)
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
@@ -181,7 +181,7 @@ async def test_an_event_that_is_not_v4(client: AsyncHumanloop, server: ScriptedS
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_a_chunk_after_its_samples_end(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_chunk_after_its_samples_end_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     for late in (b"".join(words("a", "b")) + event(0, "late"), b"".join(words("a")) + event(0, "again", "stop")):
         server.scripts[:] = [(STREAM, chunk(late), Action.WAIT)]
         async with complete(client) as stream:
@@ -189,7 +189,7 @@ async def test_a_chunk_after_its_samples_end(client: AsyncHumanloop, server: Scr
             assert type(error) is InvalidEvent
 
 
-async def test_an_event_too_large(server: ScriptedServer) -> None:
+async def test_an_event_over_the_size_limit_is_an_error(server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(event(0, "a") + event(0, "b")), chunk(event(0, "x" * 5000, "stop")), Action.WAIT)
     async with AsyncHumanloop(base_url=server.url, max_event_bytes=2000) as client, complete(client) as stream:
         got, error = await read_until_error(stream)
@@ -199,7 +199,7 @@ async def test_an_event_too_large(server: ScriptedServer) -> None:
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_an_event_of_megabytes(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_an_event_of_megabytes_within_the_limit_is_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
     text = "x" * (4 << 20)
     server.add_stream(event(0, text), event(0, "", "stop"))
     async with complete(client) as stream:
@@ -207,8 +207,10 @@ async def test_an_event_of_megabytes(client: AsyncHumanloop, server: ScriptedSer
         assert (await stream.final()).data[0].output == text
 
 
-async def test_a_whole_stream_whose_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """It ends soon, and its connection, which cannot be used again, is closed."""
+async def test_a_complete_stream_ends_although_the_server_never_closes(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    """The stream ends after a short wait, and closes the connection, because it cannot be used again."""
     server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
     started = time.monotonic()
     async with complete(client) as stream:
@@ -217,7 +219,7 @@ async def test_a_whole_stream_whose_server_never_closes(client: AsyncHumanloop, 
         await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_a_whole_stream_is_whole_though_its_connection_breaks(
+async def test_a_complete_stream_stays_complete_when_its_connection_breaks(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     server.add_script(STREAM, *map(chunk, words("a")), 0.02, Action.RESET)
@@ -225,7 +227,7 @@ async def test_a_whole_stream_is_whole_though_its_connection_breaks(
         assert (await stream.final()).data[0].finish_reason == "stop"
 
 
-async def test_json_instead_of_a_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_json_instead_of_a_stream_is_an_invalid_response(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response(completion("a"))
     async with complete(client) as stream:
         with pytest.raises(InvalidResponse) as caught:
@@ -236,7 +238,7 @@ async def test_json_instead_of_a_stream(client: AsyncHumanloop, server: Scripted
     assert (caught.value.status, len(server.requests)) == (200, 1)
 
 
-async def test_html_instead_of_a_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_html_instead_of_a_stream_is_an_invalid_response(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response(b"<html>Log in</html>", Content_Type="text/html")
     async with complete(client) as stream:
         with pytest.raises(InvalidResponse, match="text/html") as caught:
@@ -253,7 +255,7 @@ async def timed(stream: CompletionStream) -> tuple[float, ApiException]:
     return time.monotonic() - started, error
 
 
-async def test_the_clock_until_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_timeout_until_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(Action.WAIT)
     started = time.monotonic()
     with pytest.raises(ConnectTimeout) as caught:
@@ -264,7 +266,7 @@ async def test_the_clock_until_the_headers(client: AsyncHumanloop, server: Scrip
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
-async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_timeout_until_the_first_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, Action.WAIT)
     async with complete(client, Timeout(first_token=0.2, idle=9)) as stream:
         took, error = await timed(stream)
@@ -274,7 +276,7 @@ async def test_the_clock_until_the_first_chunk(client: AsyncHumanloop, server: S
 
 
 @pytest.mark.parametrize("timeout", [Timeout(idle=0.2, first_token=9), 0.2], ids=["Timeout", "number"])
-async def test_the_clock_between_chunks(
+async def test_the_timeout_between_chunks(
     client: AsyncHumanloop, server: ScriptedServer, timeout: Timeout | float
 ) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
@@ -282,13 +284,13 @@ async def test_the_clock_between_chunks(
         await anext(stream)
         took, error = await timed(stream)
         assert error.partial is not None
-        await asyncio.wait_for(server.client_left.wait(), 10)  # also while the block goes on
+        await asyncio.wait_for(server.client_left.wait(), 10)  # also while the block continues
     assert type(error) is IdleTimeout
     assert 0.18 < took < 5
 
 
 @pytest.mark.parametrize(("first", "kind"), [([], FirstTokenTimeout), ([chunk(event(0, "a"))], IdleTimeout)])
-async def test_comments_do_not_reset_the_clocks(
+async def test_comments_do_not_reset_the_timeouts(
     client: AsyncHumanloop, server: ScriptedServer, first: list[bytes], kind: type[ApiTimeoutError]
 ) -> None:
     comments: list[Step] = [chunk(COMMENT), 0.05] * 60
@@ -299,14 +301,14 @@ async def test_comments_do_not_reset_the_clocks(
     assert 0.28 < took < 2.5
 
 
-async def test_chunks_do_reset_the_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_chunks_reset_the_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
     steps: list[Step] = [chunk(event(0, "a")), 0.1] * 6
     server.add_script(STREAM, *steps, *map(chunk, words("b")), END)
     async with complete(client, Timeout(idle=0.4)) as stream:
         assert (await stream.final()).data[0].output == "aaaaaab"
 
 
-async def test_the_clock_of_the_whole_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_total_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
     steps: list[Step] = [chunk(event(0, "a")), 0.05] * 60
     server.add_script(STREAM, *steps, END)
     begun = time.monotonic()
@@ -317,15 +319,17 @@ async def test_the_clock_of_the_whole_call(client: AsyncHumanloop, server: Scrip
     assert 0.38 < time.monotonic() - begun < 2.5
 
 
-async def test_the_clock_of_the_whole_call_before_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_total_timeout_before_the_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(Action.WAIT)
     with pytest.raises(TotalTimeout):
         await complete(client, Timeout(total=0.15, connect=None))
 
 
 @pytest.mark.parametrize("clocks", [Timeout(total=0.011), Timeout(total=0.011, first_token=None, idle=None)])
-async def test_the_right_clock_every_time(client: AsyncHumanloop, server: ScriptedServer, clocks: Timeout) -> None:
-    """A timer may fire a little early, or two at once; the error is still the one of the clock that was set."""
+async def test_the_error_names_the_timeout_that_was_set(
+    client: AsyncHumanloop, server: ScriptedServer, clocks: Timeout
+) -> None:
+    """A timer may fire early, or two at once. The error is still that of the limit that was set."""
     server.add_script(STREAM, chunk(event(0, "a")), 0.05, END)
     for _ in range(40):
         with pytest.raises(TotalTimeout):
@@ -333,14 +337,16 @@ async def test_the_right_clock_every_time(client: AsyncHumanloop, server: Script
                 await stream.final()
 
 
-async def test_the_right_clock_of_a_plain_call(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_error_of_a_plain_call_names_the_timeout_that_was_set(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
     server.add_script(Action.WAIT)
     for _ in range(40):
         with pytest.raises(TotalTimeout):
             await client.complete(model_config={"model": "m"}, timeout=0.011)
 
 
-async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_slow_consumer_causes_no_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), 0.05, chunk(event(0, "b")), 0.3, chunk(event(0, "c", "stop")), END)
     async with complete(client, Timeout(idle=0.25, first_token=0.25)) as stream:
         got = []
@@ -350,7 +356,7 @@ async def test_a_slow_consumer_is_no_silence(client: AsyncHumanloop, server: Scr
     assert got == ["a", "b", "c"]
 
 
-async def test_a_slow_consumer_does_not_stop_the_clock_of_the_whole_call(
+async def test_a_slow_consumer_does_not_extend_the_total_timeout(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     steps: list[bytes | float] = [chunk(event(0, "a")), 0.04]
@@ -361,8 +367,10 @@ async def test_a_slow_consumer_does_not_stop_the_clock_of_the_whole_call(
                 await asyncio.sleep(0.05)
 
 
-async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """The chunk came in time, while its reader, cancelled once, was away."""
+async def test_a_slow_consumer_that_polls_causes_no_idle_timeout(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    """The chunk arrived in time, after its reader had been cancelled."""
     server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
     async with complete(client, Timeout(idle=0.25)) as stream:
         source = aiter(stream)
@@ -373,7 +381,7 @@ async def test_a_slow_consumer_that_polls_is_no_silence(client: AsyncHumanloop, 
         assert (await anext(source)).output == "b"
 
 
-async def test_polling_cannot_postpone_the_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_polling_does_not_postpone_the_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
     comments: list[Step] = [chunk(COMMENT), 0.05] * 60
     server.add_script(STREAM, chunk(event(0, "a")), *comments, END)
     async with complete(client, Timeout(idle=0.3)) as stream:
@@ -391,7 +399,9 @@ async def test_polling_cannot_postpone_the_clock(client: AsyncHumanloop, server:
         assert time.monotonic() - started < 2.5
 
 
-async def test_an_error_is_described(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_an_error_has_the_status_and_headers_of_the_response(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), Action.CLOSE)
     async with complete(client) as stream:
         _, error = await read_until_error(stream)

@@ -1,4 +1,4 @@
-"""The calls around generation: what each sends, what it gives, and how it fails."""
+"""The calls for projects, logs, feedback and other records: requests, results and errors."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def check(expected: Expected, given: Any, server: ScriptedServer) -> None:
     assert isinstance(given, ResponseList) == isinstance(expected.answer, list)
     assert given.headers["x-request"] == "r1"
     assert given.round_trip_time > 0
-    if "experiments" not in expected.name or isinstance(given, ResponseList):  # an experiment's status is another one
+    if "experiments" not in expected.name or isinstance(given, ResponseList):  # an experiment has a field `status`
         assert given.status == expected.operation.status or expected.name == "experiments.sample"
 
 
 @pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
-async def test_a_call_sends_what_the_document_says(
+async def test_a_call_sends_the_documented_request(
     expected: Expected, server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     expected.script(server)
@@ -51,7 +51,7 @@ async def test_a_call_sends_what_the_document_says(
 
 
 @pytest.mark.parametrize("expected", CALLS, ids=lambda call: call.name)
-def test_a_sync_call_sends_the_same(expected: Expected, threaded_server: ScriptedServer) -> None:
+def test_a_sync_call_sends_the_documented_request(expected: Expected, threaded_server: ScriptedServer) -> None:
     expected.script(threaded_server)
     with Humanloop("hl_key", base_url=f"{threaded_server.url}/v4", max_retries=0) as client:
         given = attrgetter(expected.name)(client)(*expected.args, **expected.kwargs)
@@ -61,28 +61,28 @@ def test_a_sync_call_sends_the_same(expected: Expected, threaded_server: Scripte
         check(expected, given, threaded_server)
 
 
-def test_every_operation_is_called_above() -> None:
+def test_every_operation_has_a_recorded_call() -> None:
     called = {expected.operation.id for expected in CALLS}
     assert called == {operation.id for operation in OPERATIONS} - {operation.id for operation in GENERATION_OPERATIONS}
 
 
-async def test_nothing_to_read_is_none_and_whatever_came_is_read_past(
+async def test_an_operation_without_a_result_returns_none_whatever_the_body(
     server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     server.add_response(b"null")
     assert await client.projects.delete_deployed_config("pr_1", "env_1") is None  # type: ignore[func-returns-value]
 
 
-async def test_an_answer_keeps_its_raw_response(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_a_result_has_its_raw_response(server: ScriptedServer, client: AsyncHumanloop) -> None:
     server.add_response([{"id": "data_1", "project_id": "pr_1", "newer": 1}], X_Request="r2")
-    made = await client.log([LOG])
-    assert list(made) == [CreateLogResponse(id="data_1", project_id="pr_1")]
-    assert made.body == [{"id": "data_1", "project_id": "pr_1", "newer": 1}]
-    assert (made.status, made.headers["X-Request"]) == (200, "r2")
+    created = await client.log([LOG])
+    assert list(created) == [CreateLogResponse(id="data_1", project_id="pr_1")]
+    assert created.body == [{"id": "data_1", "project_id": "pr_1", "newer": 1}]
+    assert (created.status, created.headers["X-Request"]) == (200, "r2")
 
 
-async def test_provider_keys_go_to_providers_only(server: ScriptedServer) -> None:
-    """They are for generation: a log or a project has no use for them."""
+async def test_provider_keys_are_sent_only_for_generation(server: ScriptedServer) -> None:
+    """Only calls that generate send them; logs and projects do not need them."""
     server.add_response({"id": "data_1", "project_id": "pr_1"})
     async with AsyncHumanloop(base_url=f"{server.url}/v4", openai_api_key="sk-secret") as client:
         await client.log(output="x")
@@ -145,7 +145,7 @@ def test_an_unknown_keyword_is_a_type_error(
                 attrgetter(name)(client)(*args, **kwargs)
 
 
-async def test_options_go_along_with_every_form(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_options_are_accepted_in_every_form(server: ScriptedServer, client: AsyncHumanloop) -> None:
     server.add_response({"id": "data_1", "project_id": "pr_1"})
     server.add_response([])
     server.add_response({"records": [], "page": 0, "size": 10, "total": 0})
@@ -168,7 +168,7 @@ async def test_options_go_along_with_every_form(server: ScriptedServer, client: 
         ("422 No", [{"loc": ["body"], "msg": "no", "type": "t"}], UnprocessableEntityError),
     ],
 )
-async def test_a_refusal_is_its_own_error(
+async def test_each_error_status_has_an_error_class(
     status: str, detail: object, error: type[ApiException], server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     server.add_response({"detail": detail}, status)
@@ -179,7 +179,7 @@ async def test_a_refusal_is_its_own_error(
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"id":1}', b"<html>", b"\xff", b"[" * 100_000])
-async def test_an_answer_of_another_kind_is_told_with_its_beginning(
+async def test_the_error_for_an_invalid_response_quotes_its_beginning(
     raw: bytes, server: ScriptedServer, client: AsyncHumanloop
 ) -> None:
     server.add_response(raw)
@@ -189,13 +189,15 @@ async def test_an_answer_of_another_kind_is_told_with_its_beginning(
     assert caught.value.body == raw[:2000].decode(errors="replace")
 
 
-async def test_a_list_that_is_an_object_is_told(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_an_object_instead_of_a_list_is_an_invalid_response(
+    server: ScriptedServer, client: AsyncHumanloop
+) -> None:
     server.add_response({"id": "data_1", "project_id": "pr_1"})
     with pytest.raises(InvalidResponse):
         await client.log([LOG])
 
 
-async def test_a_creation_is_tried_again_under_the_same_key(server: ScriptedServer, transport: Any) -> None:
+async def test_a_retry_has_the_same_idempotency_key(server: ScriptedServer, transport: Any) -> None:
     server.add_script(Action.RESET)
     server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
     server.add_response({"id": "sesh_1"}, "201 Created")
@@ -206,7 +208,7 @@ async def test_a_creation_is_tried_again_under_the_same_key(server: ScriptedServ
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
-async def test_retries_end(server: ScriptedServer) -> None:
+async def test_the_last_error_is_raised_after_the_last_retry(server: ScriptedServer) -> None:
     server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
     async with AsyncHumanloop(base_url=f"{server.url}/v4", max_retries=1) as client:
         with pytest.raises(ServerError):
@@ -217,7 +219,7 @@ async def test_retries_end(server: ScriptedServer) -> None:
 # Types
 
 
-async def test_what_comes_back_is_typed(server: ScriptedServer, client: AsyncHumanloop) -> None:
+async def test_results_are_typed(server: ScriptedServer, client: AsyncHumanloop) -> None:
     (expected,) = [call for call in CALLS if call.name == "projects.list"]
     expected.script(server)
     pages = client.projects.list()

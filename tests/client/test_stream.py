@@ -1,4 +1,4 @@
-"""What else a stream gives: the whole response, its part so far, text, tool calls; and what it holds unread."""
+"""The whole response of a stream, the part so far, text and tool calls; and the limit of its buffers."""
 
 # ruff: noqa: PT012 - a stream raises from a loop, so the loop is inside of `raises`
 
@@ -48,7 +48,7 @@ async def texts(sample: SampleStream[CompletionChunk]) -> str:
     return "".join([chunk.output async for chunk in sample])
 
 
-async def test_final_before_anything_is_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_final_reads_the_whole_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
     usage = {"prompt_tokens": 3, "generation_tokens": 4, "total_tokens": 7}
     server.add_stream(
         event(0, "  a "), event(1, "x", "length"), event(0, "b\n", "stop", usage=usage, session_id="sesh_1")
@@ -68,7 +68,7 @@ async def test_final_before_anything_is_read(client: AsyncHumanloop, server: Scr
     assert body["data"][0]["output"] == "a b"
 
 
-async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_final_can_be_awaited_in_the_middle_and_again(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*words("a", "b", "c"))
     async with complete(client) as stream:
         assert (await anext(stream)).output == "a"
@@ -78,7 +78,7 @@ async def test_final_in_the_middle_and_twice(client: AsyncHumanloop, server: Scr
     assert (await stream.final()).data[0].output == "abc"  # the stream ended before it was closed
 
 
-async def test_final_leaves_samples_their_chunks(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_final_keeps_the_chunks_of_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(*interleaved(2, 5))
     async with complete(client, 2) as stream:
         samples = stream.samples
@@ -86,17 +86,19 @@ async def test_final_leaves_samples_their_chunks(client: AsyncHumanloop, server:
         assert [await texts(sample) for sample in samples] == [text_of(0, 5), text_of(1, 5)]
 
 
-async def test_final_while_samples_are_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_final_can_be_awaited_while_samples_are_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, *(step for data in interleaved(2, 10) for step in (chunk(data), 0.002)), END)
     async with complete(client, 2) as stream:
-        samples = stream.samples  # before `final`, which drops what no sample keeps; an eager task runs it at once
+        samples = (
+            stream.samples
+        )  # before `final`, which drops chunks that no sample buffers; an eager task runs it at once
         final = asyncio.ensure_future(stream.final())
         got = await asyncio.gather(*map(texts, samples))
         assert got == [text_of(0, 10), text_of(1, 10)]
         assert [data.raw_output for data in (await final).data] == got
 
 
-async def test_partial_grows(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_partial_grows_with_each_event(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
     server.add_script(STREAM, chunk(event(0, "a")), go_on, chunk(event(0, "b", "stop")), END)
     async with complete(client, 2) as stream:
@@ -109,7 +111,7 @@ async def test_partial_grows(client: AsyncHumanloop, server: ScriptedServer) -> 
         assert stream.partial.data[0].finish_reason == "stop"
 
 
-async def test_text_of_a_stream_and_of_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_the_text_of_a_stream_and_of_samples(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream(event(0, "a"), event(0, ""), event(0, " b"), event(0, "", "stop"))
     async with complete(client) as stream:
         assert [text async for text in stream.text_stream] == ["a", " b"]
@@ -122,7 +124,7 @@ async def test_text_of_a_stream_and_of_samples(client: AsyncHumanloop, server: S
 
 
 async def test_looking_at_a_view_does_not_close_the_stream(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    """A debugger that shows every property, or a loop that is prepared and not run, has left nothing."""
+    """A debugger that shows every property does not close it, nor does a loop that is created and never run."""
     server.add_stream(*words("a", "b"))
     async with complete(client) as stream:
         for name in dir(stream):
@@ -138,7 +140,7 @@ async def test_done_and_comments_are_tolerated(client: AsyncHumanloop, server: S
         assert [chunk.output async for chunk in stream] == ["a", "b"]
 
 
-async def test_usage_after_the_last_sample_ended(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_usage_may_arrive_after_the_last_sample_ended(client: AsyncHumanloop, server: ScriptedServer) -> None:
     usage = {"prompt_tokens": 1, "generation_tokens": 2, "total_tokens": 3, "reasoning_tokens": 1}
     server.add_stream(event(0, "a", "stop"), sse({"data": [], "usage": usage}))
     async with complete(client) as stream:
@@ -147,7 +149,7 @@ async def test_usage_after_the_last_sample_ended(client: AsyncHumanloop, server:
     assert (response.usage.generation_tokens, response.usage.reasoning_tokens) == (2, 1)
 
 
-async def test_tool_calls_and_messages_of_a_chat(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_a_streamed_chat_has_tool_calls_and_messages(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_stream((DATA / "chat_tool_calls.sse").read_bytes())
     async with client.chat_stream(project="p", model_config={"model": "m"}, messages=[]) as stream:
         assert isinstance(stream, ChatStream)
@@ -170,8 +172,8 @@ async def test_tool_calls_and_messages_of_a_chat(client: AsyncHumanloop, server:
     assert response.usage.total_tokens == 20
 
 
-async def test_samples_nobody_reads_are_bounded(server: ScriptedServer) -> None:
-    """The one that is read gets what arrived; then a clear error, and the connection is closed."""
+async def test_unread_samples_have_bounded_buffers(server: ScriptedServer) -> None:
+    """The sample that is read delivers its chunks, then raises `BufferLimitExceeded`, and the connection is closed."""
     events = [event(index, "x" * 1000) for _ in range(50) for index in (0, 1)]
     server.add_script(STREAM, *map(chunk, events), Action.WAIT)
     async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=20_000) as client, complete(client, 2) as stream:
@@ -192,13 +194,13 @@ async def test_a_closed_sample_needs_no_buffer(server: ScriptedServer) -> None:
         assert len([chunk async for chunk in stream.samples[0]]) == 51
 
 
-async def test_a_flat_reader_needs_no_buffer(server: ScriptedServer) -> None:
+async def test_a_reader_of_all_chunks_needs_no_buffer(server: ScriptedServer) -> None:
     server.add_stream(b"".join(event(0, "x" * 1000) for _ in range(300)), *words("end"))
     async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=2000) as client, complete(client) as stream:
         assert len([chunk async for chunk in stream]) == 301
 
 
-async def test_reading_after_closing(client: AsyncHumanloop, server: ScriptedServer) -> None:
+async def test_reading_a_closed_stream_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     async with complete(client) as stream:
         assert (await anext(stream)).output == "a"
