@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, contextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
@@ -22,17 +24,53 @@ from .storage.errors import is_unreachable
 from .storage.keys import add_key, any_key, generate_key, valid_key_id
 from .templates.jinja import JinjaRenderer
 
+logger = logging.getLogger(__name__)
+
 MAX_SEARCHES = 2
 """Most requests at once that read all logs of a project; further ones wait."""
 
+WRITE_TIMEOUT = 10.0
+"""Seconds that calls whose clients have left get to finish when the server stops."""
+
 READY_TIMEOUT = 5.0
 """Seconds that the database has to respond when a client asks whether the server is ready."""
+
+
+T = TypeVar("T")
+
+
+class ByteBudget:
+    """Limits the bytes of the request bodies that are in memory at the same time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    @contextmanager
+    def accounted(self) -> Generator[Callable[[int], None]]:
+        """Provide a function that adds bytes, which count until the block ends. It raises a 503 above the limit."""
+        added = 0
+
+        def add(size: int) -> None:
+            nonlocal added
+            if self._used + size > self._limit:
+                message = f"the requests in progress have more than {self._limit} bytes in total; retry later"
+                raise ApiError(503, message, retry_after=1)
+            self._used += size
+            added += size
+
+        try:
+            yield add
+        finally:
+            self._used -= added
 
 
 class Service:
     """The parts of a server that its handlers use. They exist while `run` is active.
 
     Attributes:
+        body_bytes: The bytes of the request bodies in flight.
+        decoding: Held while a thread decodes a large body: several would only compete for Python's lock.
         stopping: Whether new generations are rejected.
         new_key: The API key that was created at start, if the database had none and none was configured.
     """
@@ -49,6 +87,9 @@ class Service:
         self.new_key: str | None = None
         self.sampler = Sampler(settings.experiment_sampling, settings.experiment_sticky, settings.experiment_seed)
         self.searches = asyncio.Semaphore(MAX_SEARCHES)
+        self.decoding = asyncio.Semaphore(1)
+        self.body_bytes = ByteBudget(settings.max_bodies_bytes)
+        self._writes: set[asyncio.Task[Any]] = set()
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
 
@@ -68,7 +109,26 @@ class Service:
             stack.push_async_callback(jinja.aclose)
             resolver = ConfigResolver(self.database, self.environments, self.sampler)
             self.generation_builder = GenerationBuilder(self.settings, self.database, resolver, providers, jinja)
+            stack.push_async_callback(self._finish_writes)
             yield
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end, also if the current task is cancelled, and return its result."""
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
+    async def _finish_writes(self) -> None:
+        for timeout in (WRITE_TIMEOUT, 1):
+            if self._writes:
+                _, late = await asyncio.wait(self._writes, timeout=timeout)
+                for task in late:
+                    task.cancel()
 
     @contextmanager
     def admission(self) -> Generator[None]:
@@ -121,6 +181,12 @@ class Service:
             if not is_unreachable(exc):
                 raise
             raise ApiError(503, "the database is unreachable", retry_after=1) from exc
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    """Log the error of a call whose client has left, unless the call was rejected or its body is incomplete."""
+    if not task.cancelled() and not isinstance(exc := task.exception(), ApiError | ConnectionError | None):
+        logger.error("a call failed after its client had left", exc_info=exc)
 
 
 async def ensure_api_key(database: Database, settings: ServerSettings) -> str | None:

@@ -34,6 +34,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             configuration it got first.
         experiment_seed: Seed that makes the sampling of experiments repeatable, for tests.
         max_body_bytes: Largest request body, in bytes (413 above). The default leaves room for images.
+        max_bodies_bytes: Most bytes of all request bodies in one process (503 above). A body counts until its call has
+            ended.
         body_timeout: Seconds that a request body may take to arrive (408 above).
         max_num_samples: Most samples in one call (422 above).
         max_template_chars: Largest prompt or chat template, in characters (422 above).
@@ -42,6 +44,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         idempotency_ttl: Seconds for which an ``Idempotency-Key`` and its response are stored.
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
         keep_alive: Seconds without an event after which a comment is sent on a stream.
+        idle_timeout: Seconds after which a connection without a request in progress is closed.
         shutdown_timeout: Seconds that running generations get to finish when the server stops.
     """
 
@@ -55,6 +58,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     experiment_sticky: Sticky = "none"
     experiment_seed: int | None = None
     max_body_bytes: int = 16 * 1024 * 1024
+    max_bodies_bytes: int = 256 * 1024 * 1024
     body_timeout: float = 60
     max_num_samples: int = 128
     max_template_chars: int = 256 * 1024
@@ -63,6 +67,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     idempotency_ttl: float = 24 * 60 * 60
     write_timeout: float = 120
     keep_alive: float = 15
+    idle_timeout: float = 75
     shutdown_timeout: float = 30
 
     def __repr__(self) -> str:  # keys and the database's password are secret

@@ -15,7 +15,15 @@ from aiohttp.abc import AbstractAccessLogger
 CLIENT_CLOSED_REQUEST = 499
 """Logged as the status of a request whose client disconnected before the end of the response, as nginx does."""
 
+MAX_PATH = 200
+"""Longest path in the log and in error messages, in characters; a longer one is cut."""
+
 access_logger = logging.getLogger("humanloop_async.server.access")
+
+
+def cut(path: str) -> str:
+    """Return the start of a path that is longer than `MAX_PATH`, or the path."""
+    return path if len(path) <= MAX_PATH else path[:MAX_PATH] + "..."
 
 
 class AccessLog(AbstractAccessLogger):
@@ -46,5 +54,5 @@ async def log_disconnects(
 
 def _write(request: web.BaseRequest, status: int, seconds: float) -> None:
     version = f"HTTP/{request.version.major}.{request.version.minor}"
-    line = f'{request.remote or "-"} "{request.method} {request.rel_url.raw_path} {version}"'
+    line = f'{request.remote or "-"} "{request.method} {cut(request.rel_url.raw_path)} {version}"'
     access_logger.info("%s %s %s bytes %.6f s", line, status, request.writer.output_size, seconds)

@@ -13,22 +13,28 @@ from ..service import Service
 from ..settings import ServerSettings
 from .error_responses import error_middleware
 from .handlers.generation import generate
-from .routing import BASE_PATH, SERVICE, add_route, add_routes, json_response
+from .requests import DECOMPRESSED, SERVICE
+from .routing import BASE_PATH, add_route, add_routes, json_response
 
 
-def create_app(settings: ServerSettings | None = None) -> web.Application:
+def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool = True) -> web.Application:
     """Return the server as an application, for your runner or as a sub-application.
 
     The application opens its database when it starts. Pass ``handler_cancellation=True`` to its runner: without it a
-    client that disconnects does not stop its generation. `EmbeddedServer` and `serve` do this.
+    client that disconnects does not stop its generation. Pass ``auto_decompress=False`` to both: aiohttp decompresses
+    a body on the event loop, before the API key is checked. `EmbeddedServer` and `serve` do this.
+
+    Args:
+        settings: Configuration of the server; None is the default.
+        auto_decompress: Whether the runner decompresses request bodies, as it does by default.
 
     Raises:
         DatabaseError: On start: the database cannot be opened.
     """
     settings = settings or ServerSettings()
     service = Service(settings)
-    app = web.Application(middlewares=[error_middleware], client_max_size=settings.max_body_bytes)
-    app[SERVICE] = service
+    app = web.Application(middlewares=[error_middleware])
+    app[SERVICE], app[DECOMPRESSED] = service, auto_decompress
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
     app.router.add_get("/openapi.json", _openapi)

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from ..errors import ApiError
 from ..storage.errors import first_line, is_unreachable
-from .routing import BASE_PATH, SERVICE, json_response
+from .access_log import cut
+from .routing import BASE_PATH, json_response
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +37,11 @@ def _api_error(request: web.Request, exc: Exception) -> ApiError:
     match exc:
         case ApiError():
             return exc
-        case web.HTTPRequestEntityTooLarge():
-            return ApiError(413, f"the body is larger than {request.app[SERVICE].settings.max_body_bytes} bytes")
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(exc.allowed_methods))
-            return ApiError(405, f"{request.method} is not allowed for {request.path}; use {allowed}")
+            return ApiError(405, f"{request.method} is not allowed for {cut(request.path)}; use {allowed}")
         case web.HTTPNotFound():
-            return ApiError(404, f"no route for {request.path}; the API is under {BASE_PATH}, see /openapi.json")
+            return ApiError(404, f"no route for {cut(request.path)}; the API is under {BASE_PATH}, see /openapi.json")
         case web.HTTPException():
             return ApiError(exc.status, exc.reason)
         case _:

@@ -16,14 +16,11 @@ from ...types import ResponseList
 from ...wire.operations import AnyOperation
 from ..errors import ApiError
 from ..generation.idempotency import StoredResponse
-from ..service import Service
 from ..storage.database import retry_transaction
 from .calls import HANDLERS, ApiCall, Handler
-from .requests import check_key, decode_call_body, decode_call_query, read_body
+from .requests import SERVICE, check_key, decode_call, decode_call_body, decode_call_query, received_body, unread_rest
 
 BASE_PATH = "/v4"
-
-SERVICE = web.AppKey("service", Service)
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 """Header of a response that was stored by an earlier call with the same ``Idempotency-Key``."""
@@ -44,7 +41,7 @@ def add_route(
 
 
 async def check_expectation(request: web.Request) -> web.Response | None:
-    """Accept ``Expect: 100-continue`` without sending the 100, which `read_body` does once the headers are checked."""
+    """Accept ``Expect: 100-continue``. `received_body` sends the 100, once the headers are checked."""
     if request.headers["Expect"].lower() == "100-continue":
         return None
     error = ApiError(417, "unsupported Expect header; this server supports only 100-continue")
@@ -57,26 +54,37 @@ def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | N
 
 
 async def _respond(operation: AnyOperation, handler: Handler[Any, Any], request: web.Request) -> web.Response:
+    """Serve a call. A write runs to its end once its body has arrived, also if its client disconnects."""
+    serving = _serve(operation, handler, request, unread_rest(request))
+    if operation.method == "GET":
+        return await serving
+    return await request.app[SERVICE].finish(serving)
+
+
+async def _serve(
+    operation: AnyOperation, handler: Handler[Any, Any], request: web.Request, rest: list[bytes]
+) -> web.Response:
     service = request.app[SERVICE]
     key_id = await check_key(service, request)
-    raw = await read_body(service, request)
-    query, body = decode_call_query(operation, request), decode_call_body(operation, raw)
-    call = ApiCall(service, operation, request.match_info, query, body)
+    async with received_body(operation, request, rest) as raw:
+        query = decode_call_query(operation, request)
+        body = await decode_call(service, raw, partial(decode_call_body, operation))
+        call = ApiCall(service, operation, request.match_info, query, body)
 
-    async def run() -> StoredResponse:
-        response = await handler(call)
-        if isinstance(body, Mapping) and () in body and get_origin(operation.response) is not ResponseList:
-            # The body is one object, not a list of them, and so is the response.
-            (response,) = response
-        # Official clients fail on an empty body and on null, also where v4 defines no response.
-        return StoredResponse(operation.status, b"{}" if response is None else msgspec.json.encode(response))
+        async def run() -> StoredResponse:
+            response = await handler(call)
+            if isinstance(body, Mapping) and () in body and get_origin(operation.response) is not ResponseList:
+                # The body is one object, not a list of them, and so is the response.
+                (response,) = response
+            # Official clients fail on an empty body and on null, also where v4 defines no response.
+            return StoredResponse(operation.status, b"{}" if response is None else msgspec.json.encode(response))
 
-    idempotent_call = service.idempotency.identify(request, key_id, raw) if operation.creates else None
-    replayed = False
-    if idempotent_call is not None:
-        answer, replayed = await retry_transaction(partial(service.idempotency.run_once, idempotent_call, run))
-    else:
-        answer = await retry_transaction(run)
+        idempotent_call = service.idempotency.identify(request, key_id, raw) if operation.creates else None
+        replayed = False
+        if idempotent_call is not None:
+            answer, replayed = await retry_transaction(partial(service.idempotency.run_once, idempotent_call, run))
+        else:
+            answer = await retry_transaction(run)
     if answer.status == 204:
         return web.Response(status=204)
     return json_response(answer.body, answer.status, REPLAYED if replayed else None)

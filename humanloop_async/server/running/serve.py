@@ -12,16 +12,14 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from msgspec import Struct
 
-from ..http.access_log import AccessLog, access_logger, log_disconnects
+from ..http.access_log import log_disconnects
 from ..http.app import create_app
-from ..http.routing import BASE_PATH, SERVICE
+from ..http.requests import SERVICE
+from ..http.routing import BASE_PATH
 from ..settings import ServeError, ServerSettings
-
-MAX_LINE_BYTES = 256 * 1024
-"""Longest request line and longest header, in bytes (400 above). The line of ``DELETE /logs`` contains the ids."""
+from .connections import close_idle_connections, listen
 
 HEAD_TIMEOUT = 30.0
 """Seconds that the first request of a connection may take to arrive."""
@@ -117,54 +115,30 @@ async def running(
         ServeError: The server cannot listen on the address, or must not without an API key.
         DatabaseError: The database cannot be opened.
     """
-    app = create_app(settings)
+    app = create_app(settings, auto_decompress=False)
     app.middlewares.insert(0, log_disconnects)
     service = app[SERVICE]
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # a client that disconnects stops its generation
-        access_log=access_logger,
-        access_log_class=AccessLog,
-        max_line_size=MAX_LINE_BYTES,
-        max_field_size=MAX_LINE_BYTES,
         shutdown_timeout=1,  # `drain` has already waited for the generations
     )
     try:
         await runner.setup()
         try:
-            await _site(runner, settings, listener).start()
+            server = await listen(runner, settings, listener)
         except (OSError, UnicodeError) as exc:
             raise cannot_listen(settings, exc) from exc
-        closing = asyncio.create_task(_close_idle_connections(runner, head_timeout))
+        closing = asyncio.create_task(close_idle_connections(runner, head_timeout))
         try:
-            yield ServerInfo(base_url=base_url(runner.addresses[0]), new_key=service.new_key)
+            yield ServerInfo(base_url=base_url(server.sockets[0].getsockname()), new_key=service.new_key)
         finally:
             closing.cancel()
+            await service.drain()  # before the sockets close, so that new calls get a response
+            server.close()
     finally:
-        await service.drain()  # before the sockets close, so that new calls get a response
+        await service.drain()
         await runner.cleanup()
-
-
-async def _close_idle_connections(runner: web.AppRunner, head_timeout: float) -> None:
-    """Close connections without a first request. aiohttp's keep-alive timeout starts only after that."""
-    assert runner.server is not None
-    idle: set[RequestHandler] = set()
-    while True:
-        await asyncio.sleep(head_timeout / 2)
-        before, idle = idle, {connection for connection in runner.server.connections if has_no_request(connection)}
-        for connection in before & idle:
-            connection.force_close()
-
-
-def has_no_request(connection: object) -> bool:
-    """Return whether a connection has never received a request; False if this aiohttp does not count them."""
-    return getattr(connection, "_request_count", 1) == 0
-
-
-def _site(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> web.BaseSite:
-    if listener is None:
-        return web.TCPSite(runner, settings.host, settings.port)
-    return web.SockSite(runner, listener)
 
 
 def cannot_listen(settings: ServerSettings, exc: OSError | UnicodeError) -> ServeError:

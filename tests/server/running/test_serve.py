@@ -20,7 +20,8 @@ import aiohttp
 import pytest
 
 from humanloop_async.server import ServerSettings
-from humanloop_async.server.running.serve import ServerInfo, has_no_request, raise_file_limit, run, running, serve
+from humanloop_async.server.running.connections import has_no_request
+from humanloop_async.server.running.serve import ServerInfo, raise_file_limit, run, running, serve
 from humanloop_async.server.settings import ServeError
 from tests.server.served import CHAT, events_of, hangup, with_config
 

@@ -23,8 +23,8 @@ from ...generation.streaming import ClientGone, EventStream, stream_generation
 from ...providers.base import ProviderError
 from ...service import Service
 from ..error_responses import unexpected_error
-from ..requests import check_key, decode_body, read_body
-from ..routing import REPLAYED, SERVICE, json_response
+from ..requests import SERVICE, check_key, decode_body, decode_call, received_body
+from ..routing import REPLAYED, json_response
 
 CLIENT_GONE = "the client disconnected before the generation finished"
 STOPPING = "the server is stopping"
@@ -37,16 +37,18 @@ async def generate(operation: GenerationOperation, request: web.Request) -> web.
     """Serve a call of a generation operation."""
     service = request.app[SERVICE]
     key_id = await check_key(service, request)
-    raw = await read_body(service, request)
-    body = decode_body(raw, partial(decode_request, kind=operation.request))
-    idempotent_call = service.idempotency.identify(request, key_id, raw)
-    with service.admission():
-        if body.stream:
-            return await _respond_stream(service, body, idempotent_call, request)
-        started = await _start_or_replay(service, body, idempotent_call)
-        if isinstance(started, StoredResponse):
-            return json_response(started.body, started.status, REPLAYED)
-        return await _respond(service, started)
+    async with received_body(operation, request) as raw:
+        decode = partial(decode_request, kind=operation.request)
+        body = await decode_call(service, raw, partial(decode_body, decode=decode))
+        idempotent_call = service.idempotency.identify(request, key_id, raw)
+        del raw  # a stream may run for long
+        with service.admission():
+            if body.stream:
+                return await _respond_stream(service, body, idempotent_call, request)
+            started = await _start_or_replay(service, body, idempotent_call)
+            if isinstance(started, StoredResponse):
+                return json_response(started.body, started.status, REPLAYED)
+            return await _respond(service, started)
 
 
 async def _start_or_replay(
