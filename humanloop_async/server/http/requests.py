@@ -66,8 +66,15 @@ def unread_rest(request: web.Request) -> list[bytes]:
     disconnected, aiohttp raises on every read, also if the whole body is in its buffer.
     """
     content, rest = request.content, list[bytes]()
-    if content.exception() is None:
-        content.on_eof(lambda: rest.append(content.read_nowait()))
+
+    def take() -> None:
+        if content.exception() is None:
+            rest.append(content.read_nowait())
+
+    if content.is_eof():
+        take()
+    else:  # not inside the callback, because a read may resume the parser, which calls it
+        content.on_eof(partial(asyncio.get_running_loop().call_soon, take))
     return rest
 
 
@@ -126,9 +133,9 @@ async def _read(
 
     try:
         async with asyncio.timeout(seconds):
-            while not rest:
+            while not request.content.is_eof():
                 take(await request.content.readany())
-        take(rest[0])
+        take(rest[0] if rest else request.content.read_nowait())
     except TimeoutError as exc:
         raise ApiError(408, f"the body did not arrive within {seconds:g} seconds") from exc
     except web.RequestPayloadError as exc:

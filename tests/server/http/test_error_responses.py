@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -29,3 +30,14 @@ async def test_an_unexpected_error_is_a_500_without_details(api: Api, caplog: py
     assert "model_configs" not in json.dumps(answer)
     error_message(answer, 500)
     assert "model_configs" in caplog.text
+
+
+async def test_a_long_path_is_cut_in_errors_and_in_the_access_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "humanloop_async.server.access")
+    for method, path in (("GET", "/nothing/"), ("POST", "/projects/")):
+        async with api.session.request(method, f"{api.server.base_url}{path}{'x' * 5000}") as response:
+            assert response.status in {404, 405}
+            assert len(await response.text()) < 500
+    await asyncio.sleep(0.05)
+    assert len(caplog.records) == 2
+    assert all(len(line) < 400 for line in caplog.messages)

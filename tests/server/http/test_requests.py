@@ -6,13 +6,18 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.server.served import CHAT, Api, error_message
+from humanloop_async.server.errors import ApiError
+from humanloop_async.server.http.requests import decompress
+from tests.server.served import CHAT, Api, error_message, with_config
+
+LOG = {"project": "p", "config": {"type": "model", "model": "m"}, "output": "Hello", "inputs": {}}
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b'{"project": ', b"[1, 2]", b'"text"', b"\xff\xfe", b"[" * 100_000])
@@ -137,3 +142,145 @@ async def test_expect_100_continue_gets_a_100_only_if_the_headers_are_accepted(a
         assert b"Content-Type: application/json" in answer
         writer.close()
         await writer.wait_closed()
+
+
+async def pieces(body: bytes) -> AsyncGenerator[bytes]:
+    """Yield a large body in pieces, so that the client does not stop the event loop."""
+    for start in range(0, len(body), 65_536):
+        yield body[start : start + 65_536]
+
+
+def bomb() -> bytes:
+    """Return a megabyte of gzip that expands to a GiB."""
+    packer = zlib.compressobj(9, wbits=31)
+    first = packer.compress(bytes(1024 * 1024)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(1024 * 1024)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + block * 1023  # after a full flush, a block does not depend on those before it
+
+
+async def test_compressed_bodies_without_a_key_are_not_decompressed(api: Api) -> None:
+    data = bomb()
+    root = api.server.base_url.removesuffix("/v4")
+
+    async def send(path: str) -> int:
+        headers = {"Content-Encoding": "gzip", "X-API-KEY": "wrong"}
+        async with api.session.post(root + path, data=pieces(data), headers=headers) as response:
+            assert response.headers["Connection"] == "close"
+            return response.status
+
+    cpu = time.process_time()
+    statuses = await asyncio.gather(*(send(path) for path in ("/v4/chat", "/v4/logs", "/health", "/nothing") * 5))
+    assert time.process_time() - cpu < 0.5  # includes the client; one decompression takes about one second
+    assert statuses == [401, 401, 405, 404] * 5
+
+
+async def test_a_compressed_body_is_not_decompressed_beyond_the_limit(api: Api) -> None:
+    headers, packed = {"Content-Encoding": "gzip"}, bomb()
+    cpu = time.process_time()
+    async with api.session.post(api.server.base_url + "/chat", data=pieces(packed), headers=headers) as response:
+        assert response.status == 413
+    assert time.process_time() - cpu < 1
+
+
+@pytest.mark.parametrize(
+    ("coding", "window_bits"), [("gzip", 31), ("deflate", zlib.MAX_WBITS), ("deflate", -zlib.MAX_WBITS)]
+)
+def test_each_coding_is_decompressed_up_to_its_limit(coding: str, window_bits: int) -> None:
+    packer = zlib.compressobj(wbits=window_bits)
+    data = packer.compress(b"x" * 100_000) + packer.flush()
+    assert decompress(data, coding, 100_000) == b"x" * 100_000
+    for body, limit, status in ((data, 99_999, 413), (data[:-1], 200_000, 400), (data + data, 200_000, 400)):
+        with pytest.raises(ApiError) as caught:
+            decompress(body, coding, limit)
+        assert caught.value.status == status
+
+
+async def test_bodies_in_flight_have_a_common_limit(start: Callable[..., Any]) -> None:
+    async with start(max_bodies_bytes=5000) as api:
+        slow = with_config({**CHAT, "user": "x" * 4000}, max_tokens=1000, other={"tokens_per_second": 5})
+        async with api.opened("/chat", slow) as response:
+            await response.content.readany()
+            async with api.session.post(f"{api.server.base_url}/chat", json={**CHAT, "user": "x" * 1000}) as rejected:
+                assert rejected.status == 503
+                assert rejected.headers["Retry-After"] == "1"
+                assert "5000 bytes" in error_message(await rejected.json(), 503)
+            assert (await api.post("/chat", CHAT))[0] == 200
+            response.close()
+        for _ in range(500):
+            if (status := (await api.post("/chat", {**CHAT, "user": "x" * 4000}))[0]) == 200:
+                break
+            await asyncio.sleep(0.01)
+        assert status == 200
+
+
+async def test_operations_without_content_have_a_smaller_limit(api: Api) -> None:
+    text = "x" * (2 * 1024 * 1024)
+    calls: list[tuple[str, str, Any, int]] = [
+        ("POST", "/projects", {"name": text}, 413),
+        ("DELETE", "/projects/pr_x", [text], 413),
+        ("POST", "/chat", {**CHAT, "user": text}, 200),
+    ]
+    for method, path, body, expected in calls:
+        data = pieces(json.dumps(body).encode())
+        async with api.session.request(method, api.server.base_url + path, data=data) as response:
+            assert response.status == expected
+
+
+HOSTILE = {
+    "objects": (b'{"inputs": {"a": [' + b"{}," * 5_000_000 + b"0]}}", 422),
+    "strings": (b'{"inputs": {"a": [' + b'"",' * 5_000_000 + b"0]}}", 422),
+    "commas in a text": (b'{"project": "p", "output": "' + b"," * 15_000_000 + b'"}', 422),
+    "backslashes": (b'{"nothing": "' + rb"\\" * 7_500_000 + b'"}', 422),
+    "nesting": (b'{"inputs": ' + b"[" * 15_000_000, 422),
+    "not JSON": (b"," * 400_000, 400),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_a_large_body_does_not_stop_the_event_loop(api: Api, kind: str) -> None:
+    body, expected = HOSTILE[kind]
+    loop = asyncio.get_running_loop()
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.001)
+            longest = max(longest, loop.time() - before)
+
+    watching = asyncio.create_task(watch())
+    async with api.session.post(api.server.base_url + "/logs", data=pieces(body)) as response:
+        assert response.status == expected
+    watching.cancel()
+    assert longest < 0.4
+
+
+@pytest.mark.parametrize("name", ["HUMANLOOP", "x" * 300_000])
+async def test_a_write_that_has_arrived_runs_to_its_end_without_its_client(api: Api, name: str) -> None:
+    body = json.dumps({**LOG, "output": name}).encode()
+    for _ in range(10):
+        _, writer = await opened(api, "/logs", f"X-API-KEY: {api.server.api_key}", f"Content-Length: {len(body)}")
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    for _ in range(1000):
+        if len(logs := api.logs()) == 10:
+            break
+        await asyncio.sleep(0.01)
+    assert [log["output"] for log in logs] == [name] * 10
+
+
+async def test_a_write_whose_client_leaves_before_the_end_of_its_body_does_nothing(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(LOG).encode()
+    _, writer = await opened(api, "/logs", f"X-API-KEY: {api.server.api_key}", f"Content-Length: {len(body) + 1}")
+    writer.write(body)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await api.post("/logs", LOG))[0] == 200
+    assert len(api.logs()) == 1
+    assert caplog.records == []
