@@ -27,13 +27,15 @@ MAX_BATCH = 10_000
 """Most objects in a body that is a list (422 above)."""
 
 MAX_SMALL_BODY = 2 * 1024 * 1024
-"""Largest body of an operation that neither generates nor stores logs or feedback, in bytes (413 above)."""
+"""Largest body of an operation that neither generates nor stores logs, feedback or datapoints, in bytes (413 above)."""
 
 LARGE_BODY = 64 * 1024
 """Bodies above this size are decoded in a thread, in bytes: decoding a smaller one takes about a millisecond."""
 
 CODINGS = ("", "identity", "gzip", "deflate")
 """Accepted values of ``Content-Encoding`` (415 for others)."""
+
+_WITH_CONTENT = {"Logs", "Feedback", "Datasets", "Datapoints"}  # resources with long texts, or lists of objects
 
 SERVICE = web.AppKey("service", Service)
 
@@ -71,10 +73,14 @@ def unread_rest(request: web.Request) -> list[bytes]:
         if content.exception() is None:
             rest.append(content.read_nowait())
 
+    def at_eof() -> None:
+        # Not at once: a read may resume the parser, which is still calling.
+        asyncio.get_running_loop().call_soon(take)
+
     if content.is_eof():
         take()
-    else:  # not inside the callback, because a read may resume the parser, which calls it
-        content.on_eof(partial(asyncio.get_running_loop().call_soon, take))
+    else:
+        content.on_eof(at_eof)
     return rest
 
 
@@ -168,7 +174,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
 
 def body_limit(operation: AnyOperation, settings: ServerSettings) -> int:
     """Return the largest body of an operation, in bytes."""
-    has_content = operation.event is not None or operation.resource in {"Logs", "Feedback"}
+    has_content = operation.event is not None or operation.resource in _WITH_CONTENT
     if has_content and issubclass(operation.request, Struct):
         return settings.max_body_bytes
     return min(settings.max_body_bytes, MAX_SMALL_BODY)

@@ -55,23 +55,24 @@ async def test_malformed_http_is_a_json_error_and_one_line_without_its_bytes(
     assert b"sk-secret" not in body
 
 
-async def test_a_broken_chunk_in_a_body_that_is_being_read_leaves_no_bytes_in_the_log(
-    api: Api, caplog: pytest.LogCaptureFixture
+async def test_a_broken_chunk_in_the_middle_of_a_body_leaves_no_bytes_in_the_log(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await asyncio.open_connection(*address(api))
-    key = api.server.api_key.encode()
-    writer.write(HEAD + b"X-API-KEY: %b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" % key)
-    await asyncio.sleep(0.1)
-    writer.write(b"ZZsk-secret\r\n")
-    response = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    assert b" 400 " in response.partition(b"\r\n")[0]
+    async with start(body_timeout=0.5) as api:
+        reader, writer = await asyncio.open_connection(*address(api))
+        key = api.server.api_key.encode()
+        writer.write(HEAD + b"X-API-KEY: %b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" % key)
+        await asyncio.sleep(0.1)
+        writer.write(b"ZZsk-secret\r\n")
+        head = await reader.readuntil(b"\r\n")
+        writer.close()
+        await writer.wait_closed()
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
     assert all(record.exc_info is None for record in caplog.records)
     assert "sk-secret" not in caplog.text
 
 
-async def test_a_thousand_connections_at_once_are_accepted(api: Api) -> None:
+async def test_many_connections_at_once_are_accepted(api: Api) -> None:
     async def call() -> bytes:
         reader, writer = await asyncio.open_connection(*address(api))
         writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
