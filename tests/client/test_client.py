@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ from humanloop_async import (
     InvalidArgument,
     Timeout,
 )
-from tests.scripted import ScriptedServer, completion
+from tests.scripted import END, STREAM, ScriptedServer, chunk, completion, words
 
 
 async def test_settings_come_from_the_environment(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +120,18 @@ async def test_the_number_of_connections_can_be_unlimited(server: ScriptedServer
     async with AsyncHumanloop(base_url=server.url, transport=ours, timeout=3) as client:
         assert (await client.complete(model_config={"model": "m"})).data[0].output == "a"
     await ours.aclose()
+
+
+async def test_calls_wait_while_all_connections_are_in_use(server: ScriptedServer, transport: str) -> None:
+    server.add_script(0.02, STREAM, *map(chunk, words("a", "b")), END)
+    async with AsyncHumanloop(base_url=server.url, max_connections=2, transport=transport) as client:  # type: ignore[arg-type]
+
+        async def one() -> str:
+            async with client.complete_stream(model_config={"model": "m"}) as stream:
+                return (await stream.final()).data[0].output
+
+        assert await asyncio.gather(*(one() for _ in range(10))) == ["ab"] * 10
+    assert server.connections == 2
 
 
 def test_base_url_and_host_may_be_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Both transports, on every loop; nothing below them may block."""
+"""Both transports on every event loop. A blocking call in the loop fails the test."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def _nothing_blocks(blocking_calls_fail: None) -> None:
 
 @pytest.fixture(params=["aiohttp", "httpx"])
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[AiohttpTransport | HttpxTransport]:
-    made = AiohttpTransport() if request.param == "aiohttp" else HttpxTransport()
-    yield made
-    await made.aclose()
+    transport = AiohttpTransport() if request.param == "aiohttp" else HttpxTransport()
+    yield transport
+    await transport.aclose()

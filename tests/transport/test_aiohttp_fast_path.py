@@ -1,4 +1,4 @@
-"""The aiohttp transport's own body: known to this version of aiohttp, whole, and bounded."""
+"""The fast path for chunked bodies: equal to aiohttp's parser, bounded, and off where aiohttp is not supported."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def whole(response: AiohttpResponse) -> bytes:
     return b"".join(pieces)
 
 
-async def test_the_installed_aiohttp_has_the_inside_that_is_known(server: ScriptedServer) -> None:
-    """Should this fail with a new aiohttp: everything works, for a few more bytes and microseconds."""
+async def test_the_installed_aiohttp_is_supported(server: ScriptedServer) -> None:
+    """If only this test fails with a new aiohttp, everything works, but streams take a little longer."""
     server.add_script(STREAM, chunk(b"a"), Action.WAIT)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         assert isinstance(response._response.content, aiohttp_fast_path.FastPathReader)
 
 
-async def test_an_unknown_inside_is_left_as_it_is(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_support_aiohttps_reader_is_used(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp_fast_path, "_SUPPORTED", False)
     pieces = [b"%d " % number for number in range(50)]
     server.add_script(STREAM, *map(chunk, pieces), END)
@@ -49,13 +49,13 @@ async def test_an_unknown_inside_is_left_as_it_is(server: ScriptedServer, monkey
         assert await whole(response) == b"".join(pieces)
 
 
-async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(server: ScriptedServer) -> None:
-    """Each holds more memory than its byte. Once somebody reads, every one of them comes."""
-    begun = asyncio.Event()
-    server.add_script(STREAM, begun, *[chunk(b"x") * 5_000] * 40, END)
+async def test_the_number_of_unread_tiny_chunks_is_bounded(server: ScriptedServer) -> None:
+    """Each takes more memory than its byte. The reader gets every one of them."""
+    started = asyncio.Event()
+    server.add_script(STREAM, started, *[chunk(b"x") * 5_000] * 40, END)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         content = response._response.content
-        begun.set()
+        started.set()
         async with asyncio.timeout(10):
             while content._size < 200_000:
                 await asyncio.sleep(0.01)
@@ -64,8 +64,8 @@ async def test_tiny_chunks_that_nobody_reads_are_bounded_in_number(server: Scrip
 
 
 @pytest.mark.parametrize("number", [aiohttp_fast_path.MAX_UNREAD_CHUNKS, 2**15, 2**17])
-async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(server: ScriptedServer, number: int) -> None:
-    """aiohttp's parser, paused between two chunks, goes on in the middle of the next and keeps the rest to itself."""
+async def test_many_tiny_chunks_in_one_read_do_not_block_the_next(server: ScriptedServer, number: int) -> None:
+    """If aiohttp paused its parser between two chunks, the parser would stop within the next one and keep the rest."""
     again = asyncio.Event()
     server.add_script(STREAM, again, chunk(b"last") + END, Action.WAIT)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
@@ -77,19 +77,19 @@ async def test_tiny_chunks_in_one_read_do_not_stop_what_follows(server: Scripted
 
 
 @pytest.mark.parametrize("size", [8_000, 70_000])
-async def test_whole_chunks_that_nobody_reads_stop_the_server(server: ScriptedServer, size: int) -> None:
+async def test_unread_chunks_pause_reading_from_the_socket(server: ScriptedServer, size: int) -> None:
     chunks = [chunk(b"%d" % (number % 10) * size) for number in range(12_000_000 // size)]
     server.add_script(STREAM, *(step for data in chunks for step in (data, 0)), END)
     async with aclosing(AiohttpTransport()) as transport, aclosing(await ask(transport, server)) as response:
         content = response._response.content
         async with asyncio.timeout(10):
-            while not content._protocol._reading_paused:  # noqa: ASYNC110 - nothing tells when it pauses
+            while not content._protocol._reading_paused:  # noqa: ASYNC110 - no event is set when it pauses
                 await asyncio.sleep(0.01)
         assert content._high_water < content._size < 2 * content._high_water
         assert await whole(response) == b"".join(b"%d" % (n % 10) * size for n in range(len(chunks)))
 
 
-async def test_compressed_chunks_are_not_taken_as_they_are(server: ScriptedServer) -> None:
+async def test_compressed_chunks_are_decompressed(server: ScriptedServer) -> None:
     packer = zlib.compressobj(wbits=31)
     texts = [hashlib.sha256(b"%d" % number).digest() for number in range(5)]
     packed = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in texts]
@@ -99,7 +99,7 @@ async def test_compressed_chunks_are_not_taken_as_they_are(server: ScriptedServe
         assert await whole(response) == b"".join(texts)
 
 
-async def test_the_next_answer_on_the_connection_is_read_from_its_beginning(server: ScriptedServer) -> None:
+async def test_the_next_response_on_the_connection_is_complete(server: ScriptedServer) -> None:
     server.add_script(STREAM, chunk(b"a"), 0.02, chunk(b"b"), 0.02, chunk(b"c"), 0.02, END)
     async with aclosing(AiohttpTransport()) as transport:
         for _ in range(3):
@@ -108,7 +108,7 @@ async def test_the_next_answer_on_the_connection_is_read_from_its_beginning(serv
     assert server.connections == 1
 
 
-async def test_where_the_last_answer_ended_says_nothing_of_the_next(server: ScriptedServer) -> None:
+async def test_the_framing_of_a_response_does_not_affect_the_next(server: ScriptedServer) -> None:
     inner = chunk(b"y" * 16)
     server.add_script(STREAM, chunk(b"a" * 20), 0.02, chunk(b"b" * 20), 0.02, END)
     server.add_script(STREAM + b"%x\r\n" % (2 * len(inner)), 0.05, inner, 0.05, inner + b"\r\n" + END)
@@ -119,8 +119,8 @@ async def test_where_the_last_answer_ended_says_nothing_of_the_next(server: Scri
     assert server.connections == 1
 
 
-async def test_a_connection_that_is_gone_holds_no_body(server: ScriptedServer) -> None:
-    """They would hold each other until the garbage collector comes."""
+async def test_a_closed_connection_keeps_no_body(server: ScriptedServer) -> None:
+    """A reference cycle would keep both until the garbage collector runs."""
     server.add_script(STREAM, chunk(b"a" * 20), Action.WAIT)
     async with aclosing(AiohttpTransport()) as transport:
         async with aclosing(await ask(transport, server)) as response:
@@ -147,7 +147,7 @@ class NoTransport(asyncio.Transport):
 
 
 def received(reads: Sequence[bytes], *, direct: bool) -> tuple[object, ...]:
-    """What a body is after these reads: its bytes, whether it ended, and what went wrong."""
+    """Return the body after these reads: its bytes, whether it ended, and its error."""
     loop = asyncio.new_event_loop()
     try:
         handler = aiohttp_fast_path.FastPathProtocol(loop)
@@ -171,9 +171,9 @@ def received(reads: Sequence[bytes], *, direct: bool) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     "reads",
     [
-        [b"1", chunk(b"y" * 16), b"z" * 600],  # a size that is cut: 0x110, not 0x10
+        [b"1", chunk(b"y" * 16), b"z" * 600],  # the size is cut: 0x110, not 0x10
         [b"20\r\n", chunk(b"y" * 16), b"z" * 600],  # a chunk in a chunk
-        [chunk(b"y" * 300_000) * 4, chunk(b"z" * 20)],  # more than the body holds: the parser has paused
+        [chunk(b"y" * 300_000) * 4, chunk(b"z" * 20)],  # more than the limit of the buffer: the parser has paused
         [b"0\r\n\r\n", chunk(b"y" * 20)],  # after the end
         [b"0\r\n", chunk(b"y" * 20), b"\r\n"],  # as a trailer
         [b"14;\r\n" + b"y" * 20 + b"\r\n", chunk(b"z" * 20)],
@@ -184,7 +184,7 @@ def received(reads: Sequence[bytes], *, direct: bool) -> tuple[object, ...]:
         [chunk(b"y" * 20)[:-2] + b"zz", chunk(b"z" * 20)],
     ],
 )
-def test_what_looks_like_a_chunk_is_not_always_one(reads: list[bytes]) -> None:
+def test_bytes_that_only_look_like_a_chunk_are_parsed(reads: list[bytes]) -> None:
     before = [chunk(b"x" * 20)] * 2
     assert received([*before, *reads], direct=True) == received([*before, *reads], direct=False)
 
@@ -214,8 +214,8 @@ odd = st.sampled_from(
 
 
 @given(st.lists(st.one_of(well_formed, well_formed, lines.map(chunk), odd), max_size=12), st.data())
-def test_chunks_are_what_the_parser_says_they_are(pieces: list[bytes], data: st.DataObject) -> None:
-    """However the reads cut them, and whatever is wrong with them."""
+def test_the_fast_path_equals_aiohttps_parser(pieces: list[bytes], data: st.DataObject) -> None:
+    """The reads cut the chunks anywhere, and some chunks are invalid."""
     reads: list[bytes] = []
     for piece in pieces:
         cuts = sorted(data.draw(st.lists(st.integers(0, len(piece)), max_size=2)))
@@ -227,7 +227,7 @@ def test_chunks_are_what_the_parser_says_they_are(pieces: list[bytes], data: st.
     assert received(reads, direct=True) == received(reads, direct=False)
 
 
-def test_whole_chunks_that_nobody_reads_are_bounded_in_number() -> None:
+def test_many_unread_chunks_are_all_delivered() -> None:
     data, *_ = received([chunk(b"x" * 20)] * 5000, direct=True)
     assert data == b"x" * 100_000
 
@@ -242,11 +242,11 @@ def test_whole_chunks_do_not_reach_the_parser(monkeypatch: pytest.MonkeyPatch) -
     parsed: list[bytes] = []
     receive = ResponseHandler.data_received
 
-    def noting(self: ResponseHandler, data: bytes) -> None:
+    def record(self: ResponseHandler, data: bytes) -> None:
         parsed.append(data)
         receive(self, data)
 
-    monkeypatch.setattr(ResponseHandler, "data_received", noting)
+    monkeypatch.setattr(ResponseHandler, "data_received", record)
     reads = [chunk(b"x" * size) for size in SIZES]
     assert received(reads, direct=True)[0] == b"x" * sum(SIZES)
     taken = [size for size, data in zip(SIZES, reads, strict=True) if data not in parsed]
