@@ -1,4 +1,4 @@
-"""Imports point one way, the core cannot wait, and importing the package costs next to nothing."""
+"""Imports point in one direction, the core cannot wait, and importing the package loads little."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": CORE | {"config", "transport"},
     "sync": CORE | {"config", "transport", "client"},
 }
-"""Rooms of the package, and the rooms that each may import besides itself."""
+"""Subpackages and modules, each with those that it may import besides itself."""
 
 SERVER_LAYERS = (
     *("ids", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service"),
     *("http", "running"),
 )
-"""Rooms of the server, lowest first. A room may import the rooms below it, and the core."""
+"""Subpackages of the server, lowest first. Each may import those below it, and the core."""
 
 for level, name in enumerate(SERVER_LAYERS):
     MAY_IMPORT[f"server.{name}"] = CORE | {f"server.{lower}" for lower in SERVER_LAYERS[:level]}
@@ -54,7 +54,7 @@ HARMLESS = {
     "typing",
     "urllib.parse",
 }
-"""All that `wire` may import from outside; a list of what it may not would forget the next way to wait."""
+"""The modules outside of the package that `wire` may import. None of them can wait."""
 
 
 def room(module: tuple[str, ...]) -> str:
@@ -62,7 +62,7 @@ def room(module: tuple[str, ...]) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[str, ...]]:
-    """Every module that a file imports, at its top or inside a function; ours without the package's name."""
+    """Yield every module that a file imports, also inside functions. This package's modules keep its name."""
     package = (ROOT.name, *path.relative_to(ROOT).parts[:-1])
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -85,7 +85,7 @@ def modules() -> list[tuple[tuple[str, ...], Path]]:
     ("module", "path"), modules(), ids=lambda value: ".".join(value) if isinstance(value, tuple) else ""
 )
 def test_imports_point_one_way(module: tuple[str, ...], path: Path) -> None:
-    """Rooms import only the rooms that `MAY_IMPORT` allows: errors, types <- wire <- transport <- client <- sync."""
+    """A module imports only what `MAY_IMPORT` allows: errors, types <- wire <- transport <- client <- sync."""
     here = room(module)
     if here in TOGETHER:
         return
@@ -96,12 +96,14 @@ def test_imports_point_one_way(module: tuple[str, ...], path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "wire").rglob("*.py")), ids=lambda path: path.stem)
 def test_wire_imports_nothing_that_can_wait(path: Path) -> None:
-    outside = {".".join(name[:2]) if name[0] == "urllib" else name[0] for name in imports(path)}  # its others can wait
+    outside = {
+        ".".join(name[:2]) if name[0] == "urllib" else name[0] for name in imports(path)
+    }  # other modules of urllib can wait
     assert outside <= HARMLESS | {ROOT.name}
 
 
 def loaded_after(code: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after this code."""
+    """Return the names of the modules that a new interpreter has loaded after running this code."""
     script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
     return set(
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
@@ -120,7 +122,7 @@ HEAVY = {
     "humanloop_async.server",
 }
 ON_DEMAND = {"AiohttpTransport", "HttpxTransport", "EmbeddedServer", "create_app"}
-"""The public names that are themselves a transport or the server."""
+"""The public names that load an HTTP library or the server."""
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -129,7 +131,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_the_public_names_load_neither_a_transport_nor_the_server() -> None:
-    """Annotations, `except` clauses and settings need no HTTP library; the first client does."""
+    """Annotations, `except` clauses and settings need no HTTP library, unlike the first client."""
     names = sorted(set(humanloop_async.__all__) - ON_DEMAND)
     loaded = loaded_after(f"import humanloop_async\nfor name in {names}: getattr(humanloop_async, name)")
     assert "humanloop_async.client.client" in loaded
@@ -137,7 +139,7 @@ def test_the_public_names_load_neither_a_transport_nor_the_server() -> None:
     assert not {name for name in loaded if name.endswith("_transport")}
 
 
-def test_the_core_runs_without_an_event_loop_at_hand() -> None:
+def test_the_core_loads_no_event_loop() -> None:
     files = sorted((ROOT / "wire").glob("[a-z]*.py"))
     loaded = loaded_after("\n".join(f"import humanloop_async.wire.{path.stem}" for path in files))
     assert {f"humanloop_async.wire.{path.stem}" for path in files} <= loaded

@@ -1,4 +1,4 @@
-"""What the tests of the sync client call, and what they wait for."""
+"""Calls of the sync client and conditions to wait for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def complete(client: Humanloop, num_samples: int = 1) -> SyncCompletionStream:
 
 
 def eventually(check: Callable[[], object], within: float = 10.0) -> bool:
+    """Wait until a check passes, or for some seconds. Return whether it passed."""
     deadline = time.monotonic() + within
     while not (passed := check()) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -23,11 +24,12 @@ def eventually(check: Callable[[], object], within: float = 10.0) -> bool:
 
 
 def left(server: ScriptedServer) -> bool:
+    """Wait until a client has closed its connection during `Action.WAIT`. Return whether one has."""
     return eventually(lambda: server.left_at)
 
 
 def outcome_of(call: Callable[[], object]) -> BaseException | None:
-    """What a call raises within ten seconds, if anything; by a thread, which a hanging call may keep."""
+    """Return the exception of a call, or None. The call runs in a thread and fails the test after ten seconds."""
     raised: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
     def run() -> None:

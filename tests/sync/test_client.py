@@ -1,4 +1,4 @@
-"""The sync client: plain calls and streams, from any thread, with nothing left behind."""
+"""The sync client: plain calls and streams, from any thread, without leaks."""
 
 # ruff: noqa: PT012 - a stream raises from a loop, so the loop is inside of `raises`
 
@@ -47,7 +47,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_each_call_in_all_its_forms(client: Humanloop, threaded_server: ScriptedServer, name: str) -> None:
+def test_each_call_can_be_plain_or_streamed(client: Humanloop, threaded_server: ScriptedServer, name: str) -> None:
     threaded_server.add_response(completion("plain"))
     assert getattr(client, name)(**CALLS[name]).data[0].output == "plain"
     threaded_server.scripts.clear()
@@ -64,7 +64,7 @@ def test_each_call_in_all_its_forms(client: Humanloop, threaded_server: Scripted
     assert [request.body["stream"] for request in threaded_server.requests] == [False, True, True]
 
 
-def test_errors_are_the_same(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_errors_are_those_of_the_async_client(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_response({"detail": [{"loc": ["body"], "msg": "bad"}]}, "422 Unprocessable Entity")
     for call in (client.complete, client.complete_stream):
         with pytest.raises(UnprocessableEntityError, match="body: bad") as caught:
@@ -81,7 +81,7 @@ def test_errors_are_the_same(client: Humanloop, threaded_server: ScriptedServer)
     assert cut.value.partial.data[0].output == "a"
 
 
-def test_samples_one_after_another(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_samples_can_be_read_one_after_another(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_stream(*interleaved(3, 20))
     with complete(client, 3) as stream:
         for index in (2, 0, 1):
@@ -92,15 +92,15 @@ def test_samples_one_after_another(client: Humanloop, threaded_server: ScriptedS
         assert [data.raw_output for data in stream.final().data] == [text_of(index, 20) for index in range(3)]
 
 
-def test_a_thread_per_sample(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_each_sample_can_have_a_thread(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, *(step for data in interleaved(4, 20) for step in (chunk(data), 0.001)), END)
     with complete(client, 4) as stream, ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda sample: "".join(chunk.output for chunk in sample), stream.samples))
     assert got == [text_of(index, 20) for index in range(4)]
 
 
-def test_stream_and_samples_one_after_the_other(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    """Every chunk comes out once, also those that had come over in a batch."""
+def test_the_stream_and_its_samples_can_be_read_in_turn(client: Humanloop, threaded_server: ScriptedServer) -> None:
+    """Every chunk is delivered once, also those that crossed the threads in one batch."""
     threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 6))), END)
     with complete(client, 2) as stream:
         got = [next(stream) for _ in range(3)]
@@ -112,7 +112,7 @@ def test_stream_and_samples_one_after_the_other(client: Humanloop, threaded_serv
         assert "".join(chunk.output for chunk in got if chunk.index == index) == text_of(index, 6)
 
 
-def test_chunks_come_when_they_come(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_chunks_are_delivered_when_they_arrive(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), 2.0, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream:
         started = time.monotonic()
@@ -123,7 +123,9 @@ def test_chunks_come_when_they_come(client: Humanloop, threaded_server: Scripted
             next(stream)
 
 
-def test_text_status_headers_partial(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_a_stream_has_text_status_headers_and_a_partial_response(
+    client: Humanloop, threaded_server: ScriptedServer
+) -> None:
     threaded_server.add_stream(event(0, "a"), event(0, ""), event(0, "b", "stop"))
     with complete(client) as stream:
         assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
@@ -133,7 +135,7 @@ def test_text_status_headers_partial(client: Humanloop, threaded_server: Scripte
         stream.text_stream  # noqa: B018
 
 
-def test_closing_a_sample(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_closing_a_sample_drops_its_chunks(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_stream(*interleaved(2, 5))
     with complete(client, 2) as stream:
         stream.samples[0].close()
@@ -147,12 +149,12 @@ def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, threade
         samples = stream.samples
         samples[1].close()
         assert next(stream).index == 0
-        samples[2].close()  # of which chunks have come over already
+        samples[2].close()  # whose chunks are already in this thread
         assert [piece.output for piece in stream] == [f"0.{number} " for number in range(1, 5)]
 
 
 def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    """As in the async stream, also when samples were in use before."""
+    """Chunks are dropped as in the async stream, also if samples were used before."""
     threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 5))), END)
     with complete(client, 2) as stream:
         stream.samples  # noqa: B018
@@ -161,7 +163,7 @@ def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, threade
         assert list(stream) == []
 
 
-def test_clocks(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_the_idle_timeout_ends_a_stream(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     with client.complete_stream(model_config={"model": "m"}, timeout=Timeout(idle=0.2)) as stream:
         next(stream)
@@ -175,12 +177,11 @@ def break_inside_the_block(client: Humanloop) -> None:
             break
 
 
-def break_without_a_block(client: Humanloop) -> None:
+def break_without_a_block(client: Humanloop) -> object:
     stream = complete(client)
     for _ in stream:
         break
-    time.sleep(0.2)
-    assert stream.status == 200
+    return stream
 
 
 def forget_the_stream(client: Humanloop) -> None:
@@ -205,11 +206,14 @@ def fail_in_the_loop(client: Humanloop) -> None:
 @pytest.mark.parametrize(
     "leave", [break_inside_the_block, break_without_a_block, forget_the_stream, forget_the_sample, fail_in_the_loop]
 )
-def test_leaving_early(client: Humanloop, threaded_server: ScriptedServer, leave: Callable[[Humanloop], None]) -> None:
+def test_leaving_a_stream_closes_its_connection(
+    client: Humanloop, threaded_server: ScriptedServer, leave: Callable[[Humanloop], object]
+) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     threaded_server.add_response(completion("next"))
-    leave(client)
+    stream = leave(client)  # it still exists: leaving its loop was enough to close the connection
     assert left(threaded_server)
+    del stream
     assert client.complete(model_config={"model": "m"}).data[0].output == "next"
 
 
@@ -223,7 +227,7 @@ def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, threaded
         assert [piece.output for piece in stream] == ["a", "b"]
 
 
-def test_reading_after_closing(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_reading_a_closed_stream_is_an_error(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     with complete(client) as stream:
         next(stream)
@@ -232,7 +236,7 @@ def test_reading_after_closing(client: Humanloop, threaded_server: ScriptedServe
         next(stream)
 
 
-def test_closing_under_a_reader(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_closing_ends_a_reader_in_another_thread(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
     stream = complete(client)
     next(stream)
@@ -243,7 +247,7 @@ def test_closing_under_a_reader(client: Humanloop, threaded_server: ScriptedServ
         assert isinstance(reader.exception(timeout=10), StreamClosed)
 
 
-def test_two_readers(client: Humanloop, threaded_server: ScriptedServer) -> None:
+def test_a_second_reader_of_the_stream_is_an_error(client: Humanloop, threaded_server: ScriptedServer) -> None:
     threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b", "stop")), END)
     with complete(client) as stream, ThreadPoolExecutor(1) as pool:
         next(stream)
@@ -256,10 +260,10 @@ def test_two_readers(client: Humanloop, threaded_server: ScriptedServer) -> None
 
 @pytest.mark.parametrize("of_sample", [False, True])
 @pytest.mark.parametrize("waiting", [False, True])
-def test_an_interrupt_loses_nothing(
+def test_an_interrupt_loses_no_chunk(
     client: Humanloop, threaded_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, of_sample: bool, waiting: bool
 ) -> None:
-    """Ctrl-C while a reader waits, or at the moment when chunks are handed over to it."""
+    """Ctrl-C arrives while a reader waits, or while chunks are passed to its thread."""
     threaded_server.add_script(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
     with complete(client) as stream:
         source = stream.samples[0] if of_sample else stream
