@@ -171,6 +171,11 @@ class SampleStream(AsyncIterator[ChunkT]):
         return self._buffer.state.text
 
     @property
+    def reasoning(self) -> str | None:
+        """The model's thinking that has arrived, read or not; None if the provider sends none."""
+        return self._buffer.state.reasoning
+
+    @property
     def text_stream(self) -> TextStream:
         """The sample's text, piece by piece; empty pieces are left out."""
         return TextStream(self)

@@ -167,6 +167,11 @@ class SyncSampleStream(Iterator[ChunkT]):
         return self._buffer.state.text
 
     @property
+    def reasoning(self) -> str | None:
+        """The model's thinking that has arrived, read or not; None if the provider sends none."""
+        return self._buffer.state.reasoning
+
+    @property
     def text_stream(self) -> Iterator[str]:
         """The sample's text, piece by piece; empty pieces are left out."""
         return _texts(self)

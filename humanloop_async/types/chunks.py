@@ -23,6 +23,8 @@ class ChunkFields(Struct, kw_only=True, frozen=True, gc=False):
         finish_reason: None until the sample's last chunk: "stop", "length", "tool_call", ...
         model_config_id: Id of the model configuration that generates the sample.
         tool_results: Results of the tools that the template called.
+        reasoning: The text of the model's thinking since the sample's last chunk, which `output` does not contain. An
+            extension of v4, from providers that return it.
     """
 
     index: int
@@ -31,6 +33,7 @@ class ChunkFields(Struct, kw_only=True, frozen=True, gc=False):
     finish_reason: str | None = None
     model_config_id: str | None = None
     tool_results: list[ToolResultResponse] | None = None
+    reasoning: str = ""
 
 
 class CompletionChunk(ChunkFields, kw_only=True, frozen=True, gc=False):

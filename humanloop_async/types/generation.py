@@ -71,6 +71,8 @@ class SampleFields(Struct, kw_only=True):
         finish_reason: Why the sample ended: "stop", "length", "tool_call", ...
         model_config_id: Id of the model configuration that generated the sample.
         tool_results: Results of the tools that the template called.
+        reasoning: The text of the model's thinking, which `output` does not contain. An extension of v4, from providers
+            that return it.
     """
 
     id: str
@@ -81,6 +83,7 @@ class SampleFields(Struct, kw_only=True):
     finish_reason: str | None = None
     model_config_id: str | None = None
     tool_results: list[ToolResultResponse] | None = None
+    reasoning: str | None = None
 
 
 class GenerationResponse(Response, kw_only=True):

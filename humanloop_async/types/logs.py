@@ -151,6 +151,7 @@ class LogResponse(LogFields, Response, kw_only=True):
         duration: How long the generation took, in seconds, as its sender measured.
         provider_latency: How long the provider took, in seconds, as this server measured.
         tokens: `prompt_tokens` and `output_tokens` together.
+        reasoning: The text of the model's thinking. An extension of v4, from providers that return it.
     """
 
     id: str
@@ -167,6 +168,7 @@ class LogResponse(LogFields, Response, kw_only=True):
     provider_latency: float | None = None
     tokens: int | None = None
     raw_output: str | None = None
+    reasoning: str | None = None
     finish_reason: str | None = None
     metric_values: list[MetricValueResponse] | None = None
     tools: list[ToolResultResponse] | None = None

@@ -31,7 +31,7 @@ class Sample:
 
     PIECES = 6
 
-    __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces")
+    __slots__ = ("_blocks", "_tool_calls", "finish_reason", "first", "id", "index", "pieces", "reasoning_pieces")
 
     def __init__(self, index: int) -> None:
         self.index: int = index
@@ -40,12 +40,18 @@ class Sample:
         self.first: bytes | None = None  # its first event, with fields that no later event repeats
         self.pieces: list[str] = []
         self._blocks: list[bytes] = []
+        self.reasoning_pieces: list[str] | None = None  # few samples have any
         self._tool_calls: dict[str, tuple[ToolCall, list[str]]] | None = None  # few samples have any
 
     @property
     def text(self) -> str:
         """All text received so far."""
         return b"".join(self._blocks).decode() + "".join(self.pieces)
+
+    @property
+    def reasoning(self) -> str | None:
+        """All reasoning received so far; None if there is none."""
+        return "".join(self.reasoning_pieces) if self.reasoning_pieces else None
 
     def pack(self) -> None:
         """Append the pieces to the last block, or start another block with them."""
@@ -139,6 +145,7 @@ def _sample_data(sample: Sample, first: dict[str, Json], chat: bool) -> dict[str
         output=text.strip(),
         raw_output=text,
         finish_reason=sample.finish_reason,
+        reasoning=sample.reasoning,
     )
     if chat:
         calls = sample.tool_calls

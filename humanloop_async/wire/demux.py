@@ -111,6 +111,9 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
                 if sample.first is None:
                     sample.first = first_event(self._response, data, index)
                     sample.id = chunk.id
+                if chunk.reasoning:
+                    sample.reasoning_pieces = sample.reasoning_pieces or []
+                    sample.reasoning_pieces.append(chunk.reasoning)
                 if chunk.tool_calls is not None:
                     sample.add_tool_calls(chunk.tool_calls)
                 if chunk.finish_reason is not None:

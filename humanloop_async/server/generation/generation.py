@@ -21,11 +21,17 @@ from .log_writer import ClaimTaken, LogWriter
 
 
 class Sample(Struct, kw_only=True, eq=False):
-    """A sample, as far as it has been generated. `pieces` may contain empty strings."""
+    """A sample, as far as it has been generated.
+
+    Attributes:
+        pieces: The text; may contain empty strings.
+        reasoning_pieces: The text of the model's thinking, which is not part of the sample's text.
+    """
 
     id: str = field(default_factory=lambda: new_id("data"))
     index: int
     pieces: list[str] = field(default_factory=list[str])
+    reasoning_pieces: list[str] = field(default_factory=list[str])
     finish_reason: str | None = None
     tool_calls: list[ToolCall] | None = None
     response: Json = None  # the provider's response, if it was not streamed
@@ -34,6 +40,10 @@ class Sample(Struct, kw_only=True, eq=False):
     @property
     def text(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def reasoning(self) -> str | None:
+        return "".join(self.reasoning_pieces) or None
 
 
 class Generation:
@@ -223,6 +233,7 @@ class Generation:
             text = sample.text
             result.output = text.strip()
             result.raw_output = text if text != result.output else None
+            result.reasoning = sample.reasoning
             result.provider_response = sample.response
             if sample.tool_calls:
                 result.output_message = output_message(text, sample.tool_calls)

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 from ...types import ChatFields, ChatMessage, Usage
 from ..providers.base import ProviderChunk
 from .generation import Generation, Sample
-from .responses import build_response
+from .responses import NO_REASONING, OMITTED, build_response
 
 MAX_LINE = 64 * 1024
 """Longest event, in bytes: clients that read line by line limit the length of a line. An event that would be longer
@@ -24,6 +25,10 @@ omits the provider's chunk and the fields that repeat the request."""
 
 MAX_FIRST_LINE = 4 * MAX_LINE
 """The same for the first event of a sample, the only one with the messages."""
+
+PROGRESS_INTERVAL = 1.0
+"""Shortest time between two events without text, in seconds. They say that the provider works: on its reasoning, or on
+the arguments of a tool call. Clients measure the silence of a stream by its events."""
 
 _encode = msgspec.json.Encoder().encode
 # JSON never contains a raw NUL, so no text of a caller looks like a placeholder.
@@ -33,6 +38,7 @@ _UNFINISHED: Mapping[str, bytes] = {
     "tool_call": b"null",
     "tool_calls": b"null",
     "usage": b"null",
+    "reasoning": b"",
 }
 
 
@@ -43,6 +49,10 @@ class Mux:
         self._samples = generation.samples
         self._unfinished = len(generation.samples)
         self._without_first_event = {sample.index for sample in generation.samples}
+        # Samples whose next event is not the usual one: the first, or one with reasoning.
+        self._special = set(self._without_first_event)
+        self._unsent_reasoning: dict[int, list[str]] = {}
+        self._last_progress = float("-inf")
         self._finished: list[tuple[Sample, ProviderChunk]] = []
         full, lean = _template(generation, echo=True), _template(generation, echo=False)
         self._event = _render(full if len(full) <= MAX_LINE else lean, {"messages": b"null"})
@@ -69,19 +79,23 @@ class Mux:
     def feed(self, chunks: Iterable[ProviderChunk]) -> bytes:
         """Return the events of a batch, or ``b""``. A sample's last event is not among them: it waits for the log."""
         out: list[bytes] = []
-        samples, new, parts, tail = self._samples, self._without_first_event, self._parts, self._tail
+        samples, special, parts, tail = self._samples, self._special, self._parts, self._tail
         text_slots, raw_budget = self._text_slots, self._raw_budget
         for chunk in chunks:
             index, text = chunk.index, chunk.text
             sample = samples[index]
             sample.pieces.append(text)
+            if chunk.reasoning:
+                self._add_reasoning(sample, chunk.reasoning)
             if chunk.finish_reason is not None:
                 sample.finish_reason, sample.tool_calls = chunk.finish_reason, chunk.tool_calls
                 self._finished.append((sample, chunk))
                 self._unfinished -= 1
             elif not text:
-                continue
-            elif index in new:
+                if (now := time.monotonic()) - self._last_progress >= PROGRESS_INTERVAL:
+                    self._last_progress = now
+                    out.append(self._whole_event(sample, chunk, _UNFINISHED))
+            elif index in special:
                 out.append(self._whole_event(sample, chunk, _UNFINISHED))
             else:
                 encoded, raw = _encode(text), chunk.raw
@@ -89,6 +103,12 @@ class Mux:
                     raw = b""
                 out += (encoded.join(parts[index]), raw, tail)
         return b"".join(out)
+
+    def _add_reasoning(self, sample: Sample, reasoning: str) -> None:
+        """Keep reasoning for the sample's next event."""
+        sample.reasoning_pieces.append(reasoning)
+        self._unsent_reasoning.setdefault(sample.index, []).append(reasoning)
+        self._special.add(sample.index)
 
     def take_finished(self) -> list[tuple[Sample, ProviderChunk]]:
         """Return the samples that have finished since the last call, each with its last chunk."""
@@ -112,6 +132,8 @@ class Mux:
     def _whole_event(self, sample: Sample, chunk: ProviderChunk, values: Mapping[str, bytes]) -> bytes:
         is_first = sample.index in self._without_first_event
         self._without_first_event.discard(sample.index)
+        self._special.discard(sample.index)
+        reasoning = self._unsent_reasoning.pop(sample.index, None)
         tool_calls = chunk.tool_calls
         message = ChatMessage(
             role="assistant",
@@ -127,6 +149,7 @@ class Mux:
                 "output": _encode(chunk.text),
                 "output_message": _encode(message),
                 **values,
+                "reasoning": b',"reasoning":' + _encode("".join(reasoning)) if reasoning else b"",
             },
         )
         limit = MAX_FIRST_LINE if is_first else MAX_LINE
@@ -138,10 +161,11 @@ def _template(generation: Generation, *, echo: bool) -> bytes:
     names = ["id", "index", "output", "finish_reason"]
     if isinstance(generation.request, ChatFields):
         names += ["messages", "tool_call", "tool_calls", "output_message"]
-    sample = {name: _placeholder(name) for name in names} | {"raw_output": _placeholder("output")}
+    sample = {name: _placeholder(name) for name in names}
+    sample |= {"raw_output": _placeholder("output"), "reasoning": OMITTED}
     usage, raw = _placeholder("usage"), _placeholder("raw")
     event = build_response(generation, [sample], usage=usage, provider_responses=[raw], echo=echo)
-    return b"data: " + _encode(event) + b"\n\n"
+    return b"data: " + _encode(event).replace(NO_REASONING, b"\0reasoning\0") + b"\n\n"
 
 
 def _placeholder(name: str) -> Any:

@@ -28,8 +28,8 @@ def replayed_events(response: bytes) -> Iterator[bytes]:
             unfinished |= {"tool_call": None, "tool_calls": None}
         for text in texts:
             yield _event(common, _with_text(unfinished, text))
-            unfinished = _without_messages(unfinished)
-            sample = _without_messages(sample)
+            unfinished = _without_first_fields(unfinished)
+            sample = _without_first_fields(sample)
         is_last = sample["index"] == samples[-1]["index"]
         yield _event(common | {"usage": usage if is_last else None}, _with_text(sample, last))
 
@@ -44,6 +44,11 @@ def _with_text(sample: _Object, text: str) -> _Object:
         message = {"content": text or None, "tool_calls": sample["tool_calls"], "tool_call": sample["tool_call"]}
         changed["output_message"] = sample["output_message"] | message
     return changed
+
+
+def _without_first_fields(sample: _Object) -> _Object:
+    """Return a sample without the fields that only its first event has."""
+    return {name: value for name, value in _without_messages(sample).items() if name != "reasoning"}
 
 
 def _without_messages(sample: _Object) -> _Object:

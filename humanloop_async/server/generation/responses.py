@@ -19,11 +19,19 @@ from ...types import (
 )
 from .generation import Generation, Sample, output_message
 
+OMITTED: Any = msgspec.Raw(b"\0")
+"""A value that JSON cannot contain, for the field `reasoning`. v4 has no such field, so samples without reasoning omit
+it."""
+
+NO_REASONING = b',"reasoning":\0'
+"""The encoded field with the value `OMITTED`; replace it with nothing."""
+
 
 def encode_response(generation: Generation, usage: Usage | None, responses: Sequence[Json]) -> bytes:
     """Return the JSON body for a generation whose samples have all finished, with the provider's `responses`."""
     samples = (_sample_fields(generation, sample) for sample in generation.samples)
-    return msgspec.json.encode(build_response(generation, samples, usage=usage, provider_responses=responses))
+    encoded = msgspec.json.encode(build_response(generation, samples, usage=usage, provider_responses=responses))
+    return encoded.replace(NO_REASONING, b"")
 
 
 def build_response(
@@ -73,6 +81,7 @@ def _sample_fields(generation: Generation, sample: Sample) -> dict[str, Any]:
         "output": text.strip(),
         "raw_output": text,
         "finish_reason": sample.finish_reason,
+        "reasoning": sample.reasoning or OMITTED,
     }
     if isinstance(generation.request, ChatFields):
         message = output_message(text, sample.tool_calls)

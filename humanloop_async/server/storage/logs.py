@@ -24,7 +24,7 @@ FAILED = ("error", "cancelled", "interrupted")
 
 
 CONTENT = (
-    *("inputs", "messages", "output", "raw_output", "output_message"),
+    *("inputs", "messages", "output", "raw_output", "output_message", "reasoning"),
     *("provider_request", "provider_response", "stdout"),
 )
 """Columns of ``logs`` that stay empty with ``save: false``."""
@@ -85,6 +85,7 @@ class LogResult(Struct, kw_only=True):
     output: str | None = None
     raw_output: str | None = None
     output_message: ChatMessage | None = None
+    reasoning: str | None = None
     provider_response: Json = None
     finish_reason: str | None = None
     error: str | None = None
@@ -126,12 +127,12 @@ async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLo
         values |= {"error": changes.error, "status": "error"}
     await connection.execute(update(logs).where(logs.c.id == log_id).values(values))
     if changes.output is not None:
-        # `raw_output` and `output_message` belong to the replaced output.
+        # `raw_output`, `output_message` and `reasoning` belong to the replaced output.
         replaced = {"output": changes.output, "output_folded": folded(changes.output)}
         await connection.execute(
             update(logs)
             .where(logs.c.id == log_id, logs.c.save)
-            .values(replaced | {"raw_output": None, "output_message": None})
+            .values(replaced | {"raw_output": None, "output_message": None, "reasoning": None})
         )
 
 

@@ -101,6 +101,7 @@ logs = Table(
     Column("output", PlainText),
     Column("raw_output", PlainText),  # NULL: equal to `output`
     Column("output_message", JsonText),  # NULL: follows from `raw_output`
+    Column("reasoning", PlainText),
     Column("provider_request", JsonText),
     Column("provider_response", JsonText),
     Column("finish_reason", ShortText),

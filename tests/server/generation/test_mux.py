@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -111,13 +112,11 @@ def test_events_have_the_index_of_their_sample_and_last_events_wait() -> None:
     assert mux.unfinished == 0
 
 
-def test_the_first_event_of_each_sample_carries_the_messages_and_empty_chunks_make_none() -> None:
+def test_the_first_event_of_each_sample_carries_the_messages() -> None:
     mux = Mux(_generation({**CHAT, "num_samples": 2}))
     chunks = [
-        ProviderChunk(0),
         ProviderChunk(0, "a"),
         ProviderChunk(0, "b"),
-        ProviderChunk(1),
         ProviderChunk(1, "", "stop"),
     ]
     events = _events(mux.feed(chunks))
@@ -173,3 +172,46 @@ def test_the_clients_demultiplexer_accepts_the_stream(body: dict[str, Any], even
     demux.end()
     assert demux.failure is None
     assert [sample.output for sample in demux.assemble().data] == [(f" w{index}" * 5).strip() for index in range(3)]
+
+
+@pytest.mark.parametrize("body", [CHAT, COMPLETION])
+def test_reasoning_is_in_the_next_event_of_its_sample_and_in_no_text(body: dict[str, Any]) -> None:
+    """Events without reasoning have no such field, which v4 does not know."""
+    generation = _generation({**body, "num_samples": 2})
+    mux = Mux(generation)
+    mux.feed([ProviderChunk(1, "first")])
+    thoughts = [
+        ProviderChunk(index, reasoning=text) for index, text in ((0, "h"), (1, "x\0raw\0"), (0, 'm"'), (1, "y"))
+    ]
+    events = _events(mux.feed([*thoughts, ProviderChunk(0, "a"), ProviderChunk(0, "b"), ProviderChunk(1, "c")]))
+    samples = [event["data"][0] for event in events]
+    assert [(sample["index"], sample["output"], sample.get("reasoning")) for sample in samples] == [
+        (0, "", "h"),
+        (0, "a", 'm"'),
+        (0, "b", None),
+        (1, "c", "x\0raw\0y"),
+    ]
+    assert [sample.reasoning for sample in generation.samples] == ['hm"', "x\0raw\0y"]
+    assert [sample.text for sample in generation.samples] == ["ab", "firstc"]
+    assert "reasoning" not in samples[2]
+    mux.feed([ProviderChunk(0, reasoning="late"), ProviderChunk(0, "", "stop")])
+    ((sample, chunk),) = mux.take_finished()
+    (last,) = _events(mux.last_event(sample, chunk))
+    assert (last["data"][0]["reasoning"], last["data"][0]["finish_reason"]) == ("late", "stop")
+
+
+def test_a_working_provider_sends_an_event_without_text_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For reasoning and for tool calls; events with text are never held back."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    mux = Mux(_generation(CHAT))
+    sent: list[tuple[float, str, str | None]] = []
+    chunks = [ProviderChunk(0, reasoning="x"), ProviderChunk(0, raw=b'{"a":1}')] * 15
+    for place, chunk in enumerate([*chunks, ProviderChunk(0, "text"), *chunks[:4]]):
+        now = 100 + place * 0.1
+        for event in _events(mux.feed([chunk])):
+            data = event["data"][0]
+            assert data["finish_reason"] is None
+            assert data["output_message"]["content"] == (data["output"] or None)
+            sent.append((round(now - 100, 1), data["output"], data.get("reasoning")))
+    assert sent == [(0, "", "x"), (1, "", "xxxxx"), (2, "", "xxxxx"), (3, "text", "xxxx"), (3.1, "", "x")]

@@ -20,6 +20,7 @@ import uvloop
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
+from humanloop_async import AsyncHumanloop, Timeout
 from humanloop_async.server.generation.streaming import EventStream
 from humanloop_async.server.http.access_log import access_logger
 from humanloop_async.server.providers.http_provider import HttpStream
@@ -512,3 +513,141 @@ async def test_an_error_on_the_fast_path_ends_the_call(
     monkeypatch.setattr(EventStream, "try_send", fails)
     body = await body_of(tmp_path / "v4", STREAM, 0.01)
     assert "internal server error" in body.split("\n\n")[-2]
+
+
+# Reasoning
+
+THINKING = [
+    *(
+        b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "h%d "}}]}\n\n' % number
+        for number in range(12)
+    ),
+    *(
+        b'data: {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "a", "function": %b}]}}]}\n\n'
+        % function
+        for function in (b'{"name": "f", "arguments": "{"}', *[b'{"arguments": " "}'] * 10, b'{"arguments": "}"}')
+    ),
+]
+THOUGHTS = "".join(f"h{number} " for number in range(12))
+COUNTS = b'"usage": {"prompt_tokens": 2, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 7}}'
+
+
+async def test_a_thinking_model_counts_as_active_and_its_reasoning_is_kept_apart(tmp_path: Path) -> None:
+    """The client waits for 1.5 s at most, the model thinks and writes a tool call for 4.8 s."""
+    upstream = ScriptedServer()
+    end = event(finish_reason="stop") + b'data: {"choices": [], %b}\n\ndata: [DONE]\n\n' % COUNTS
+    steps = [step for data in (*THINKING, event("Hello")) for step in (chunk(data), 0.2)]
+    upstream.add_script(HEAD, *steps, chunk(end), b"0\r\n\r\n")
+    async with upstream.running(), EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
+        client = AsyncHumanloop(api_key=server.api_key, base_url=server.base_url)
+        async with client.chat_stream(
+            project="p",
+            model_config={"provider": "up", "model": "m"},
+            messages=[{"role": "user", "content": "hi"}],
+            timeout=Timeout(first_token=1.5, idle=1.5),
+        ) as stream:
+            chunks = [received async for received in stream]
+            (sample,) = stream.samples
+            whole = await stream.final()
+        log = await client.logs.get(chunks[0].id or "")
+        await client.aclose()
+    progress = [received for received in chunks if not received.output and received.finish_reason is None]
+    assert 3 <= len(progress) <= 6
+    assert "".join(received.reasoning for received in chunks) == THOUGHTS
+    assert (sample.reasoning, sample.text, sample.finish_reason) == (THOUGHTS, "Hello", "tool_call")
+    assert (whole.data[0].reasoning, whole.data[0].output) == (THOUGHTS, "Hello")
+    assert whole.usage is not None
+    assert whole.usage.reasoning_tokens == 7
+    assert (log.reasoning, log.output) == (THOUGHTS, "Hello")
+    assert log.output_message is not None
+    assert [made.function.arguments for made in log.output_message.tool_calls or ()] == ["{" + " " * 10 + "}"]
+
+
+@pytest.mark.parametrize("save", [True, False])
+async def test_the_reasoning_of_a_plain_call_is_returned_and_stored(tmp_path: Path, save: bool) -> None:
+    """And repeated with an Idempotency-Key, also as a stream. Without `save` the log has none."""
+    message = b'{"message": {"content": "Hello", "reasoning": "hm"}, "finish_reason": "stop"}'
+    body = b'{"choices": [%b], %b}' % (message, COUNTS)
+    upstream = ScriptedServer()
+    upstream.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    call = {**with_config(CHAT, provider="up", model="m"), "save": save}
+    async with upstream.running(), EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
+        headers = {"X-API-KEY": server.api_key, "Idempotency-Key": "k"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for _ in range(2):
+                async with session.post(f"{server.base_url}/chat", json=call) as response:
+                    found = await response.json()
+                    assert (found["data"][0]["output"], found["data"][0]["reasoning"]) == ("Hello", "hm")
+                    assert found["usage"]["reasoning_tokens"] == 7
+                    assert found["provider_responses"][0]["choices"][0]["message"]["reasoning"] == "hm"
+            async with session.get(f"{server.base_url}/logs/{found['data'][0]['id']}") as response:
+                assert (await response.json())["reasoning"] == ("hm" if save else None)
+    assert len(upstream.requests) == 1
+
+
+async def test_all_examples_of_the_0_5_completions_page_work_with_a_compatible_server(tmp_path: Path) -> None:
+    """They have `suffix` and `logprobs`, which go to the legacy completions, as do the defaults of the other fields."""
+    body = b'{"choices": [{"text": "Hello", "index": 0, "logprobs": {"tokens": ["Hello"]}, "finish_reason": "stop"}]}'
+    upstream = ScriptedServer()
+    upstream.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    config: dict[str, Any] = {
+        "model": "model_example",
+        "max_tokens": -1,
+        "temperature": 1,
+        "top_p": 1,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "prompt_template": "{{question}}",
+    }
+    call = {
+        "inputs": {"question": "Why?"},
+        "source": "string_example",
+        "metadata": {},
+        "provider_api_keys": {"openai": "OPENAI_API_KEY", "ai21": "AI21_API_KEY", "mock": "MOCK_API_KEY"},
+        "num_samples": 1,
+        "logprobs": 1,
+        "stream": False,
+        "suffix": "string_example",
+        "user": "string_example",
+        "project": "string_example",
+        "session_reference_id": "string_example",
+    }
+    async with (
+        upstream.running(),
+        EmbeddedServer(
+            database=tmp_path / "x.db", providers=ProviderSettings(openai_base_url=f"{upstream.url}/v1")
+        ) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}) as session,
+    ):
+
+        async def post(path: str, fields: dict[str, Any]) -> Any:
+            async with session.post(server.base_url + path, json=fields) as response:
+                assert response.status in (200, 201), await response.text()
+                return await response.json()
+
+        registered = await post("/model-configs", {**config, "project": "string_example"})
+        experiment = await post(
+            f"/projects/{registered['project_id']}/experiments",
+            {"name": "e", "positive_labels": [], "config_ids": [registered["config"]["id"]], "set_active": False},
+        )
+        for path, selector in (
+            ("/completion", {"model_config": config}),
+            ("/completion-deployed", {}),
+            ("/completion-experiment", {"experiment_id": experiment["id"]}),
+            ("/completion-model-config", {"model_config_id": registered["config"]["id"]}),
+        ):
+            found = await post(path, call | selector)
+            assert (found["data"][0]["output"], found["logprobs"], found["suffix"]) == ("Hello", 1, "string_example")
+            assert found["provider_responses"][0]["choices"][0]["logprobs"] == {"tokens": ["Hello"]}
+    assert len(upstream.requests) == 4
+    for request in upstream.requests:
+        assert request.path == "/v1/completions"
+        assert request.headers["authorization"] == "Bearer OPENAI_API_KEY"
+        assert request.body == {
+            "model": "model_example",
+            "prompt": "Why?",
+            "suffix": "string_example",
+            "logprobs": 1,
+            "user": "string_example",
+            "max_tokens": request.body["max_tokens"],
+        }

@@ -85,7 +85,7 @@ async def _respond(service: Service, generation: Generation) -> web.Response:
         reply = await generation.provider.generate(generation.call)
         responses = reply.responses
         for sample, generated in zip(generation.samples, reply.samples, strict=True):
-            sample.pieces = [generated.text]
+            sample.pieces, sample.reasoning_pieces = [generated.text], [generated.reasoning]
             sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
             if responses:  # one for all samples, or one for each
                 sample.response = responses[sample.index if len(responses) > 1 else 0]

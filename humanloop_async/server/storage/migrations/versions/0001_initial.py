@@ -199,6 +199,7 @@ def upgrade() -> None:
         sa.Column("output", sa.Text()),
         sa.Column("raw_output", sa.Text()),
         sa.Column("output_message", sa.Text()),
+        sa.Column("reasoning", sa.Text()),
         sa.Column("provider_request", sa.Text()),
         sa.Column("provider_response", sa.Text()),
         sa.Column("finish_reason", sa.String()),
