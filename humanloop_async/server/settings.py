@@ -38,9 +38,12 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             ended.
         body_timeout: Seconds that a request body may take to arrive (408 above).
         max_num_samples: Most samples in one call (422 above).
+        max_samples_bytes: Most bytes of a call's inputs and prompt times its samples, because a response repeats them
+            for each sample (422 above). A call with one sample has no such limit.
         max_template_chars: Largest prompt or chat template, in characters (422 above).
         max_rendered_chars: Largest prompt or message after rendering, in characters (422 above).
         max_generations: Most generations running at once in one process (429 above).
+        list_timeout: Seconds that a list of logs may take (503 above).
         idempotency_ttl: Seconds for which an ``Idempotency-Key`` and its response are stored.
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
         keep_alive: Seconds without an event after which a comment is sent on a stream.
@@ -61,9 +64,11 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_bodies_bytes: int = 256 * 1024 * 1024
     body_timeout: float = 60
     max_num_samples: int = 128
+    max_samples_bytes: int = 32 * 1024 * 1024
     max_template_chars: int = 256 * 1024
     max_rendered_chars: int = 4 * 1024 * 1024
     max_generations: int = 1000
+    list_timeout: float = 30
     idempotency_ttl: float = 24 * 60 * 60
     write_timeout: float = 120
     keep_alive: float = 15

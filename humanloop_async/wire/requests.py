@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -39,10 +39,8 @@ def encode_body(params: Mapping[str, object] | Sequence[object]) -> bytes:
     """
     try:
         present = _present(params) if isinstance(params, Mapping) else [*map(_present, params)]
-        body = msgspec.json.encode(present)
-        if b"null" in body and _has_nan(msgspec.to_builtins(present)):  # msgspec encodes nan as null
-            raise ValueError("nan and inf are not JSON numbers")
-        return body
+        _check_values(msgspec.to_builtins(present, builtin_types=_BYTES))
+        return msgspec.json.encode(present)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise InvalidArgument(f"an argument cannot be encoded as JSON: {exc}") from exc
 
@@ -55,10 +53,18 @@ def _present(item: object) -> object:
     return {name: value for name, value in cast("Mapping[str, object]", item).items() if value is not None}
 
 
-def _has_nan(value: Json) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    return isinstance(value, dict | list) and any(map(_has_nan, value.values() if isinstance(value, dict) else value))
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def _check_values(value: object) -> None:
+    """Raise for values that msgspec encodes as something else: nan and inf as null, and bytes as base64."""
+    if isinstance(value, dict | list | tuple):
+        for item in cast("Iterable[object]", value.values() if isinstance(value, dict) else value):
+            _check_values(item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("nan and inf are not JSON numbers")
+    elif isinstance(value, _BYTES):
+        raise TypeError(f"{type(value).__name__} is not text; decode it, for example with `.decode()`")
 
 
 class MalformedBody(ValueError):
@@ -119,20 +125,22 @@ def decode_ids(body: bytes) -> list[str]:
 
 
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+# Escape sequences; the group matches those that are not half of a surrogate pair without its other half.
+_ESCAPE = re.compile(rb"(\\[^u]|%b%b)|%b|%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
 def _decode(body: bytes) -> Json:
+    """Decode JSON. Half of a surrogate pair becomes U+FFFD: JavaScript sends one if it cuts a text inside an emoji."""
     try:
-        decoded: Json = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        if lone := _LONE_SURROGATE.search(body):  # valid JSON grammar, but not a character
-            raise MalformedBody(
-                f"the body contains {lone[0].decode()}, half of a surrogate pair; "
-                "check whether a text was cut inside an emoji"
-            ) from exc
+        replaced = _ESCAPE.sub(lambda match: match[1] or rb"\ufffd", body)
+        if replaced == body:
+            raise MalformedBody(f"the body is not JSON: {exc}") from exc
+    try:
+        return msgspec.json.decode(replaced)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise MalformedBody(f"the body is not JSON: {exc}") from exc
-    return decoded
 
 
 def _convert(fields: Json, kind: type[StructT], *loc: str | int) -> StructT:

@@ -242,7 +242,6 @@ def test_an_issue_does_not_repeat_the_value() -> None:
             b'{"\xc3":1}',
         ),
         *(
-            rb'{"project":"\ud800"}',
             b"\xef\xbb\xbf{}",
             b"data: {}\n\n",
             b"[" * 100_000,
@@ -257,14 +256,38 @@ def test_a_body_that_is_not_a_json_object_is_malformed(body: bytes) -> None:
         decode_request(body, ChatModelConfigRequest)
 
 
-@pytest.mark.parametrize("text", [r"cut \ud83d", r"\uD83D then", r"\ude00", r"\ud83d\u0041", r"\ud83d\ude00\ude00"])
-def test_a_lone_surrogate_is_named_in_the_error(text: str) -> None:
-    """``json.dumps`` encodes one when a text was cut inside an emoji."""
-    with pytest.raises(MalformedBody, match="half of a surrogate pair"):
-        decode_request(b'{"user":"%b"}' % text.encode(), ChatModelConfigRequest)
-    for other in (r'{"user":"\ud83d\ude00",}', r'{"user":"\ud8é"}'):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"cut \ud83d", "cut \ufffd"),
+        (r"\uD83D then", "\ufffd then"),
+        (r"\ude00", "\ufffd"),
+        (r"\ud83d\u0041", "\ufffdA"),
+        (r"\ud83d\ude00\ude00", "\U0001f600\ufffd"),
+        (r"\\ud83d \ud83d", "\\ud83d \ufffd"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_replaced(text: str, expected: str) -> None:
+    """JavaScript and ``json.dumps`` encode one when a text was cut inside an emoji."""
+    body = b'{"model_config_id":"c","messages":[],"user":"%b"}' % text.encode()
+    assert decode_request(body, ChatModelConfigRequest).user == expected
+    for other in (r'{"user":"\ud83d\ude00",}', r'{"user":"\ud8é"}', r'{"user":"\ud83d",}'):
         with pytest.raises(MalformedBody, match="is not JSON"):
             decode_request(other.encode(), ChatModelConfigRequest)
+
+
+@pytest.mark.parametrize("value", [b"x", bytearray(b"x"), memoryview(b"x")])
+def test_bytes_are_not_sent_as_base64(value: object) -> None:
+    message: Any = {"role": "user", "content": value}
+    bodies: list[Any] = [
+        {"messages": [message]},
+        [message],
+        {"inputs": {"a": (value,)}},
+        {"messages": [ChatMessage(**message)]},
+    ]
+    for params in bodies:
+        with pytest.raises(InvalidArgument, match="is not text"):
+            encode_body(params)
 
 
 def test_deep_nesting_raises_no_other_error() -> None:

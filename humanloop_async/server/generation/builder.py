@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from ...types import (
@@ -49,6 +50,7 @@ class GenerationBuilder(Struct):
         config = resolved.config
         self._check_config(request, config)
         call = await self._provider_call(request, config)
+        self._check_samples(request, call)
         try:
             provider = self.providers.get(config.provider)
             body = provider.request_body(call)
@@ -68,6 +70,15 @@ class GenerationBuilder(Struct):
         if request.num_samples > self.settings.max_num_samples:
             raise InvalidRequest.at("num_samples", msg=f"must be at most {self.settings.max_num_samples}")
         check_references(request)
+
+    def _check_samples(self, request: GenerationRequest, call: ProviderCall) -> None:
+        if (number := request.num_samples) == 1:
+            return
+        repeated = [request.inputs, request.metadata, request.user, call.messages, call.prompt]
+        limit = self.settings.max_samples_bytes
+        if number * (size := len(msgspec.json.encode(repeated))) > limit:
+            message = f"{number} samples of a call of {size} bytes exceed {limit} bytes; send several calls"
+            raise InvalidRequest.at("num_samples", msg=message)
 
     def _check_config(self, request: GenerationRequest, config: ModelConfig) -> None:
         expected = "chat" if isinstance(request, ChatFields) else "complete"

@@ -16,6 +16,7 @@ import msgspec
 
 from ...types import ChatFields, ChatMessage, Usage
 from ..providers.base import ProviderChunk
+from .ascii_json import encode_text, to_ascii
 from .generation import Generation, Sample
 from .responses import NO_REASONING, OMITTED, build_response
 
@@ -56,7 +57,7 @@ class Mux:
         self._finished: list[tuple[Sample, ProviderChunk]] = []
         full, lean = _template(generation, echo=True), _template(generation, echo=False)
         self._event = _render(full if len(full) <= MAX_LINE else lean, {"messages": b"null"})
-        messages = _encode(generation.messages)
+        messages = to_ascii(_encode(generation.messages))
         candidates = (_render(template, {"messages": messages}) for template in (full, lean))
         self._first_event = next((event for event in candidates if len(event) <= MAX_FIRST_LINE), self._event)
         delta = _encode(ChatMessage(role="assistant", content=_placeholder("output")))
@@ -98,7 +99,7 @@ class Mux:
             elif index in special:
                 out.append(self._whole_event(sample, chunk, _UNFINISHED))
             else:
-                encoded, raw = _encode(text), chunk.raw
+                encoded, raw = encode_text(text), to_ascii(chunk.raw)
                 if len(raw) + text_slots * len(encoded) > raw_budget:
                     raw = b""
                 out += (encoded.join(parts[index]), raw, tail)
@@ -123,8 +124,8 @@ class Mux:
             chunk,
             {
                 "finish_reason": _encode(chunk.finish_reason),
-                "tool_call": _encode(tool_calls[0].function if tool_calls else None),
-                "tool_calls": _encode(tool_calls),
+                "tool_call": to_ascii(_encode(tool_calls[0].function if tool_calls else None)),
+                "tool_calls": to_ascii(_encode(tool_calls)),
                 "usage": _encode(usage),
             },
         )
@@ -146,14 +147,15 @@ class Mux:
             {
                 "id": _encode(sample.id),
                 "index": _encode(sample.index),
-                "output": _encode(chunk.text),
-                "output_message": _encode(message),
+                "output": encode_text(chunk.text),
+                "output_message": to_ascii(_encode(message)),
                 **values,
-                "reasoning": b',"reasoning":' + _encode("".join(reasoning)) if reasoning else b"",
+                "reasoning": b',"reasoning":' + encode_text("".join(reasoning)) if reasoning else b"",
             },
         )
         limit = MAX_FIRST_LINE if is_first else MAX_LINE
-        return _render(event, {"raw": chunk.raw if len(event) + len(chunk.raw) <= limit else b""})
+        raw = to_ascii(chunk.raw)
+        return _render(event, {"raw": raw if len(event) + len(raw) <= limit else b""})
 
 
 def _template(generation: Generation, *, echo: bool) -> bytes:
@@ -165,7 +167,7 @@ def _template(generation: Generation, *, echo: bool) -> bytes:
     sample |= {"raw_output": _placeholder("output"), "reasoning": OMITTED}
     usage, raw = _placeholder("usage"), _placeholder("raw")
     event = build_response(generation, [sample], usage=usage, provider_responses=[raw], echo=echo)
-    return b"data: " + _encode(event).replace(NO_REASONING, b"\0reasoning\0") + b"\n\n"
+    return b"data: " + to_ascii(_encode(event)).replace(NO_REASONING, b"\0reasoning\0") + b"\n\n"
 
 
 def _placeholder(name: str) -> Any:

@@ -7,10 +7,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from .ascii_json import to_ascii
 from .mux import MAX_FIRST_LINE, MAX_LINE
 
-MAX_TEXT = 2048
-"""Longest text in an event, in characters. Events contain their text three times; escaped, that is below `MAX_LINE`."""
+MAX_TEXT = 1536
+"""Longest text in an event, in characters. Events contain their text three times, and an escaped character has up to
+12 bytes; that is below `MAX_LINE`."""
 
 _Object: TypeAlias = dict[str, Any]
 _NO_ECHO: _Object = {"metadata": None, "provider_request": None}
@@ -61,7 +63,7 @@ def _event(common: _Object, sample: _Object) -> bytes:
     lean = common | _NO_ECHO
     without_inputs: _Object = {**sample, "inputs": {}}
     for top, data in ((common, sample), (lean, without_inputs), (lean, _without_messages(without_inputs))):
-        event = b"data: " + msgspec.json.encode(top | {"data": [data]}) + b"\n\n"
+        event = b"data: " + to_ascii(msgspec.json.encode(top | {"data": [data]})) + b"\n\n"
         if len(event) <= limit:
             break
     return event

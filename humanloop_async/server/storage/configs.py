@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import AgentConfigRequest, GenericConfigRequest, Json, ToolConfigRequest
 from ...wire.requests import drop_nulls
 from ..ids import new_id
-from .columns import utc_now
+from .columns import replace_nul, utc_now
 from .model_config import ModelConfig
 from .schema import logs, model_configs, projects
 from .statements import insert_or_ignore
@@ -108,7 +108,7 @@ async def name_config(connection: AsyncConnection, config_id: str, name: str, de
     await connection.execute(
         update(model_configs)
         .where(model_configs.c.id == config_id, model_configs.c.name == default_name)
-        .values(name=name, description=func.coalesce(description, model_configs.c.description))
+        .values(name=name, description=func.coalesce(replace_nul(description), model_configs.c.description))
     )
 
 

@@ -66,6 +66,13 @@ def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
     yield from _by_time(newest_first=True)
 
 
+def number_of_filters(query: ListLogsQuery) -> int:
+    """Return the number of values of all filters of a list. Each may cost a search of the project."""
+    lists = [query.source_filter, query.model_filter, *(query.feedback_filter or {}).values()]
+    lists += (query.evaluator_filter or {}).values()
+    return sum(len(values) for values in lists if values is not None)
+
+
 def reads_every_log(query: ListLogsQuery) -> bool:
     """Return whether a list has to read or sort every log of the project, for lack of an index."""
     by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 from tests.server.served import CHAT, Api, with_config
 
@@ -25,3 +27,19 @@ async def test_inputs_fill_the_template_and_not_the_messages(api: Api) -> None:
     status, body = await api.post("/chat", {**call, "messages": messages, "inputs": {"a": "A", "unused": 1}})
     assert status == 200
     assert [message["content"] for message in body["data"][0]["messages"]] == ["A", "{{ a }} {{ b }}"]
+
+
+async def test_samples_of_a_large_call_have_a_limit(start: Callable[..., Any]) -> None:
+    async with start(max_samples_bytes=10_000) as api:
+        large = {"role": "user", "content": "x" * 6000}
+        assert (await api.post("/chat", {**CHAT, "messages": [large]}))[0] == 200
+        for call in (
+            {**CHAT, "messages": [large]},
+            {**CHAT, "inputs": {"a": "x" * 6000}},
+            {**CHAT, "metadata": {"a": "x" * 6000}},
+            with_config(CHAT, chat_template=[{"role": "user", "content": "x" * 6000}]),
+        ):
+            status, body = await api.post("/chat", {**call, "num_samples": 2})
+            assert status == 422
+            assert body["detail"][0]["loc"] == ["body", "num_samples"]
+            assert "10000 bytes" in body["detail"][0]["msg"]

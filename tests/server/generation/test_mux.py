@@ -215,3 +215,17 @@ def test_a_working_provider_sends_an_event_without_text_at_most_once_a_second(mo
             assert data["output_message"]["content"] == (data["output"] or None)
             sent.append((round(now - 100, 1), data["output"], data.get("reasoning")))
     assert sent == [(0, "", "x"), (1, "", "xxxxx"), (2, "", "xxxxx"), (3, "text", "xxxx"), (3.1, "", "x")]
+
+
+@pytest.mark.parametrize("body", [CHAT, COMPLETION])
+def test_events_are_ascii(body: dict[str, Any]) -> None:
+    text, raw = "é漢🙂", '{"content":"é漢🙂"}'.encode()
+    generation = _generation({**body, "user": text, "inputs": {"name": text}, "metadata": {text: text}})
+    mux = Mux(generation)
+    chunks = [ProviderChunk(0, text, raw=raw), ProviderChunk(0, text, raw=raw), ProviderChunk(0, reasoning=text)]
+    data = mux.feed(chunks) + mux.last_event(generation.samples[0], ProviderChunk(0, text, "stop", raw=raw))
+    assert data.isascii()
+    events = [json.loads(line.removeprefix(b"data: ")) for line in data.split(b"\n\n")[:-1]]
+    assert [event["data"][0]["output"] for event in events] == [text] * 3
+    assert [event["provider_responses"] for event in events] == [[{"content": text}]] * 3
+    assert events[0]["user"] == text

@@ -25,7 +25,7 @@ def replay(response: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("path", "call"), [("/chat", CHAT), ("/completion", COMPLETION)])
 async def test_events_add_up_to_the_response(api: Api, path: str, call: dict[str, Any]) -> None:
     _, response = await api.post(path, {**call, "num_samples": 2})
-    long = "é\0\n" * MAX_TEXT
+    long = "🙂" * (3 * MAX_TEXT)
     response["data"][1]["raw_output"] = long
     events = replay(response)
     samples = [event["data"][0] for event in events]

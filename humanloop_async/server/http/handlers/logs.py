@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,15 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .... import types as t
 from ....wire.operations import logs as ops
 from ....wire.operations.projects import EXPORT_PROJECT
-from ...errors import ApiError
+from ...errors import ApiError, InvalidRequest
 from ...records.log_ingest import ingest_logs
 from ...service import Service
 from ...storage.feedback import lock_logs
-from ...storage.log_filters import reads_every_log
+from ...storage.log_filters import number_of_filters, reads_every_log
 from ...storage.log_reading import log_id_by_reference, logs_by_id, page_of_logs
 from ...storage.logs import delete_logs, update_log
 from ..calls import ApiCall, Batch, handles, handles_batch
 from .lookups import find_project
+
+MAX_FILTERS = 20
+"""Most values of all filters of a list, and most sort columns (422 above)."""
 
 
 @handles_batch(ops.LOG)
@@ -67,11 +71,20 @@ async def delete(call: ApiCall[None, t.DeleteLogsQuery]) -> None:
 
 
 async def _page(service: Service, query: t.ListLogsQuery) -> t.PaginatedData[t.LogResponse]:
+    for name, number in (("sort", len(query.sort or ())), ("filter", number_of_filters(query))):
+        if number > MAX_FILTERS:
+            message = f"a list has at most {MAX_FILTERS} values for {name}; this one has {number}"
+            raise InvalidRequest([t.ValidationIssue(loc=["query", name], msg=message, type="value_error")])
     # A bounded number of expensive searches leaves connections and CPU time to other requests.
     turn = service.searches if reads_every_log(query) else nullcontext()
-    async with turn, service.database.read() as connection:
-        await find_project(connection, query.project_id)
-        records, total = await page_of_logs(connection, query)
+    seconds = service.settings.list_timeout
+    try:
+        async with asyncio.timeout(seconds), turn, service.database.read() as connection:
+            await find_project(connection, query.project_id)
+            records, total = await page_of_logs(connection, query)
+    except TimeoutError as exc:
+        message = f"the list took more than {seconds:g} seconds; use fewer filters, or start_date and end_date"
+        raise ApiError(503, message, retry_after=5) from exc
     return t.PaginatedData(records=records, page=query.page, size=query.size, total=total)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.server.served import CHAT, COMPLETION, Api, on_both_databases
+from tests.server.served import CHAT, COMPLETION, Api, error_message, on_both_databases
 
 pytestmark = on_both_databases
 
@@ -398,3 +399,27 @@ async def test_the_message_of_another_error_starts_with_the_path_in_the_batch(ap
     _, alone = await api.post("/logs", {**LOG, **change})
     _, in_batch = await api.post("/logs", [LOG, {**LOG, **change}])
     assert in_batch["detail"]["message"] == f"1: {alone['detail']['message']}"
+
+
+@pytest.mark.parametrize(
+    "name", ["sort", "source_filter", "model_filter", "feedback-rating_filter", "feedback-{}_filter"]
+)
+async def test_a_list_has_at_most_20_filters_and_sort_columns(api: Api, name: str) -> None:
+    _, project = await api.post("/projects", {"name": "greeter"})
+    value = "source.asc" if name == "sort" else "x"
+    for number, expected in ((20, 200), (21, 422)):
+        query = [("project_id", project["id"]), *((name.format(index), value) for index in range(number))]
+        status, body = await api.call("GET", "/logs", query=query)
+        assert status == expected, body
+    assert body["detail"][0]["loc"] == ["query", "sort" if name == "sort" else "filter"]
+
+
+async def test_a_slow_list_is_503(start: Callable[..., Any]) -> None:
+    async with start(list_timeout=0) as api:
+        _, project = await api.post("/projects", {"name": "greeter"})
+        for path, query in (("/logs", {"project_id": project["id"]}), (f"/projects/{project['id']}/export", {})):
+            method = "GET" if path == "/logs" else "POST"
+            status, body = await api.call(method, path, query=query)
+            assert status == 503
+            assert "fewer filters" in error_message(body, 503)
+        assert (await api.call("GET", f"/projects/{project['id']}"))[0] == 200

@@ -80,3 +80,9 @@ async def test_racing_registrations_deploy_one(client: AsyncHumanloop, api: Api)
     assert len({config.project_id for config in made}) == 1
     _, deployed = await api.call("GET", f"/projects/{made[0].project_id}/deployed-configs")
     assert deployed[0]["model_config_id"] in {config.config.id for config in made}
+
+
+async def test_nul_in_the_name_and_description_of_an_existing_config_is_replaced(client: AsyncHumanloop) -> None:
+    await client.complete(project="greeter", model_config=MODEL, inputs={"name": "Ada"})
+    config = await client.model_configs.register(project="greeter", **MODEL, name="a\0b", description="c\0d")
+    assert (config.config.name, config.config.description) == ("a\ufffdb", "c\ufffdd")
