@@ -131,16 +131,15 @@ _ESCAPE = re.compile(rb"(\\[^u]|%b%b)|%b|%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 def _decode(body: bytes) -> Json:
     """Decode JSON. Half of a surrogate pair becomes U+FFFD: JavaScript sends one if it cuts a text inside an emoji."""
+    decoded: Json
     try:
-        return msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         replaced = _ESCAPE.sub(lambda match: match[1] or rb"\ufffd", body)
         if replaced == body:
             raise MalformedBody(f"the body is not JSON: {exc}") from exc
-    try:
-        return msgspec.json.decode(replaced)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedBody(f"the body is not JSON: {exc}") from exc
+        return _decode(replaced)
+    return decoded
 
 
 def _convert(fields: Json, kind: type[StructT], *loc: str | int) -> StructT:

@@ -226,6 +226,7 @@ def test_events_are_ascii(body: dict[str, Any]) -> None:
     data = mux.feed(chunks) + mux.last_event(generation.samples[0], ProviderChunk(0, text, "stop", raw=raw))
     assert data.isascii()
     events = [json.loads(line.removeprefix(b"data: ")) for line in data.split(b"\n\n")[:-1]]
-    assert [event["data"][0]["output"] for event in events] == [text] * 3
-    assert [event["provider_responses"] for event in events] == [[{"content": text}]] * 3
+    assert [event["data"][0]["output"] for event in events] == [text, text, "", text]
+    assert [event["provider_responses"] for event in events if event["data"][0]["output"]] == [[{"content": text}]] * 3
+    assert events[2]["data"][0]["reasoning"] == text
     assert events[0]["user"] == text
