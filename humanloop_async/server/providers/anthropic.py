@@ -177,7 +177,9 @@ def _messages(messages: list[ChatMessage]) -> list[Json]:
             if not results:
                 done.append({"role": "user", "content": results})
             result: dict[str, Json] = {"type": "tool_result", "tool_use_id": tool_result_id(message, ORIGIN)}
-            results.append(result | ({"content": content} if (content := _content(message)) else {}))
+            if content := _content(message):
+                result["content"] = content
+            results.append(result)
             continue
         results = []
         content = _content(message)

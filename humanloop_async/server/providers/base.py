@@ -1,8 +1,7 @@
-"""What a provider must do: turn one call into chunks of indexed samples, or refuse with a `ProviderError`.
+"""The interface of a provider: it turns one call into chunks of indexed samples, or raises a `ProviderError`.
 
-The server renders templates, checks requests and writes logs; a provider knows one wire format and nothing
-of v4 beyond the words it maps to (finish reasons, statuses, tool calls). Providers are shared by all calls
-that run at once, so they keep nothing of a call on themselves.
+The server renders templates, checks requests and writes logs. A provider knows one wire format, and maps its finish
+reasons, statuses and tool calls to v4's. All concurrent calls share a provider, so it keeps no state of a call.
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ from ...types import (
 )
 
 PLATFORM = "Humanloop"
-"""The `origin` of refusals that are this server's own, rather than a provider's."""
+"""The `origin` of errors that come from this server, and not from a provider."""
 
 
 class ProviderCall(Struct, kw_only=True):
-    """One generation, complete and rendered: nothing in it is a template any more.
+    """One generation, with its templates filled.
 
     Attributes:
-        provider: v4 name of the provider, such as "openai".
-        model: The model's name, as the provider knows it.
-        endpoint: Which of the provider's endpoints is meant. A provider that has only chat models
-            sends the `prompt` of "complete" as one user message.
+        provider: The v4 name of the provider, such as "openai".
+        model: The provider's name of the model.
+        endpoint: The kind of endpoint. A provider with chat models only sends the `prompt` of "complete" as one
+            message of the user.
         messages: The filled chat template and the request's messages; for "chat".
         prompt: The filled prompt; for "complete".
-        num_samples: How many samples, at least 1.
-        max_tokens: Limit per sample; None means as many as fit.
-        other: Extra parameters of the provider, which override those made from the fields above.
-        keys: Keys that came with the request; they win over the server's own.
+        num_samples: Number of samples, at least 1.
+        max_tokens: Limit of each sample; None for as many as fit.
+        other: Further parameters of the provider; they override those from the fields above.
+        keys: Keys from the request; they take precedence over the server's.
     """
 
     provider: str
@@ -70,15 +69,15 @@ class ProviderCall(Struct, kw_only=True):
 
 
 class ProviderChunk(Struct, gc=False):
-    """What one piece of a provider's stream adds to one sample.
+    """The addition of one piece of a provider's stream to one sample.
 
     Attributes:
         index: The sample, in ``range(num_samples)``.
-        text: The text added, whitespace kept.
-        finish_reason: On the sample's last chunk, in v4's words: "stop", "length", "tool_call"; others as
-            the provider says them. No chunk of this sample follows.
-        tool_calls: Whole tool calls, only on the sample's last chunk.
-        raw: The provider's own JSON behind this chunk, on one line; ``b""`` when there is none.
+        text: The added text, with its whitespace.
+        finish_reason: On the sample's last chunk: v4's "stop", "length" or "tool_call", or another reason of the
+            provider. No chunk of this sample follows.
+        tool_calls: Complete tool calls, on the sample's last chunk only.
+        raw: The provider's JSON for this chunk, on one line; ``b""`` if there is none.
         reasoning: The text of the model's thinking that the piece adds. It is never part of `text`. A chunk may have
             reasoning only.
     """
@@ -92,7 +91,7 @@ class ProviderChunk(Struct, gc=False):
 
 
 class ProviderSample(Struct):
-    """One whole sample of a call that was not streamed.
+    """One complete sample of an unstreamed call.
 
     Attributes:
         reasoning: The text of the model's thinking, which is not part of `text`; "" if the provider sends none.
@@ -106,12 +105,12 @@ class ProviderSample(Struct):
 
 
 class ProviderReply(Struct):
-    """The result of a call that was not streamed.
+    """The result of an unstreamed call.
 
     Attributes:
         samples: In order of their index, one for each of ``range(num_samples)``.
-        usage: Token counts of all samples together; None when the provider does not tell.
-        responses: The provider's own answers, one for each call made to it.
+        usage: Token counts of all samples together; None if the provider sends none.
+        responses: The provider's responses, one for each request.
     """
 
     samples: list[ProviderSample]
@@ -123,17 +122,16 @@ BatchCallback = Callable[[list[ProviderChunk]], bool]
 
 
 class ProviderStream(Protocol):
-    """Iterates batches of chunks: all that one read from the provider held, never an empty list.
+    """Iterates over batches of chunks: those of one read from the provider, never an empty list.
 
     Attributes:
-        usage: Token counts of all samples together. Set by the time the iteration ends; None when the
-            provider does not tell.
+        usage: Token counts of all samples together, when the iteration has ended; None if the provider sends none.
         on_batch: Callback that the consumer may set. While the consumer awaits the next batch, the stream may pass a
             batch here, from the protocol callback that received it. If it returns True, the batch is consumed and not
             iterated. It must neither block nor raise.
 
-    The iteration ends when every sample has had its `finish_reason`. When it cannot get there it raises
-    a `ProviderError`, after the chunks that came whole. A cancelled iteration cannot be resumed.
+    The iteration ends when every sample has had its `finish_reason`. Otherwise it raises a `ProviderError`, after the
+    chunks that arrived before. A cancelled iteration cannot be resumed.
     """
 
     on_batch: BatchCallback | None
@@ -144,11 +142,11 @@ class ProviderStream(Protocol):
 
 
 class Provider(Protocol):
-    """One way to generate.
+    """A service that generates samples.
 
     Attributes:
-        name: v4 name, such as "openai".
-        origin: Name for people, such as "OpenAI"; the `origin` of this provider's errors.
+        name: The v4 name, such as "openai".
+        origin: The display name, such as "OpenAI"; the `origin` of this provider's errors.
     """
 
     @property
@@ -157,45 +155,45 @@ class Provider(Protocol):
     def origin(self) -> str: ...
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
-        """The body that goes to the provider, as v4 echoes it in ``provider_request``; holds no keys.
+        """Return the body of the request to the provider, for v4's ``provider_request``. It contains no keys.
 
         Raises:
-            ProviderError: The provider cannot do what the call asks for (422).
+            ProviderError: The provider does not support a parameter of the call (422).
         """
         ...
 
     async def generate(self, call: ProviderCall) -> ProviderReply:
-        """Generate, and answer when all samples are finished. Cancelling it ends the provider's work.
+        """Generate, and return when all samples have finished. Cancellation ends the provider's work.
 
         Raises:
-            ProviderError: Refused or failed.
+            ProviderError: The provider rejected the call, or failed.
         """
         ...
 
     def stream(self, call: ProviderCall) -> AbstractAsyncContextManager[ProviderStream]:
         """Generate, chunk by chunk.
 
-        A refusal is raised on entering the context, or by the iteration when the provider says it only
-        then. Leaving the context, by cancellation too, closes the provider's connection at once.
+        A rejection is raised when the context is entered, or by the iteration if the provider sends it within the
+        response. Leaving the context, also by cancellation, closes the provider's connection at once.
 
         Raises:
-            ProviderError: Refused or failed.
+            ProviderError: The provider rejected the call, or failed.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close connections and child processes; twice does no harm."""
+        """Close connections and child processes. Closing again has no effect."""
         ...
 
 
 class ProviderError(Exception):
-    """A provider refused a call or failed in it.
+    """A provider rejected a call, or failed.
 
     Attributes:
-        status: The v4 status it maps to: 401, 404, 422, 429 or 503.
-        message: What went wrong, in the provider's own words where there are any.
-        origin: Who says so: the provider's `origin`, or `PLATFORM`.
-        retry_after: Seconds the provider asked to wait; None when it did not say.
+        status: The v4 status: 401, 404, 422, 429 or 503.
+        message: The provider's message if there is one, else a description of the problem.
+        origin: The reporter of the error: the provider's `origin`, or `PLATFORM`.
+        retry_after: Seconds that the provider requested to wait, or None.
     """
 
     def __init__(self, status: int, message: str, origin: str, retry_after: float | None = None) -> None:
@@ -207,7 +205,7 @@ class ProviderError(Exception):
 
 
 def v4_status(status: int) -> int:
-    """The v4 status for a provider's: its failures are 503, what it refuses is 422 unless v4 has a word for it."""
+    """Return the v4 status for a provider's: 503 for failures, and 422 for rejections that v4 has no status for."""
     if status in (401, 403):
         return 401
     if status in (404, 429):
@@ -216,7 +214,7 @@ def v4_status(status: int) -> int:
 
 
 async def collect(stream: ProviderStream, num_samples: int) -> tuple[list[ProviderSample], Usage | None]:
-    """Read a stream to its end and put its samples together; for providers that only stream."""
+    """Read a stream to its end and assemble its samples; for providers that can only stream."""
     texts: list[list[str]] = [[] for _ in range(num_samples)]
     thoughts: list[list[str]] = [[] for _ in range(num_samples)]
     samples: dict[int, ProviderSample] = {}

@@ -122,16 +122,19 @@ def _message(message: ChatMessage) -> Json:
         content = message.content
     done: dict[str, Json] = {"role": message.role}
     if message.role == "tool":
-        return done | {"tool_call_id": tool_result_id(message, ORIGIN), "content": content or ""}
+        done["tool_call_id"] = tool_result_id(message, ORIGIN)
     if message.role == "assistant" and message.tool_calls:
         done["tool_calls"] = [msgspec.to_builtins(tool_call) for tool_call in message.tool_calls]
-        return done | ({"content": content} if content else {})
-    return done | {"content": content or ""}
+    if content or "tool_calls" not in done:
+        done["content"] = content or ""
+    return done
 
 
 def _part(part: dict[str, Json]) -> Json:
     image = part.get("image_url")
-    return part | {"image_url": drop_nulls(image)} if isinstance(image, dict) else part
+    if isinstance(image, dict):
+        part["image_url"] = drop_nulls(image)
+    return part
 
 
 class _Content(Struct, gc=False):

@@ -255,7 +255,7 @@ class HttpProvider:
 
     async def _request(self, call: ProviderCall) -> ProviderReply:
         key = self.key(call)
-        response = await self._send(call, self.request_body(call), key)
+        response = await self._send(call, self.request_body(call), key, _Retries(self._max_retries))
         try:
             data = await self.read_all(response, MAX_RESPONSE_BYTES)
             samples, usage = self.adapter.read_response(data, call.num_samples)
@@ -285,11 +285,17 @@ class HttpProvider:
                 return stream
 
             try:
-                response = await self._send(call, body, key)
+                retries = _Retries(self._max_retries)
+                response = await self._send(call, body, key, retries)
             except _OneSampleOnly:
                 yield await stream_single(range(call.num_samples))
                 return
-            stream = HttpStream(self, response, call.num_samples, key, stream_single)
+
+            async def reopen(error: ProviderError) -> ResponseStream:
+                await retries.wait(error)
+                return await self._send(call, body, key, retries)
+
+            stream = HttpStream(self, response, call.num_samples, key, stream_single, reopen)
             stack.callback(stream.close)
             yield stream
             await stream.finish()
@@ -306,7 +312,9 @@ class HttpProvider:
         if call.model in self._rejected or len(self._rejected) < _MAX_REMEMBERED:
             self._rejected.setdefault(call.model, set()).update(rejected)
 
-    async def _send(self, call: ProviderCall, body: dict[str, Json], key: str | None) -> ResponseStream:
+    async def _send(
+        self, call: ProviderCall, body: dict[str, Json], key: str | None, retries: _Retries
+    ) -> ResponseStream:
         """Send a request, with retries, and return the response, whose status is 200 to 299.
 
         A request with an optional parameter that the server rejects is repeated without it.
@@ -317,12 +325,10 @@ class HttpProvider:
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         headers |= self._extra_headers | self.adapter.headers(call, key)
         url = self.url(call)
-        attempt = 0
         bodies = [msgspec.json.encode(body)]
         rejected: set[str] = set()
         rejection: ProviderError | None = None
         while True:
-            attempt += 1
             try:
                 response = await self._attempt(HttpRequest("POST", url, headers, bodies[-1]), key)
             except _Failed as failed:
@@ -335,16 +341,14 @@ class HttpProvider:
                         bodies.append(encoded)
                         rejected.add(parameter)
                         rejection = rejection or error
-                        attempt = 0
                         continue
-                delay = retry_delay(attempt, jitter=random.random(), retry_after=error.retry_after)
-                if not failed.retryable or attempt > self._max_retries or delay is None:
+                if not failed.retryable:
                     raise (rejection if rejection and failed.rejection else error) from None
+                await retries.wait(error)
             else:
                 if rejected:
                     self._remember(call, rejected)
                 return response
-            await asyncio.sleep(delay)
 
     async def _attempt(self, request: HttpRequest, key: str | None) -> ResponseStream:
         response = await self._respond(request)
@@ -421,6 +425,7 @@ class HttpStream:
 
     Args:
         stream_single: Opens a stream of other samples, for a server that generated fewer than requested.
+        reopen: Repeats the request after an error before the first chunk, or raises that error.
     """
 
     def __init__(
@@ -430,24 +435,31 @@ class HttpStream:
         num_samples: int,
         key: str | None,
         stream_single: Callable[[Iterable[int]], Awaitable[ProviderStream]] | None = None,
+        reopen: Callable[[ProviderError], Awaitable[ResponseStream]] | None = None,
     ) -> None:
         self._provider = provider
-        self._response = response
         self._num_samples = num_samples
         self._key = key
         self._stream_single = stream_single
+        self._reopen = reopen  # None after the first chunk
         self._rest: ProviderStream | None = None  # the samples that are missing in this response
         self._rest_batches: AsyncIterator[list[ProviderChunk]] | None = None
+        self._batch: list[ProviderChunk] = []  # to be returned
+        self.on_batch: BatchCallback | None = None
+        self._begin(response)
+
+    def _begin(self, response: ResponseStream) -> None:
+        """Start to read a response, the first one or that of a repeated request."""
+        self._response = response
         self._decoder = EventStreamDecoder()
-        self._reader = provider.adapter.reader(num_samples)
+        self._reader: EventReader = self._provider.adapter.reader(self._num_samples)
         self._failure: ProviderError | None = None  # raised after the chunks before it
+        self._is_final = False  # the failure would be the same after another attempt
         self._ended = False
-        self._room = num_samples * MAX_RESPONSE_BYTES
+        self._room = self._num_samples * MAX_RESPONSE_BYTES
         self._start: bytes | None = b""  # the start of the body, until its form is known
         self._whole: bytearray | None = None  # a body that is one response, and no stream
-        self._batch: list[ProviderChunk] = []  # to be returned
         self._decoded = 0  # how many bytes of the next read the batch contains already
-        self.on_batch: BatchCallback | None = None
         if isinstance(response, AiohttpResponse):
             response.on_data = self._on_data
 
@@ -463,15 +475,27 @@ class HttpStream:
     async def __anext__(self) -> list[ProviderChunk]:
         while not self._batch:
             if self._failure is not None:
-                raise self._failure
+                await self._retry(self._failure)
             if self._ended:
                 return await self._next_rest()
-            data = await self._next_bytes()
+            try:
+                data = await self._next_bytes()
+            except ProviderError as error:
+                await self._retry(error)
+                continue
             decoded, self._decoded = self._decoded, 0
             if not decoded or len(data) > decoded:
                 self._read_events(data[decoded:], self._batch)
         batch, self._batch = self._batch, []
+        self._reopen = None
         return batch
+
+    async def _retry(self, error: ProviderError) -> None:
+        """Repeat the request after an error before the first chunk, or raise the error."""
+        if self._reopen is None or self._is_final or error.status not in (429, 503):
+            raise error
+        self._response.close()
+        self._begin(await self._reopen(error))
 
     async def _next_rest(self) -> list[ProviderChunk]:
         """Return a batch of the samples that are missing in this response."""
@@ -508,7 +532,9 @@ class HttpStream:
             return False
         self._read_events(data, self._batch)
         if self._failure is None and not self._ended and (not self._batch or self.on_batch(self._batch)):
-            self._batch = []
+            if self._batch:
+                self._batch = []
+                self._reopen = None
             return True
         self._decoded = len(data)
         return False
@@ -537,6 +563,7 @@ class HttpStream:
                     self._ended = True
                 elif not is_end or isinstance(exc, ErrorEvent):
                     self._failure = self._provider.as_provider_error(exc, self._key)
+                    self._is_final = isinstance(exc, MalformedResponse)
             if is_end or reader.ended or self._ended or self._failure is not None:
                 try:
                     reader.end(batch.append)
@@ -584,6 +611,7 @@ class HttpStream:
         except (ErrorEvent, MalformedResponse) as exc:
             error = MalformedResponse(error_message(body)) if body.startswith(b"<") else exc  # HTML
             self._failure = self._provider.as_provider_error(error, self._key)
+            self._is_final = isinstance(error, MalformedResponse)
             return
         self._reader = _WholeReader(samples, usage, self._num_samples)
         raw = msgspec.json.encode(decoded(body))
@@ -591,6 +619,30 @@ class HttpStream:
             ProviderChunk(sample.index, sample.text, sample.finish_reason, sample.tool_calls, raw, sample.reasoning)
             for sample in samples
         ]
+
+
+class _Retries:
+    """The attempts of one call after the first one.
+
+    Args:
+        max_retries: Their number.
+    """
+
+    def __init__(self, max_retries: int) -> None:
+        self._max_retries = max_retries
+        self._attempt = 0
+
+    async def wait(self, error: ProviderError) -> None:
+        """Wait until the next attempt.
+
+        Raises:
+            ProviderError: The error, if no attempt is left or the provider requests too long a wait.
+        """
+        self._attempt += 1
+        delay = retry_delay(self._attempt, jitter=random.random(), retry_after=error.retry_after)
+        if self._attempt > self._max_retries or delay is None:
+            raise error from None
+        await asyncio.sleep(delay)
 
 
 class _WholeReader:

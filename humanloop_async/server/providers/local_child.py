@@ -1,8 +1,8 @@
-"""The process that runs the local model; `local` starts it as a script, nothing imports it.
+"""The process that runs the local model. `local` starts it as a script; no module imports it.
 
-Reads one line of JSON from standard input (the model, the key, sizes), writes one line with the port it serves
-an OpenAI-compatible API on, and ends when standard input does: however its parent ends, the pipe is closed.
-A process of its own, because loading a model holds the interpreter for seconds, and ends it when it crashes.
+It reads one line of JSON from standard input (the model, the key, sizes), and writes one line with the port of its
+OpenAI-compatible API. It ends when standard input ends, because the pipe closes however the parent ends. The model has
+a separate process because loading it blocks the interpreter for seconds, and because it may crash.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 def main() -> None:
     config: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    # Standard output is for the one line; what the engine prints goes with its errors.
-    answer = os.fdopen(os.dup(1), "w")
+    # Standard output is for the one line; the engine's output goes to standard error.
+    output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
     xl: Any = importlib.import_module("xllamacpp")
@@ -26,7 +26,7 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [config["api_key"]]
-    # Its defaults serve a page, and let any page in a browser call it.
+    # The engine's defaults serve a web page, and allow calls from any page in a browser.
     params.ui = False
     params.cors_origins = "http://localhost"
     params.n_parallel = config["slots"]
@@ -36,10 +36,10 @@ def main() -> None:
     server = xl.Server(params)
 
     address = str(server.listening_address)
-    print(json.dumps({"port": int(address.rpartition(":")[2])}), file=answer, flush=True)
+    print(json.dumps({"port": int(address.rpartition(":")[2])}), file=output, flush=True)
     while os.read(0, 4096):
         pass
-    os._exit(0)  # not by way of destructors: dropping a server can hang
+    os._exit(0)  # without destructors: that of the server can hang
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""``mock``: made-up words at any pace, the same every time, with no key and no network.
+"""``mock``: deterministic words at any pace, without a key and without a network.
 
-The text of a sample depends on the model's name, the seed, the prompt or messages and the sample's index, and on
-nothing else: not on the process, nor on how many other samples there are. Samples run at paces of their own, so
-that they interleave as those of a real provider do.
+The text of a sample depends only on the model's name, the seed, the prompt or messages, and the sample's index. It
+does not depend on the process or on the number of samples. Each sample has a slightly different pace, so that samples
+interleave like those of a real provider.
 
-A model configuration's ``other`` steers it (`MockOptions`): ``{"tokens_per_second": 40, "tokens": 200}`` for a slow
-long answer, ``{"fail_after": 3, "status": 429}`` for an answer that breaks off, ``{"fail_after": 0}`` for a refusal.
+A model configuration's ``other`` controls it (`MockOptions`): ``{"tokens_per_second": 40, "tokens": 200}`` for a long
+slow response, ``{"fail_after": 3, "status": 429}`` for a failure within a response, ``{"fail_after": 0}`` for a
+rejected call.
 """
 
 from __future__ import annotations
@@ -40,19 +41,19 @@ _VOCABULARY = (
 WORDS = _VOCABULARY.split()
 _TOKENS = [f" {word}" for word in WORDS]
 
-BATCH = 32  # chunks handed over at once when there is no pace to keep, about what one read of a fast provider holds
+BATCH = 32  # chunks per batch without a pace, about as many as one read from a fast provider contains
 
 
 class MockOptions(Struct, kw_only=True):
-    """What ``other`` may say to ``mock``; anything else in it is ignored.
+    """The options of ``mock`` in ``other``, which may have other fields.
 
     Attributes:
         tokens_per_second: Mean pace of each sample; 0 means as fast as possible. Default: the server's setting.
-        tokens: Words per sample, before `max_tokens` and `stop`. Default: 20 to 60, as the seed decides.
+        tokens: Words per sample, before `max_tokens` and `stop`. Default: 20 to 60, by the seed.
         start_delay: Seconds until the first word.
-        fail_after: Fail after this many chunks of all samples together; 0 refuses the call.
+        fail_after: Fail after this number of chunks, all samples together; 0 rejects the call.
         status: The provider's status of that failure.
-        retry_after: Seconds the failure asks to wait.
+        retry_after: Seconds that the failure requests to wait.
     """
 
     tokens_per_second: Annotated[float, Meta(ge=0)] | None = None
@@ -67,7 +68,7 @@ class MockProvider:
     """Deterministic words.
 
     Args:
-        tokens_per_second: Mean pace of each sample where ``other`` sets none; 0 means as fast as possible.
+        tokens_per_second: Mean pace of each sample if ``other`` sets none; 0 for as fast as possible.
     """
 
     name = "mock"
@@ -100,7 +101,7 @@ class MockProvider:
         tool = _wanted_tool(call, self.origin)
         failure = None
         if options.fail_after is not None:
-            message = f"failed after {options.fail_after} chunks, as `other` asked for"
+            message = f"failed after {options.fail_after} chunks, as `other` requests"
             failure = ProviderError(v4_status(options.status), message, self.origin, options.retry_after)
             if options.fail_after == 0:
                 raise failure
@@ -111,7 +112,7 @@ class MockProvider:
 
 
 class MockStream:
-    """The chunks of one call, each at its time."""
+    """The chunks of one call, each at its scheduled time."""
 
     on_batch: BatchCallback | None = None
 
@@ -147,7 +148,7 @@ class MockStream:
             raise StopAsyncIteration
         due = self._next[0] if self._paced else 0.0
         await asyncio.sleep(max(0.0, self._start + due - self._clock()))
-        # A timer may fire a little early, hence never less than what was waited for.
+        # A timer may fire a little early: the time that was waited for has come in any case.
         now = max(due, self._clock() - self._start) if self._paced else float("inf")
         batch: list[ProviderChunk] = []
         while self._next is not None and self._next[0] <= now and len(batch) < BATCH:
@@ -157,7 +158,7 @@ class MockStream:
 
 
 class _Sample:
-    """What one sample will say, decided at once: a pure function of its arguments."""
+    """The text and tool calls of one sample: a pure function of the arguments."""
 
     def __init__(
         self,
@@ -169,9 +170,9 @@ class _Sample:
     ) -> None:
         own = seed.copy()
         own.update(b"%d" % index)
-        # Seeded with an integer: `random` and `choices` then give the same values in every process.
+        # With an integer as the seed, `random` and `choices` return the same values in every process.
         rng = random.Random(int.from_bytes(own.digest()))
-        # Seconds per token. Without a pace only the order matters, and any unit will do.
+        # Seconds per token. Without a pace only the order matters, in any unit.
         self.period = rng.uniform(0.75, 1.25) / (options.tokens_per_second or 1)
         self.index = index
         self.tool_calls: list[ToolCall] | None = None
@@ -193,7 +194,7 @@ class _Sample:
         self.tokens = tokens
 
     def chunks(self) -> Iterator[tuple[float, ProviderChunk]]:
-        """Each chunk with its time, in seconds from the start."""
+        """Yield each chunk with its time, in seconds from the start."""
         due, last = 0.0, len(self.tokens) - 1
         for token in self.tokens[:last] if last > 0 else ():
             due += self.period
@@ -209,7 +210,7 @@ def _word_tokens(count: int, rng: random.Random) -> list[str]:
 
 
 def _json_tokens(call: ProviderCall, rng: random.Random) -> list[str]:
-    """A JSON answer in pieces, when the call asks for one."""
+    """Return a JSON response in pieces, if the call requests one."""
     if call.response_format is None:
         return []
     if call.response_format.type == "json_object":
@@ -222,7 +223,7 @@ def _json_tokens(call: ProviderCall, rng: random.Random) -> list[str]:
 
 
 def _cut(tokens: list[str], stops: list[str]) -> list[str] | None:
-    """The tokens before the first stop sequence, None when there is none."""
+    """Return the tokens before the first stop sequence, or None if there is none."""
     text = "".join(tokens)
     if not (found := [at for stop in stops if stop and (at := text.find(stop)) >= 0]):
         return None
@@ -236,7 +237,7 @@ def _cut(tokens: list[str], stops: list[str]) -> list[str] | None:
 
 
 def _wanted_tool(call: ProviderCall, origin: str) -> ModelConfigTool | None:
-    """The tool to call: the forced one, the first if one is required, or one that the user asks for by name."""
+    """Return the tool to call: the forced one, the first if one is required, or one that the user names."""
     choice = call.tool_choice
     if isinstance(choice, ToolChoice):
         for tool in call.tools:

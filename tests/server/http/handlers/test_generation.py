@@ -25,7 +25,10 @@ async def test_deleting_a_failed_attempt_keeps_the_stored_response_of_the_next(t
     async with ScriptedServer().running() as upstream:
         upstream.add_response({"error": {"message": "out of luck"}}, "503 Service Unavailable")
         upstream.add_response(ANSWER)
-        providers = ProviderSettings(compatible={"up": CompatibleServer(base_url=f"{upstream.url}/v1")})
+        providers = ProviderSettings(
+            compatible={"up": CompatibleServer(base_url=f"{upstream.url}/v1")},
+            max_retries=0,
+        )
         async with (
             EmbeddedServer(database=tmp_path / "v4.db", providers=providers) as server,
             AsyncHumanloop(server.api_key, base_url=server.base_url, max_retries=0) as client,
