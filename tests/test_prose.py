@@ -81,7 +81,7 @@ def documents(*, clean: bool) -> Iterator[Path]:
     """Yield the files to check: those that are expected to be clean, or those that are exempt."""
     files = [*ROOT.glob("*.md"), ROOT / "pyproject.toml"]
     for source in SOURCES:
-        files += (path for path in (ROOT / source).rglob("*") if path.is_file())
+        files += (path for path in (ROOT / source).rglob("*") if path.is_file() and ".venvs" not in path.parts)
     for path in sorted(files):
         exempt = any(map(path.is_relative_to, NOT_YET_CLEAN))
         if (path.suffix in SUFFIXES or path.parent.name == ".ci") and path != Path(__file__) and exempt != clean:

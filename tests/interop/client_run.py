@@ -1,4 +1,4 @@
-"""One run of an official client against a server of its own: what it printed, what it called, what is stored."""
+"""Runs an official client against a new server, and collects its output, its requests and the stored records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.interop.environments import command
 from tests.scripted import Request, ScriptedServer
 
 PROVIDER_KEY = "sk-of-the-caller"
-OPENAI_ANSWER = {
+OPENAI_RESPONSE = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1,
@@ -39,12 +39,12 @@ LACKED = {
     },
     "node-0.5.36": {"Logs_get"},
 }
-"""The operations that a client has no method for."""
+"""For each client, the operations for which it has no method."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that the server answered; the path is the one below ``/v4``, without its query."""
+    """A request to the server and the status of its response. The path is relative to ``/v4``, without a query."""
 
     method: str
     path: str
@@ -53,7 +53,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Stored:
-    """What this project's own SDK finds of a story when it has been told."""
+    """The records of a scenario, as this project's SDK reads them after the scenario has run."""
 
     project: types.ProjectResponse
     logs: dict[str, types.LogResponse]
@@ -63,14 +63,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Run:
-    """What is left of a run.
+    """The result of a run.
 
     Attributes:
-        printed: What the script printed.
-        stored: What is stored of each of its stories.
-        calls: What it called on the server.
-        provider_requests: What reached the OpenAI of this run, by the server or from the client itself.
-        folder: Where the server's database is.
+        client: Name of the client.
+        printed: The JSON that the script printed.
+        stored: The stored records of each scenario.
+        calls: The client's requests to the server.
+        provider_requests: Requests to OpenAI, which a scripted server replaces, from the server or from the client.
+        folder: Folder of the server's database.
     """
 
     client: str
@@ -82,25 +83,25 @@ class Run:
 
 
 async def run_client(client: str, folder: Path) -> Run:
-    """Let a client tell its stories.
+    """Run the scenarios of a client.
 
     Raises:
-        MissingEnvironment: It cannot run here.
+        MissingEnvironment: The client cannot run here.
     """
     argv, variables = command(client)
     calls: list[Call] = []
-    with noted(calls):  # before the server starts, which looks whether anybody reads its access log
+    with recorded(calls):  # before the server starts, which logs requests only if the access log has a handler
         async with ScriptedServer().running() as openai:
-            openai.add_response(OPENAI_ANSWER)
+            openai.add_response(OPENAI_RESPONSE)
             providers = ProviderSettings(openai_base_url=f"{openai.url}/v1")
             settings = ServerSettings(environments=("production", "staging"), providers=providers)
             async with EmbeddedServer(database=folder / "humanloop.db", settings=settings) as server:
                 environ = {**os.environ, "NO_PROXY": "127.0.0.1", "OPENAI_BASE_URL": f"{openai.url}/v1", **variables}
                 printed = await output_of([*argv, server.base_url, server.api_key, PROVIDER_KEY], environ)
-                made = list(calls)
+                made_calls = list(calls)
                 async with AsyncHumanloop(server.api_key, base_url=server.base_url) as sdk:
-                    stored = [await find(sdk, story["project"]["id"]) for story in printed["stories"]]
-    return Run(client, printed, stored, made, openai.requests, folder)
+                    stored = [await find(sdk, scenario["project"]["id"]) for scenario in printed["scenarios"]]
+    return Run(client, printed, stored, made_calls, openai.requests, folder)
 
 
 async def output_of(argv: list[str], environ: dict[str, str]) -> Any:
@@ -126,40 +127,40 @@ async def find(sdk: AsyncHumanloop, project_id: str) -> Stored:
 
 
 @contextmanager
-def noted(calls: list[Call]) -> Iterator[None]:
-    """Note what the server's access log says."""
+def recorded(calls: list[Call]) -> Iterator[None]:
+    """Add the requests in the server's access log to `calls`."""
 
-    class Notes(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             line = re.search(r'"(\S+) (\S+) HTTP/1.1" (\d+) ', record.getMessage())
             assert line is not None
             calls.append(Call(line[1], line[2].removeprefix("/v4"), int(line[3])))
 
-    logger, notes = logging.getLogger("humanloop_async.server.access"), Notes()
+    logger, recorder = logging.getLogger("humanloop_async.server.access"), Recorder()
     level = logger.level
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # or every failing test would show all of it
-    logger.addHandler(notes)
+    logger.propagate = False  # otherwise every failing test would print the access log
+    logger.addHandler(recorder)
     try:
         yield
     finally:
-        logger.removeHandler(notes)
+        logger.removeHandler(recorder)
         logger.propagate = True
         logger.setLevel(level)
 
 
 def only_for(run: Run, *clients: str) -> None:
-    """Skip the test for other clients than these; a prefix of a name selects several clients."""
+    """Skip the test unless the client is one of these. A prefix of a name selects several clients."""
     if not run.client.startswith(clients):
         pytest.skip(f"not applicable: {run.client} has no such feature")
 
 
-def config_id(got: Any, label: str) -> str:
-    """The id of the configuration in an answer, by its label."""
-    found: str = got[label]["config"]["id"]
+def config_id(results: Any, label: str) -> str:
+    """Return the id of the configuration in a result, by the label of the result."""
+    found: str = results[label]["config"]["id"]
     return found
 
 
-def pick(answer: dict[str, Any], *names: str) -> tuple[Any, ...]:
-    """Some of an answer's values; None where there is none, because the models of 0.7 know nothing of experiments."""
-    return tuple(answer.get(name) for name in names)
+def pick(result: dict[str, Any], *names: str) -> tuple[Any, ...]:
+    """Return some values of a result, or None for absent ones: the models of 0.7 have no fields of experiments."""
+    return tuple(result.get(name) for name in names)

@@ -1,4 +1,4 @@
-"""Runs of the official clients, each made once for all tests that read it."""
+"""Runs of the official clients. Each client runs once for all tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from tests.interop.client_run import Run, Stored, run_client
 from tests.interop.environments import CLIENTS, MissingEnvironment
 
-# The Python clients tell the story a second time by their async methods.
-TELLINGS = [
+# The Python clients run the scenario again with their async methods.
+SCENARIO_RUNS = [
     pytest.param((client, number), id=client + name)
     for client in CLIENTS
     for number, name in enumerate(("", "-async") if client.startswith("python") else ("",))
@@ -25,8 +25,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     return cache(lambda client: asyncio.run(run_client(client, tmp_path_factory.mktemp("database"))))
 
 
-@pytest.fixture(scope="session", params=TELLINGS)
-def telling(request: pytest.FixtureRequest, runs: Callable[[str], Run]) -> tuple[Run, int]:
+@pytest.fixture(scope="session", params=SCENARIO_RUNS)
+def scenario_run(request: pytest.FixtureRequest, runs: Callable[[str], Run]) -> tuple[Run, int]:
     client, number = request.param
     try:
         return runs(client), number
@@ -35,18 +35,18 @@ def telling(request: pytest.FixtureRequest, runs: Callable[[str], Run]) -> tuple
 
 
 @pytest.fixture
-def run(telling: tuple[Run, int]) -> Run:
-    return telling[0]
+def run(scenario_run: tuple[Run, int]) -> Run:
+    return scenario_run[0]
 
 
 @pytest.fixture
-def got(telling: tuple[Run, int]) -> Any:
-    """What the client was handed, by its label."""
-    run, number = telling
-    return run.printed["stories"][number]
+def results(scenario_run: tuple[Run, int]) -> Any:
+    """The results of the client's calls, by label."""
+    run, number = scenario_run
+    return run.printed["scenarios"][number]
 
 
 @pytest.fixture
-def stored(telling: tuple[Run, int]) -> Stored:
-    run, number = telling
+def stored(scenario_run: tuple[Run, int]) -> Stored:
+    run, number = scenario_run
     return run.stored[number]

@@ -21,14 +21,14 @@ FOLDER = HERE / ".venvs"
 CLIENTS: dict[str, Sequence[str]] = {
     "python-0.5.18": ["humanloop==0.5.18"],
     "python-0.7.35": ["humanloop==0.7.35"],
-    # A fresh installation of this client fails on import: it accepts any adapter 1.x, and the last one needs axios 1.
+    # A new installation of this client fails on import: it accepts any adapter 1.x, and the latest one needs axios 1.
     "node-0.5.36": ["humanloop@0.5.36", "konfig-axios-fetch-adapter@1.0.9", "axios@0.27.2"],
 }
-"""The packages that each client's environment holds."""
+"""The packages that each client's environment contains."""
 
 
 class MissingEnvironment(Exception):
-    """A client cannot run here; the text is the reason."""
+    """A client cannot run here. The message is the reason."""
 
 
 def command(client: str) -> tuple[list[str], dict[str, str]]:

@@ -1,10 +1,10 @@
-"""Runs inside an environment of an official Python client: calls every operation it has, and prints what it was handed.
+"""Runs in the environment of an official Python client: calls every operation, and prints the results.
 
-It tells the same story twice, by the plain methods and by their async twins. What it prints has the same labels for
-every client, so that one set of tests reads them all. Nothing of this project is imported here.
+It runs the same scenario twice, with the plain methods and with their async twins. The results have the same labels for
+every client, so that one set of tests reads them all. This script imports no module of this project.
 
-`get_configs`, which both versions have on the client, can be had from no server: it asks `client.projects` for a method
-of that name, which neither version has (`projects.list_configs` is the one that works). The error it gives is printed.
+The method `get_configs` of both versions never sends a request: it calls a method of that name on `client.projects`,
+which neither version has (`projects.list_configs` works). The script prints its error.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ is_05 = hasattr(client, "experiments")  # 0.7 has no experiments; 0.5 has fewer 
 
 
 def plain(value):
-    """JSON of what a method returned: 0.5 wraps the decoded body, 0.7 makes models of it."""
+    """Return the JSON of a method's result: 0.5 wraps the decoded body, 0.7 turns it into models."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if hasattr(value, "model_dump"):
@@ -37,7 +37,7 @@ def plain(value):
     return plain(value.body) if hasattr(value, "body") else value
 
 
-def refusal(call):
+def error_of(call):
     try:
         call()
     except (ApiException, ApiStreamingException) as error:
@@ -45,13 +45,13 @@ def refusal(call):
     return None
 
 
-class Story:
-    """What one user does with one project; each chapter builds on those before it."""
+class Scenario:
+    """The calls of one user with one project. Each step depends on the steps before it."""
 
     def __init__(self, project, *, twins):
-        self.project, self.twins, self.got = project, twins, {}
+        self.project, self.twins, self.results = project, twins, {}
 
-    def tell(self):
+    def run(self):
         self.configure()
         if is_05:
             self.begin_experiment()
@@ -65,8 +65,8 @@ class Story:
         else:
             self.find_and_delete()
         self.undeploy()
-        self.be_refused()
-        return self.got
+        self.cause_errors()
+        return self.results
 
     def call(self, dotted, /, *args, **fields):
         """Call a method by its dotted name, or its async twin."""
@@ -74,9 +74,9 @@ class Story:
         owner = getattr(client, tag[0]) if tag else client
         function = getattr(owner, f"a{method}" if self.twins else method)
         if not self.twins and "validate" in inspect.signature(function).parameters:
-            fields["validate"] = True  # 0.7 then holds the answer against its models
-        answer = function(*args, **fields)
-        return plain(loop.run_until_complete(answer) if self.twins else answer)
+            fields["validate"] = True  # 0.7 then checks the response with its models
+        result = function(*args, **fields)
+        return plain(loop.run_until_complete(result) if self.twins else result)
 
     def stream(self, method, /, **fields):
         async def chunks():
@@ -86,26 +86,26 @@ class Story:
 
     @property
     def project_id(self):
-        return self.got["project"]["id"]
+        return self.results["project"]["id"]
 
     @property
     def staging(self):
-        (found,) = (row for row in self.got["environments"] if row["environment_name"] == "staging")
+        (found,) = (row for row in self.results["environments"] if row["environment_name"] == "staging")
         return found["environment_id"]
 
     def config_id(self, label):
-        return self.got[label]["config"]["id"]
+        return self.results[label]["config"]["id"]
 
     def configure(self):
-        """A project, its configurations, what is deployed where."""
-        got, call = self.got, self.call
-        got["project"] = call("projects.create", name=f"{self.project}-draft")
-        got["renamed"] = call("projects.update", id=self.project_id, name=self.project)
+        """Create a project and its configurations, and deploy some of them."""
+        results, call = self.results, self.call
+        results["project"] = call("projects.create", name=f"{self.project}-draft")
+        results["renamed"] = call("projects.update", id=self.project_id, name=self.project)
         register = {"project": self.project, **PROMPT}
-        got["config"] = call("model_configs.register", **register, temperature=0.2, name="calm", stop=["\n\n"])
-        got["same_config"] = call("model_configs.register", **register, temperature=0.2, stop="\n\n")
-        got["other_config"] = call("model_configs.register", **register, temperature=0.9)
-        got["chat_config"] = call(
+        results["config"] = call("model_configs.register", **register, temperature=0.2, name="calm", stop=["\n\n"])
+        results["same_config"] = call("model_configs.register", **register, temperature=0.2, stop="\n\n")
+        results["other_config"] = call("model_configs.register", **register, temperature=0.9)
+        results["chat_config"] = call(
             "model_configs.register",
             project_id=self.project_id,
             provider="mock",
@@ -114,39 +114,39 @@ class Story:
             chat_template=[{"role": "system", "content": "Be {{ mood }}."}],
             tools=[TOOL],
         )
-        got["config_by_id"] = call("model_configs.get", id=self.config_id("chat_config"))
-        got["configs"] = call("projects.list_configs", id=self.project_id, evaluation_aggregates=True)
-        got["environments"] = call("projects.list_deployed_configs", id=self.project_id)
-        got["deployed"] = call(
+        results["config_by_id"] = call("model_configs.get", id=self.config_id("chat_config"))
+        results["configs"] = call("projects.list_configs", id=self.project_id, evaluation_aggregates=True)
+        results["environments"] = call("projects.list_deployed_configs", id=self.project_id)
+        results["deployed"] = call(
             "projects.deploy_config",
             project_id=self.project_id,
             config_id=self.config_id("chat_config"),
             environments=[{"id": self.staging}],
         )
-        got["active"] = call("projects.get_active_config", id=self.project_id)
-        got["active_on_staging"] = call("projects.get_active_config", id=self.project_id, environment="staging")
-        got["got_project"] = call("projects.get", id=self.project_id)
+        results["active"] = call("projects.get_active_config", id=self.project_id)
+        results["active_on_staging"] = call("projects.get_active_config", id=self.project_id, environment="staging")
+        results["got_project"] = call("projects.get", id=self.project_id)
 
     def begin_experiment(self):
-        got, call = self.got, self.call
+        results, call = self.results, self.call
         create = {"project_id": self.project_id, "positive_labels": POSITIVE}
-        got["experiment"] = call(
+        results["experiment"] = call(
             "experiments.create", **create, name="temperature", config_ids=[self.config_id("config")]
         )
-        got["updated_experiment"] = call(
+        results["updated_experiment"] = call(
             "experiments.update",
-            experiment_id=got["experiment"]["id"],
+            experiment_id=results["experiment"]["id"],
             name="warmth",
             config_ids_to_register=[self.config_id("other_config")],
             config_ids_to_deregister=[self.config_id("config")],
         )
-        got["sampled"] = call("experiments.sample", experiment_id=got["experiment"]["id"])
-        got["chat_experiment"] = call(
+        results["sampled"] = call("experiments.sample", experiment_id=results["experiment"]["id"])
+        results["chat_experiment"] = call(
             "experiments.create", **create, name="chats", config_ids=[self.config_id("chat_config")]
         )
 
     def routes(self):
-        """Every way to generate: route, method, what selects the configuration."""
+        """Yield every way to generate: the route, the method, and the arguments that select the configuration."""
         yield "completion", "complete", {"model_config": PROMPT}
         yield "completion-deployed", "complete_deployed", {"environment": "production"}
         yield "completion-model-config", "complete_model_config", {"model_config_id": self.config_id("config")}
@@ -154,12 +154,12 @@ class Story:
         yield "chat-deployed", "chat_deployed", {"environment": "staging"}
         yield "chat-model-config", "chat_model_config", {"model_config_id": self.config_id("chat_config")}
         if is_05:
-            yield "completion-experiment", "complete_experiment", {"experiment_id": self.got["experiment"]["id"]}
-            yield "chat-experiment", "chat_experiment", {"experiment_id": self.got["chat_experiment"]["id"]}
+            yield "completion-experiment", "complete_experiment", {"experiment_id": self.results["experiment"]["id"]}
+            yield "chat-experiment", "chat_experiment", {"experiment_id": self.results["chat_experiment"]["id"]}
 
     def generate(self):
-        """Whole and streamed. What streams is given what the whole call was given."""
-        self.got["generated"], self.got["streamed"] = {}, {}
+        """Generate on every route, with the same arguments for the plain and the streamed call."""
+        self.results["generated"], self.results["streamed"] = {}, {}
         for route, method, selector in self.routes():
             fields = {"project": self.project, **selector, "source": "docs", "metadata": {"run": 1}}
             fields |= {"num_samples": 2, "user": "ada", "provider_api_keys": {}}
@@ -167,13 +167,13 @@ class Story:
                 fields |= {"messages": MESSAGES, "inputs": {"mood": "brief"}, "tool_call": "none"}
             else:
                 fields |= {"inputs": {"name": "Ada"}, "logprobs": 1, "suffix": "."}
-            # The plain methods of two routes have a longer name than their streams, in 0.7 only one of them.
+            # The plain methods of two routes have longer names than the streamed ones, in 0.7 only one of them.
             plain_method = method if hasattr(client, method) else method.replace("_config", "_configuration")
-            self.got["generated"][route] = self.call(plain_method, **fields)
-            self.got["streamed"][route] = self.stream(f"{method}_stream", **fields)
+            self.results["generated"][route] = self.call(plain_method, **fields)
+            self.results["streamed"][route] = self.stream(f"{method}_stream", **fields)
         completions = getattr(client.completions, "raw", client.completions)
         response = completions.create(project=self.project, inputs={"name": "Ada"}, model_config=PROMPT)
-        self.got["response"] = {
+        self.results["response"] = {
             "status": response.status,
             "content_type": response.headers["Content-Type"],
             "round_trip_time": response.round_trip_time,
@@ -181,7 +181,7 @@ class Story:
         }
 
     def call_tools_and_providers(self):
-        got, call = self.got, self.call
+        results, call = self.results, self.call
         choice = {"name": "look-up"} if is_05 else {"type": "function", "function": {"name": "look-up"}}
         fields = {
             "project": self.project,
@@ -189,27 +189,27 @@ class Story:
             "messages": MESSAGES,
             "tool_call" if is_05 else "tool_choice": choice,
         }
-        got["tool_called"] = call("chat", **fields)
-        got["tool_called_in_stream"] = self.stream("chat_stream", **fields)
-        got["from_openai"] = call(
+        results["tool_called"] = call("chat", **fields)
+        results["tool_called_in_stream"] = self.stream("chat_stream", **fields)
+        results["from_openai"] = call(
             "chat", project=self.project, model_config={"provider": "openai", "model": "gpt-4"}, messages=MESSAGES
         )
         if not is_05:
             unsaved = {"inputs": {"name": "Ada"}, "save": False, "return_inputs": False}
-            got["unsaved"] = call("complete", project=self.project, model_config=PROMPT, **unsaved)
+            results["unsaved"] = call("complete", project=self.project, model_config=PROMPT, **unsaved)
 
     def log_in_sessions(self):
-        got, call = self.got, self.call
-        got["session"] = call("sessions.create")
-        session_id = got["session"]["id"]
+        results, call = self.results, self.call
+        results["session"] = call("sessions.create")
+        session_id = results["session"]["id"]
         deployed = {"project": self.project, "inputs": {"name": "Ada"}}
-        got["in_session"] = call("complete_deployed", **deployed, session_id=session_id)
-        got["by_reference"] = call("complete_deployed", **deployed, session_reference_id=f"{self.project}-ticket")
-        got["log"] = call(
+        results["in_session"] = call("complete_deployed", **deployed, session_id=session_id)
+        results["by_reference"] = call("complete_deployed", **deployed, session_reference_id=f"{self.project}-ticket")
+        results["log"] = call(
             "log",
             project=self.project,
             session_id=session_id,
-            parent_id=got["in_session"]["data"][0]["id"],
+            parent_id=results["in_session"]["data"][0]["id"],
             inputs={"question": "café?"},
             output="found 3 articles",
             config={"type": "tool", "name": "search", "parameters": {"type": "object"}},
@@ -222,88 +222,92 @@ class Story:
         )
         log = {"project_id": self.project_id, "inputs": {}}
         config = {"type": "model", "provider": "mock", "model": "theirs"}
-        got["logs"] = call(
+        results["logs"] = call(
             "logs.log",
             [
                 {**log, "config": config, "output": "one"},
                 {**log, "config": {**config, "endpoint": "chat"}, "messages": MESSAGES, "output": "two"},
             ],
         )
-        got["updated_log"] = call("logs.update", id=got["logs"][0]["id"], output="first", duration=2)
-        got["updated_by_reference"] = call("logs.update_by_ref", reference_id=f"{self.project}-log", error="it broke")
-        got["got_session"] = call("sessions.get", id=session_id)
+        results["updated_log"] = call("logs.update", id=results["logs"][0]["id"], output="first", duration=2)
+        results["updated_by_reference"] = call(
+            "logs.update_by_ref", reference_id=f"{self.project}-log", error="it broke"
+        )
+        results["got_session"] = call("sessions.get", id=session_id)
 
     def give_feedback(self):
-        """One, several, and one taken back."""
-        got, call = self.got, self.call
-        first, second = (sample["id"] for sample in got["generated"]["completion"]["data"])
-        got["feedback"] = call("feedback", type="rating", value="good", data_id=first, user="ada")
+        """Give one feedback, then several, and unset one."""
+        results, call = self.results, self.call
+        first, second = (sample["id"] for sample in results["generated"]["completion"]["data"])
+        results["feedback"] = call("feedback", type="rating", value="good", data_id=first, user="ada")
         several = [
             {"type": "comment", "value": "naïve", "data_id": first},
             {"type": "action", "value": "copy", "data_id": second, "created_at": "2024-02-03T04:05:06Z"},
             {"type": "rating", "value": "bad", "data_id": second},
         ]
-        got["feedback_list"] = call("feedback_api.feedback", several)
+        results["feedback_list"] = call("feedback_api.feedback", several)
         call("feedback", type="rating", data_id=second, unset=True)
 
     def list_pages(self):
-        """Three pages of every list; sessions count from 1."""
-        got, call, project_id = self.got, self.call, self.project_id
-        got["other_project"] = call("projects.create", name=f"{self.project}-other")
+        """List three pages of every list. Pages of sessions are numbered from 1."""
+        results, call, project_id = self.results, self.call, self.project_id
+        results["other_project"] = call("projects.create", name=f"{self.project}-other")
         by_name = {"filter": self.project, "sort_by": "name", "order": "asc"}
-        got["projects"] = [call("projects.list", **by_name, page=page, size=1) for page in range(3)]
-        got["exported"] = [call("projects.export", id=project_id, page=page, size=15) for page in range(3)]
-        got["sessions"] = [call("sessions.list", project_id=project_id, page=page, size=1) for page in (1, 2, 3)]
+        results["projects"] = [call("projects.list", **by_name, page=page, size=1) for page in range(3)]
+        results["exported"] = [call("projects.export", id=project_id, page=page, size=15) for page in range(3)]
+        results["sessions"] = [call("sessions.list", project_id=project_id, page=page, size=1) for page in (1, 2, 3)]
         if not is_05:
-            got["listed"] = [call("logs.list", project_id=project_id, page=page, size=15) for page in range(3)]
+            results["listed"] = [call("logs.list", project_id=project_id, page=page, size=15) for page in range(3)]
 
     def find_and_delete(self):
-        got, call, project_id = self.got, self.call, self.project_id
-        got["log_by_id"] = call("logs.get", id=got["log"]["id"])
-        got["found"] = call("logs.list", project_id=project_id, search="CAFÉ")
+        results, call, project_id = self.results, self.call, self.project_id
+        results["log_by_id"] = call("logs.get", id=results["log"]["id"])
+        results["found"] = call("logs.list", project_id=project_id, search="CAFÉ")
         dates = {"start_date": "2024-02-03", "end_date": "2024-02-03"}
-        got["found_by_date"] = call("logs.list", project_id=project_id, **dates)
-        call("logs.delete", id=[log["id"] for log in got["logs"]])
-        call("projects.delete", id=got["other_project"]["id"])
+        results["found_by_date"] = call("logs.list", project_id=project_id, **dates)
+        call("logs.delete", id=[log["id"] for log in results["logs"]])
+        call("projects.delete", id=results["other_project"]["id"])
 
     def end_experiment(self):
-        """It learns, is deployed, undeployed, and another one is deleted."""
-        got, call, project_id = self.got, self.call, self.project_id
-        for sample, value in zip(got["generated"]["completion-experiment"]["data"], ("good", "bad"), strict=True):
+        """Give feedback on an experiment, deploy and undeploy it, and delete another one."""
+        results, call, project_id = self.results, self.call, self.project_id
+        for sample, value in zip(results["generated"]["completion-experiment"]["data"], ("good", "bad"), strict=True):
             call("feedback", type="rating", value=value, data_id=sample["id"])
-        got["trial_log"] = call(
+        results["trial_log"] = call(
             "log",
             project=self.project,
             inputs={"name": "Ada"},
             output="tried",
-            trial_id=got["sampled"]["trial_id"],
+            trial_id=results["sampled"]["trial_id"],
             feedback=POSITIVE,
         )
-        call("projects.deploy_config", project_id=project_id, experiment_id=got["experiment"]["id"])
-        got["active_sample"] = call("projects.get_active_config", id=project_id)
-        got["from_active_sample"] = call("complete_deployed", project=self.project, inputs={"name": "Ada"})
-        got["no_experiment"] = call("projects.deactivate_experiment", id=project_id, environment="production")
-        call("experiments.delete", experiment_id=got["chat_experiment"]["id"])
-        got["experiments"] = call("experiments.list", project_id=project_id)
+        call("projects.deploy_config", project_id=project_id, experiment_id=results["experiment"]["id"])
+        results["active_sample"] = call("projects.get_active_config", id=project_id)
+        results["from_active_sample"] = call("complete_deployed", project=self.project, inputs={"name": "Ada"})
+        results["no_experiment"] = call("projects.deactivate_experiment", id=project_id, environment="production")
+        call("experiments.delete", experiment_id=results["chat_experiment"]["id"])
+        results["experiments"] = call("experiments.list", project_id=project_id)
 
     def undeploy(self):
-        got, call = self.got, self.call
-        got["activated"] = call("projects.update", id=self.project_id, active_config_id=self.config_id("other_config"))
-        got["deactivated"] = call("projects.deactivate_config", id=self.project_id, environment="production")
+        results, call = self.results, self.call
+        results["activated"] = call(
+            "projects.update", id=self.project_id, active_config_id=self.config_id("other_config")
+        )
+        results["deactivated"] = call("projects.deactivate_config", id=self.project_id, environment="production")
         call("projects.delete_deployed_config", project_id=self.project_id, environment_id=self.staging)
-        got["environments_left"] = call("projects.list_deployed_configs", id=self.project_id)
+        results["environments_left"] = call("projects.list_deployed_configs", id=self.project_id)
 
-    def be_refused(self):
-        got, call, project = self.got, self.call, self.project
-        got["missing_input"] = refusal(lambda: call("complete", project=project, model_config=PROMPT))
-        got["unknown"] = refusal(lambda: call("projects.get", id="pr_unknown"))
-        got["invalid"] = refusal(lambda: call("feedback", type="rating", value="good"))
-        got["taken"] = refusal(lambda: call("projects.create", name=project))
-        got["no_stream"] = refusal(lambda: self.stream("complete_stream", project=project, model_config=PROMPT))
+    def cause_errors(self):
+        results, call, project = self.results, self.call, self.project
+        results["missing_input"] = error_of(lambda: call("complete", project=project, model_config=PROMPT))
+        results["unknown"] = error_of(lambda: call("projects.get", id="pr_unknown"))
+        results["invalid"] = error_of(lambda: call("feedback", type="rating", value="good"))
+        results["taken"] = error_of(lambda: call("projects.create", name=project))
+        results["no_stream"] = error_of(lambda: self.stream("complete_stream", project=project, model_config=PROMPT))
 
 
 def methods():
-    """The name of every method of every tag, async twins aside."""
+    """Yield the name of every method of every tag, without the async twins."""
     for tag in TAGS:
         names = [name for name, _ in inspect.getmembers(getattr(client, tag, None), inspect.ismethod)]
         yield from (f"{tag}.{name}" for name in names if f"a{name}" in names)
@@ -322,8 +326,8 @@ print(
         {
             "methods": sorted(methods()),
             "get_configs": broken_get_configs(),
-            "wrong_key": refusal(lambda: Humanloop(api_key="wrong", host=BASE_URL).projects.list()),
-            "stories": [Story("plain", twins=False).tell(), Story("twins", twins=True).tell()],
+            "wrong_key": error_of(lambda: Humanloop(api_key="wrong", host=BASE_URL).projects.list()),
+            "scenarios": [Scenario("plain", twins=False).run(), Scenario("twins", twins=True).run()],
         }
     )
 )

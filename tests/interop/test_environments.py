@@ -28,7 +28,7 @@ def test_without_node_the_exit_status_is_1(monkeypatch: pytest.MonkeyPatch, caps
 def test_a_failed_installation_does_not_stop_the_next_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit status is 1 all the same, and the client that failed is named."""
+    """The exit status is 1, and the output names the client that failed."""
     installed: list[str] = []
 
     def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[bytes]:
@@ -36,7 +36,7 @@ def test_a_failed_installation_does_not_stop_the_next_one(
         return subprocess.CompletedProcess(command, int(command[-1] == "humanloop==0.5.18"))
 
     monkeypatch.setattr(subprocess, "run", run)
-    for client in ("python-0.5.18", "python-0.7.35"):  # exists: no virtual environment has to be created
+    for client in ("python-0.5.18", "python-0.7.35"):  # so that no virtual environment is created
         python = folder / client / "bin" / "python"
         python.parent.mkdir(parents=True)
         python.touch()

@@ -1,6 +1,6 @@
-"""The unmodified official clients, each in an environment of its own, against the server.
+"""The unmodified official clients, each in a separate environment, with the server.
 
-Each client runs once and tells its stories (see its script); the tests read what it was handed and what was stored.
+Each client runs its scenarios once (see the scripts). The tests read the results and the stored records.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from humanloop_async import types
 from humanloop_async.wire.operations import OPERATIONS, AnyOperation
 from tests.interop.client_run import LACKED, PROVIDER_KEY, Call, Run, only_for
 
-# Uneven in v4, and so said here once more; all others answer 200.
+# These differ in v4; all other operations respond with 200.
 STATUS = {
     **dict.fromkeys(("Projects_create", "Sessions_create"), 201),
     **dict.fromkeys(("Projects_delete", "Logs_delete", "Experiments_delete"), 204),
 }
-# Moments that the stories set themselves; all others are the server's.
-GIVEN_MOMENTS = {"2024-02-03T03:05:06Z", "2024-02-03T04:05:06Z"}
+# Timestamps that the scenarios pass; the server creates all others.
+PASSED_TIMESTAMPS = {"2024-02-03T03:05:06Z", "2024-02-03T04:05:06Z"}
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -39,13 +39,13 @@ def operation_of(call: Call) -> AnyOperation:
     return operation
 
 
-def bare(name: str) -> str:
-    """A name in nobody's spelling; ``Feedback_feedback``, ``feedback_api.feedback`` and ``feedbackApi...`` are one."""
+def normalized(name: str) -> str:
+    """Return a name without its style: ``Feedback_feedback`` and ``feedback_api.feedback`` become the same."""
     return re.sub("[._]", "", name).lower().replace("feedbackapi", "feedback")
 
 
 def values(value: Any, keys: set[str]) -> Iterator[Any]:
-    """All values that have one of these keys, however deep."""
+    """Yield all values that have one of these keys, at any depth."""
     if isinstance(value, list):
         for item in value:
             yield from values(item, keys)
@@ -57,60 +57,63 @@ def values(value: Any, keys: set[str]) -> Iterator[Any]:
 
 
 def test_every_operation_of_the_client_is_called(run: Run) -> None:
-    """All operations of the server but those that the client lacks, by each story, with the documented status."""
-    wanted = {operation.id for operation in OPERATIONS} - LACKED[run.client]
-    methods = {bare(name) for name in run.printed["methods"]}
-    assert {operation.id for operation in OPERATIONS if bare(operation.id) in methods} == wanted
-    answers = [(operation_of(call).id, call.status) for call in run.calls]
-    succeeded = Counter(id for id, status in answers if status == STATUS.get(id, 200))
-    assert set(succeeded) == wanted
+    """Each scenario calls every operation that the client has, and gets the documented status."""
+    expected = {operation.id for operation in OPERATIONS} - LACKED[run.client]
+    methods = {normalized(name) for name in run.printed["methods"]}
+    assert {operation.id for operation in OPERATIONS if normalized(operation.id) in methods} == expected
+    responses = [(operation_of(call).id, call.status) for call in run.calls]
+    succeeded = Counter(id for id, status in responses if status == STATUS.get(id, 200))
+    assert set(succeeded) == expected
     assert min(succeeded.values()) >= len(run.stored)
-    refused = Counter(status for id, status in answers if status != STATUS.get(id, 200))
-    assert refused == {401: 1, 404: len(run.stored), 422: 4 * len(run.stored)}
+    failed = Counter(status for id, status in responses if status != STATUS.get(id, 200))
+    assert failed == {401: 1, 404: len(run.stored), 422: 4 * len(run.stored)}
 
 
-def test_get_configs_asks_no_server(run: Run) -> None:
-    """It is broken inside the Python clients, so that no server can answer it."""
+def test_get_configs_fails_without_a_request(run: Run) -> None:
+    """The Python clients fail before they send a request."""
     only_for(run, "python")
     assert run.printed["get_configs"] == "'ProjectsApi' object has no attribute 'get_configs'"
 
 
-def test_every_key_is_there(run: Run, got: Any) -> None:
-    """Also where its value is null: the documentation of 0.5 indexes plain dicts."""
+def test_results_have_every_documented_key(run: Run, results: Any) -> None:
+    """Keys with null are present, too: the documentation of 0.5 indexes plain dicts."""
     only_for(run, "python-0.5.18", "node")  # the models of 0.7 have other fields
-    answers: dict[type[msgspec.Struct], list[Any]] = {
-        types.ProjectResponse: [got["project"], got["renamed"], got["got_project"], got["deactivated"]],
-        types.ProjectConfigResponse: [got["config"], *got["configs"], got["got_project"]["active_config"]],
-        types.ModelConfigResponse: [got["config"]["config"], got["config_by_id"]],
-        types.GetModelConfigResponse: [got["active"], got["active_on_staging"], got["sampled"]],
-        types.EnvironmentProjectConfigResponse: [*got["environments"], *got["deployed"]],
-        types.ExperimentResponse: [got["experiment"], *got["experiments"]],
-        types.CreateLogResponse: [got["log"], *got["logs"]],
-        types.LogResponse: [got["updated_log"], *(record for page in got["exported"] for record in page["records"])],
-        types.FeedbackResponse: [got["feedback"], *got["feedback_list"]],
-        types.SessionResponse: [got["got_session"]],
-        types.CompletionResponse: [got["in_session"], got["generated"]["completion-experiment"]],
-        types.ChatResponse: [got["from_openai"], got["generated"]["chat-deployed"]],
-        types.DataResponse: got["generated"]["completion"]["data"],
-        types.ChatDataResponse: got["generated"]["chat"]["data"],
+    responses: dict[type[msgspec.Struct], list[Any]] = {
+        types.ProjectResponse: [results["project"], results["renamed"], results["got_project"], results["deactivated"]],
+        types.ProjectConfigResponse: [results["config"], *results["configs"], results["got_project"]["active_config"]],
+        types.ModelConfigResponse: [results["config"]["config"], results["config_by_id"]],
+        types.GetModelConfigResponse: [results["active"], results["active_on_staging"], results["sampled"]],
+        types.EnvironmentProjectConfigResponse: [*results["environments"], *results["deployed"]],
+        types.ExperimentResponse: [results["experiment"], *results["experiments"]],
+        types.CreateLogResponse: [results["log"], *results["logs"]],
+        types.LogResponse: [
+            results["updated_log"],
+            *(record for page in results["exported"] for record in page["records"]),
+        ],
+        types.FeedbackResponse: [results["feedback"], *results["feedback_list"]],
+        types.SessionResponse: [results["got_session"]],
+        types.CompletionResponse: [results["in_session"], results["generated"]["completion-experiment"]],
+        types.ChatResponse: [results["from_openai"], results["generated"]["chat-deployed"]],
+        types.DataResponse: results["generated"]["completion"]["data"],
+        types.ChatDataResponse: results["generated"]["chat"]["data"],
     }
-    for kind, objects in answers.items():
+    for kind, objects in responses.items():
         names = {field.encode_name for field in msgspec.structs.fields(kind)}
-        for answer in objects:
-            assert answer.keys() - {"type"} == names - {"type"}, kind  # a tag is no field
+        for response in objects:
+            assert response.keys() - {"type"} == names - {"type"}, kind  # `type` is a tag and not a field
 
 
-def test_moments_are_dates_in_utc(got: Any) -> None:
-    """Every one of them, in every answer, and none but those that the client gave is far from now."""
-    moments = set(values(got, {"created_at", "updated_at", "last_used"}))
-    assert moments > GIVEN_MOMENTS
-    for moment in moments - GIVEN_MOMENTS:
-        assert moment.endswith("Z")
-        assert abs(datetime.now(UTC) - datetime.fromisoformat(moment)) < timedelta(minutes=10)
+def test_timestamps_are_in_utc(results: Any) -> None:
+    """All timestamps are in UTC, and those that the server created are recent."""
+    timestamps = set(values(results, {"created_at", "updated_at", "last_used"}))
+    assert timestamps > PASSED_TIMESTAMPS
+    for timestamp in timestamps - PASSED_TIMESTAMPS:
+        assert timestamp.endswith("Z")
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(timestamp)) < timedelta(minutes=10)
 
 
 def test_provider_keys_reach_the_provider_and_nothing_else(run: Run) -> None:
-    """They come in the bodies, from some clients in all of them; a provider is called with them, nothing keeps them."""
+    """Clients send them in request bodies. The server passes them to the provider and stores none."""
     assert {request.headers["authorization"] for request in run.provider_requests} == {f"Bearer {PROVIDER_KEY}"}
     files = [path for path in run.folder.iterdir() if path.is_file()]
     assert files
@@ -126,17 +129,17 @@ def test_provider_keys_reach_the_provider_and_nothing_else(run: Run) -> None:
         ("taken", 422, "unprocessable_entity_error", "there is already a project '{project}'; choose another name"),
     ],
 )
-def test_refusals(got: Any, label: str, status: int, kind: str, message: str) -> None:
-    """They come as the client's own error, with the server's words, also before a stream's first event."""
-    body = got[label]["body"]
-    detail = (json.loads(body) if isinstance(body, str) else body)["detail"]  # text, for a stream in Python
-    message = message.format(project=got["renamed"]["name"])
-    assert got[label]["status"] == status
+def test_errors_have_the_servers_message(results: Any, label: str, status: int, kind: str, message: str) -> None:
+    """The client raises its error with the server's message, also before a stream's first event."""
+    body = results[label]["body"]
+    detail = (json.loads(body) if isinstance(body, str) else body)["detail"]  # a string, for a stream in Python
+    message = message.format(project=results["renamed"]["name"])
+    assert results[label]["status"] == status
     assert detail == {"type": kind, "message": message, "code": status, "origin": "Humanloop"}
 
 
-def test_invalid_requests_and_keys(run: Run, got: Any) -> None:
-    assert got["invalid"]["status"] == 422
-    assert got["invalid"]["body"]["detail"][0]["loc"] == ["body", "data_id"]
+def test_errors_of_invalid_requests_and_keys(run: Run, results: Any) -> None:
+    assert results["invalid"]["status"] == 422
+    assert results["invalid"]["body"]["detail"][0]["loc"] == ["body", "data_id"]
     assert run.printed["wrong_key"]["status"] == 401
     assert run.printed["wrong_key"]["body"]["detail"]["type"] == "authentication_error"

@@ -1,4 +1,4 @@
-"""What the official clients get of the eight ways to generate, whole and streamed."""
+"""Results of the official clients for the eight operations that generate, plain and streamed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.interop.client_run import LACKED, Run, Stored, config_id, only_for, p
 pytestmark = pytest.mark.timeout(60)
 
 
-def test_every_way_to_generate(run: Run, got: Any, stored: Stored) -> None:
-    """Each route answers with what it was given and by the configuration it selects; the samples are logged."""
+def test_every_operation_that_generates(run: Run, results: Any, stored: Stored) -> None:
+    """Each response has the request's fields and the selected configuration, and its samples are logged."""
     paths = {operation.path for operation in GENERATION_OPERATIONS if operation.id not in LACKED[run.client]}
-    assert {f"/{route}" for route in got["generated"]} == paths
+    assert {f"/{route}" for route in results["generated"]} == paths
     completions = {"deployed": "config", "model-config": "config", "experiment": "other_config"}
-    for route, answer in got["generated"].items():
+    for route, answer in results["generated"].items():
         family, _, way = route.partition("-")
         echoed = pick(answer, "project_id", "num_samples", "user", "metadata", "session_id")
         assert echoed == (stored.project.id, 2, "ada", {"run": 1}, None), route
@@ -35,25 +35,25 @@ def test_every_way_to_generate(run: Run, got: Any, stored: Stored) -> None:
             assert (log.user, log.metadata, log.source) == ("ada", {"run": 1}, "docs")
             if way:
                 label = completions[way] if family == "completion" else "chat_config"
-                assert sample["model_config_id"] == config_id(got, label), route
+                assert sample["model_config_id"] == config_id(results, label), route
             if family == "chat":
                 assert pick(sample["output_message"], "role", "content") == ("assistant", sample["raw_output"])
                 contents = [message["content"] for message in sample["messages"]]
                 assert contents == (["Be brief.", "hi"] if way else ["hi"]), route
 
 
-def test_every_stream(run: Run, got: Any, stored: Stored) -> None:
-    """The pieces of each sample make up the text that the whole call answered, and the log that is stored."""
-    assert set(got["streamed"]) == set(got["generated"])
-    for route, chunks in got["streamed"].items():
-        samples = got["generated"][route]["data"]
+def test_every_stream(run: Run, results: Any, stored: Stored) -> None:
+    """The chunks of each sample add up to the text of the plain call and of the stored log."""
+    assert set(results["streamed"]) == set(results["generated"])
+    for route, chunks in results["streamed"].items():
+        samples = results["generated"][route]["data"]
         ids = dict.fromkeys(chunk["id"] for chunk in chunks)
         texts = ["".join(chunk["output"] for chunk in chunks if chunk["id"] == id) for id in ids]
         assert sorted(texts) == sorted(sample["raw_output"] for sample in samples), route
         assert len(chunks) > 10 * len(ids)
         assert [stored.logs[id].raw_output for id in ids] == texts
         assert {stored.logs[id].finish_reason for id in ids} == {"stop"}
-        if run.client == "python-0.5.18":  # which hands over nothing but `output` and `id`
+        if run.client == "python-0.5.18":  # whose chunks have only `output` and `id`
             continue
         for sample in samples:
             pieces = [chunk for chunk in chunks if chunk["index"] == sample["index"]]
@@ -66,23 +66,23 @@ def test_every_stream(run: Run, got: Any, stored: Stored) -> None:
                 assert all(piece["output_message"]["content"] == piece["output"] for piece in pieces)
 
 
-def test_tool_calls(run: Run, got: Any) -> None:
-    """A forced call comes whole, in the old form and the new one, also as a stream's last chunk."""
-    (sample,) = got["tool_called"]["data"]
+def test_tool_calls(run: Run, results: Any) -> None:
+    """A forced tool call is complete, in the old and the new form, also in a stream's last chunk."""
+    (sample,) = results["tool_called"]["data"]
     (call,) = sample["tool_calls"]
     assert pick(sample, "output", "finish_reason") == ("", "tool_call")
     assert pick(call, "type", "function") == ("function", {"name": "look-up", "arguments": "{}"})
     assert sample["tool_call"] == call["function"]
     assert sample["output_message"]["tool_calls"] == [call]
-    last = got["tool_called_in_stream"][-1]
+    last = results["tool_called_in_stream"][-1]
     assert last["output"] == ""
     if run.client != "python-0.5.18":
         assert pick(last, "finish_reason", "tool_calls") == ("tool_call", [call])
 
 
-def test_the_answer_of_a_provider(got: Any, stored: Stored) -> None:
-    """It comes back stripped and raw, with the provider's own request and response."""
-    answer = got["from_openai"]
+def test_a_providers_response(results: Any, stored: Stored) -> None:
+    """The response has the stripped and the raw text, and the provider's request and response."""
+    answer = results["from_openai"]
     (sample,) = answer["data"]
     assert pick(sample, "output", "raw_output") == ("Hello", " Hello ")
     assert [response["id"] for response in answer["provider_responses"]] == ["chatcmpl-1"]
@@ -91,33 +91,33 @@ def test_the_answer_of_a_provider(got: Any, stored: Stored) -> None:
     assert stored.logs[sample["id"]].output == "Hello"
 
 
-def test_what_is_not_to_be_saved(run: Run, got: Any, stored: Stored) -> None:
-    """`save` and `return_inputs` leave the texts out of the log and the inputs out of the answer."""
+def test_save_and_return_inputs(run: Run, results: Any, stored: Stored) -> None:
+    """`save=False` keeps the texts out of the log, and `return_inputs=False` the inputs out of the response."""
     only_for(run, "python-0.7.35", "node")  # 0.5 has no such parameters
-    (sample,) = got["unsaved"]["data"]
+    (sample,) = results["unsaved"]["data"]
     assert (sample["inputs"], sample["output"] != "") == ({}, True)
     log = stored.logs[sample["id"]]
     assert (log.save, log.inputs, log.output) == (False, None, None)
 
 
-def test_what_the_python_clients_wrap(run: Run, got: Any) -> None:
-    """What the documentation of 0.5 prints beside the body; 0.7 has it under `raw`."""
+def test_the_python_clients_wrap_the_response(run: Run, results: Any) -> None:
+    """The documentation of 0.5 prints more than the body; 0.7 has the same values under `raw`."""
     only_for(run, "python")
-    response = got["response"]
+    response = results["response"]
     assert pick(response, "status", "content_type") == (200, "application/json")
     assert 0 < response["round_trip_time"] < 10
-    body = response["body"]  # a plain dict in both, so that a key which is left out is a KeyError for users
+    body = response["body"]  # a plain dict in both, so an absent key would be a KeyError for users
     assert [body[name] for name in ("logprobs", "suffix", "user", "metadata", "session_id")] == [None] * 5
     assert (body["num_samples"], len(body["data"]), body["provider_responses"]) == (1, 1, [])
     assert body["usage"]["total_tokens"] > 0
 
 
-def test_past_the_server(run: Run, got: Any, stored: Stored) -> None:
-    """The Node client can ask OpenAI itself, and logs the deployed configuration, nulls and all, as the same one."""
+def test_the_node_client_calls_openai_and_logs(run: Run, results: Any, stored: Stored) -> None:
+    """The Node client can call OpenAI directly, and its log belongs to the deployed configuration."""
     only_for(run, "node")
-    (sample,) = got["past_server"]["data"]
-    (log,) = got["past_server_logs"]["records"]
+    (sample,) = results["past_server"]["data"]
+    (log,) = results["past_server_logs"]["records"]
     assert sample["output"] == "Hello"
-    assert pick(log, "output", "inputs", "config_id") == ("Hello", {"name": "Ada"}, config_id(got, "openai_config"))
+    assert pick(log, "output", "inputs", "config_id") == ("Hello", {"name": "Ada"}, config_id(results, "openai_config"))
     assert sample["model_config_id"] == log["config_id"]
     assert stored.logs[log["id"]].metadata == {"noProxy": True}

@@ -1,4 +1,4 @@
-"""What the official clients get of projects, configurations, deployments, experiments, logs, sessions, feedback."""
+"""Results of the official clients for all records: projects, configurations, logs, sessions, feedback."""
 
 from __future__ import annotations
 
@@ -12,107 +12,111 @@ from tests.interop.client_run import Run, Stored, config_id, only_for, pick
 pytestmark = pytest.mark.timeout(60)
 
 
-def test_projects(got: Any, stored: Stored) -> None:
-    project, renamed, later = got["project"], got["renamed"], got["got_project"]
+def test_projects(results: Any, stored: Stored) -> None:
+    project, renamed, later = results["project"], results["renamed"], results["got_project"]
     assert project["id"] == renamed["id"] == later["id"] == stored.project.id
     assert project["name"] == f"{renamed['name']}-draft"
     assert renamed["name"] == later["name"] == stored.project.name
     kinds = {kind["type"] for kind in project["feedback_types"]}
     assert kinds == {"rating", "action", "issue", "correction", "comment"}
     assert pick(project, "data_count", "active_config", "active_experiment") == (0, None, None)
-    assert config_id(later, "active_config") == config_id(got, "config")
+    assert config_id(later, "active_config") == config_id(results, "config")
 
 
-def test_projects_are_listed_in_pages_that_count_from_0(got: Any) -> None:
-    names = [[record["name"] for record in page["records"]] for page in got["projects"]]
-    assert names == [[got["renamed"]["name"]], [got["other_project"]["name"]], []]
-    assert [pick(page, "page", "size", "total") for page in got["projects"]] == [(0, 1, 2), (1, 1, 2), (2, 1, 2)]
+def test_projects_are_listed_in_pages_from_0(results: Any) -> None:
+    names = [[record["name"] for record in page["records"]] for page in results["projects"]]
+    assert names == [[results["renamed"]["name"]], [results["other_project"]["name"]], []]
+    assert [pick(page, "page", "size", "total") for page in results["projects"]] == [(0, 1, 2), (1, 1, 2), (2, 1, 2)]
 
 
-def test_configurations(got: Any) -> None:
+def test_configurations(results: Any) -> None:
     """The same parameters are the same configuration, and every parameter comes back."""
-    config = got["config"]["config"]
-    assert got["same_config"]["config"] == config
+    config = results["config"]["config"]
+    assert results["same_config"]["config"] == config
     assert pick(config, "type", "name", "provider", "model", "endpoint") == ("model", "calm", "mock", "m", "complete")
     assert pick(config, "prompt_template", "stop", "tools") == ("Hello {{ name }}", ["\n\n"], None)
     assert pick(config, "temperature", "top_p", "max_tokens", "presence_penalty", "other") == (0.2, 1, -1, 0, {})
-    chat = got["config_by_id"]
-    assert chat["id"] == config_id(got, "chat_config")
+    chat = results["config_by_id"]
+    assert chat["id"] == config_id(results, "chat_config")
     assert [pick(message, "role", "content") for message in chat["chat_template"]] == [("system", "Be {{ mood }}.")]
     parameters = {"type": "object", "properties": {}}
     assert [pick(tool, "name", "parameters") for tool in chat["tools"]] == [("look-up", parameters)]
-    ids = {config_id(got, label) for label in ("config", "other_config", "chat_config")}
-    assert {row["config"]["id"] for row in got["configs"]} == ids
-    by_client = got.get("configs_by_client", got["configs"])
-    assert [row["config"]["id"] for row in by_client] == [row["config"]["id"] for row in got["configs"]]
+    ids = {config_id(results, label) for label in ("config", "other_config", "chat_config")}
+    assert {row["config"]["id"] for row in results["configs"]} == ids
+    by_client = results.get("configs_by_client", results["configs"])
+    assert [row["config"]["id"] for row in by_client] == [row["config"]["id"] for row in results["configs"]]
 
 
-def test_deployments(got: Any, stored: Stored) -> None:
-    """The first configuration is deployed by itself; each environment has its own; what is undeployed is gone."""
-    first, chat = config_id(got, "config"), config_id(got, "chat_config")
-    rows = [pick(row, "environment_name", "environment_tag", "model_config_id") for row in got["environments"]]
+def test_deployments(results: Any, stored: Stored) -> None:
+    """The server deploys the first configuration. Each environment has one, until it is undeployed."""
+    first, chat = config_id(results, "config"), config_id(results, "chat_config")
+    rows = [pick(row, "environment_name", "environment_tag", "model_config_id") for row in results["environments"]]
     assert rows == [("production", "default", first), ("staging", "other", None)]
-    production, staging = (row["environment_id"] for row in got["environments"])
-    assert [pick(row, "environment_id", "model_config_id") for row in got["deployed"]] == [(staging, chat)]
-    assert (config_id(got, "active"), got["active"]["environment_id"]) == (first, production)
-    assert (config_id(got, "active_on_staging"), got["active_on_staging"]["environment_id"]) == (chat, staging)
-    assert config_id(got["activated"], "active_config") == config_id(got, "other_config")
-    assert got["deactivated"]["active_config"] is None
-    left = [pick(row, "environment_id", "model_config_id", "experiment_id") for row in got["environments_left"]]
+    production, staging = (row["environment_id"] for row in results["environments"])
+    assert [pick(row, "environment_id", "model_config_id") for row in results["deployed"]] == [(staging, chat)]
+    assert (config_id(results, "active"), results["active"]["environment_id"]) == (first, production)
+    assert (config_id(results, "active_on_staging"), results["active_on_staging"]["environment_id"]) == (chat, staging)
+    assert config_id(results["activated"], "active_config") == config_id(results, "other_config")
+    assert results["deactivated"]["active_config"] is None
+    left = [pick(row, "environment_id", "model_config_id", "experiment_id") for row in results["environments_left"]]
     assert left == [(production, None, None), (staging, None, None)]
     assert stored.project.active_config is None
 
 
-def test_experiments(run: Run, got: Any, stored: Stored) -> None:
-    """Feedback on an experiment's logs counts for the configuration; it is deployed, undeployed, deleted."""
+def test_experiments(run: Run, results: Any, stored: Stored) -> None:
+    """Feedback on an experiment's logs counts for its configuration. Experiments are deployed and deleted."""
     only_for(run, "python-0.5.18", "node")  # 0.7 has no experiments
-    experiment_id, first, other = got["experiment"]["id"], config_id(got, "config"), config_id(got, "other_config")
-    arms = [pick(arm, "id", "trials_count", "mean", "active") for arm in got["experiment"]["configs"]]
+    experiment_id, first, other = (
+        results["experiment"]["id"],
+        config_id(results, "config"),
+        config_id(results, "other_config"),
+    )
+    arms = [pick(arm, "id", "trials_count", "mean", "active") for arm in results["experiment"]["configs"]]
     assert arms == [(first, 0, None, True)]
-    updated = got["updated_experiment"]
+    updated = results["updated_experiment"]
     assert pick(updated, "id", "name") == (experiment_id, "warmth")
     assert updated["positive_labels"] == [{"type": "rating", "value": "good"}]
     assert {arm["id"]: arm["active"] for arm in updated["configs"]} == {first: False, other: True}
     for label in ("sampled", "active_sample"):
-        assert (config_id(got, label), got[label]["experiment_id"]) == (other, experiment_id)
-        assert got[label]["trial_id"]
-    (left,) = got["experiments"]
+        assert (config_id(results, label), results[label]["experiment_id"]) == (other, experiment_id)
+        assert results[label]["trial_id"]
+    (left,) = results["experiments"]
     (arm,) = (arm for arm in left["configs"] if arm["id"] == other)
     assert (*pick(left, "id", "status"), arm["trials_count"]) == (experiment_id, "In progress", 3)
     assert arm["mean"] == pytest.approx(2 / 3)  # two of the three were rated good
     assert 0 < arm["spread"] < 0.5
-    assert got["from_active_sample"]["data"][0]["model_config_id"] == other
-    assert got["no_experiment"]["active_experiment"] is None
-    log = stored.logs[got["trial_log"]["id"]]
-    assert (log.trial_id, log.config_id, log.output) == (got["sampled"]["trial_id"], other, "tried")
+    assert results["from_active_sample"]["data"][0]["model_config_id"] == other
+    assert results["no_experiment"]["active_experiment"] is None
+    log = stored.logs[results["trial_log"]["id"]]
+    assert (log.trial_id, log.config_id, log.output) == (results["sampled"]["trial_id"], other, "tried")
     assert set(stored.experiments) == {experiment_id}
 
 
-def test_logs(run: Run, got: Any, stored: Stored) -> None:
-    """One with all it can have, two at once, updates by id and by reference, deletion."""
+def test_logs(run: Run, results: Any, stored: Stored) -> None:
+    """A log with every field, two logs at once, updates by id and by reference, and deletion."""
     project_id = stored.project.id
-    assert pick(got["log"], "project_id", "session_id") == (project_id, got["session"]["id"])
-    assert [pick(log, "project_id", "session_id") for log in got["logs"]] == [(project_id, None)] * 2
-    answer, parent_id = got["updated_by_reference"], got["in_session"]["data"][0]["id"]
-    assert pick(answer, "id", "parent_id", "inputs") == (got["log"]["id"], parent_id, {"question": "café?"})
+    assert pick(results["log"], "project_id", "session_id") == (project_id, results["session"]["id"])
+    assert [pick(log, "project_id", "session_id") for log in results["logs"]] == [(project_id, None)] * 2
+    answer, parent_id = results["updated_by_reference"], results["in_session"]["data"][0]["id"]
+    assert pick(answer, "id", "parent_id", "inputs") == (results["log"]["id"], parent_id, {"question": "café?"})
     assert pick(answer, "output", "error", "duration", "source") == ("found 3 articles", "it broke", 1.5, "sdk")
     assert pick(answer, "metadata", "created_at") == ({"run": 2}, "2024-02-03T03:05:06Z")
     assert pick(answer["config"], "type", "name") == ("tool", "search")
     assert [pick(given, "type", "value") for given in answer["feedback"]] == [("rating", "good")]
-    log = stored.logs[got["log"]["id"]]
+    log = stored.logs[results["log"]["id"]]
     assert (log.output, log.error, log.parent_id) == ("found 3 articles", "it broke", parent_id)
     assert log.created_at == datetime(2024, 2, 3, 3, 5, 6, tzinfo=UTC)
-    first, second = (log["id"] for log in got["logs"])
-    assert pick(got["updated_log"], "id", "output", "duration") == (first, "first", 2)
-    if run.client == "python-0.5.18":  # which can delete no logs
+    first, second = (log["id"] for log in results["logs"])
+    assert pick(results["updated_log"], "id", "output", "duration") == (first, "first", 2)
+    if run.client == "python-0.5.18":  # which has no method to delete logs
         assert (stored.logs[first].output, stored.logs[second].output) == ("first", "two")
     else:
         assert not {first, second} & set(stored.logs)
 
 
-def test_logs_are_listed_in_pages_that_count_from_0(run: Run, got: Any) -> None:
-    """Newest first and each once, in the export and in the list; search and dates find what they should."""
-    pages, log_id = got["exported"], got["log"]["id"]
+def test_logs_are_listed_in_pages_from_0(run: Run, results: Any) -> None:
+    """The export and the list have each log once, newest first. Search and dates select logs."""
+    pages, log_id = results["exported"], results["log"]["id"]
     records = [record for page in pages for record in page["records"]]
     assert [pick(page, "page", "size", "total") for page in pages] == [
         (number, 15, len(records)) for number in range(3)
@@ -121,34 +125,34 @@ def test_logs_are_listed_in_pages_that_count_from_0(run: Run, got: Any) -> None:
     moments = [record["created_at"] for record in records]
     assert moments == sorted(moments, reverse=True)
     assert records[-1]["id"] == log_id
-    assert ("listed" in got) == (run.client != "python-0.5.18")  # which has no method for it
-    if "listed" in got:
-        assert [page["records"] for page in got["listed"]] == [page["records"] for page in pages]
+    assert ("listed" in results) == (run.client != "python-0.5.18")  # which has no method to list logs
+    if "listed" in results:
+        assert [page["records"] for page in results["listed"]] == [page["records"] for page in pages]
         for label in ("found", "found_by_date"):
-            assert [record["id"] for record in got[label]["records"]] == [log_id], label
-    assert ("log_by_id" in got) == (run.client == "python-0.7.35")  # the only one with a method for it
-    if "log_by_id" in got:
-        assert got["log_by_id"] == records[-1]
+            assert [record["id"] for record in results[label]["records"]] == [log_id], label
+    assert ("log_by_id" in results) == (run.client == "python-0.7.35")  # the only one with a method to get a log
+    if "log_by_id" in results:
+        assert results["log_by_id"] == records[-1]
 
 
-def test_sessions(got: Any, stored: Stored) -> None:
-    """They are joined by id and by reference, and listed in pages that count from 1."""
-    session, joined = got["got_session"], got["by_reference"]["session_id"]
-    assert got["session"]["id"] == got["in_session"]["session_id"] == session["id"]
+def test_sessions(results: Any, stored: Stored) -> None:
+    """Logs join a session by id or by reference. Pages of sessions are numbered from 1."""
+    session, joined = results["got_session"], results["by_reference"]["session_id"]
+    assert results["session"]["id"] == results["in_session"]["session_id"] == session["id"]
     assert pick(session, "datapoints_count", "reference_id") == (2, None)
     assert [pick(project, "id", "name") for project in session["projects"]] == [
         (stored.project.id, stored.project.name)
     ]
-    assert [pick(page, "page", "size", "total") for page in got["sessions"]] == [(1, 1, 2), (2, 1, 2), (3, 1, 2)]
-    listed = [record["id"] for page in got["sessions"] for record in page["records"]]
+    assert [pick(page, "page", "size", "total") for page in results["sessions"]] == [(1, 1, 2), (2, 1, 2), (3, 1, 2)]
+    listed = [record["id"] for page in results["sessions"] for record in page["records"]]
     assert sorted(listed) == sorted([session["id"], joined]) == sorted(stored.sessions)
     assert stored.sessions[joined].reference_id == f"{stored.project.name}-ticket"
 
 
-def test_feedback(got: Any, stored: Stored) -> None:
-    """One, a list of them in its order, and one that was taken back."""
-    first, second = (sample["id"] for sample in got["generated"]["completion"]["data"])
-    one, several = got["feedback"], got["feedback_list"]
+def test_feedback(results: Any, stored: Stored) -> None:
+    """A single feedback, a list in its order, and one that was unset."""
+    first, second = (sample["id"] for sample in results["generated"]["completion"]["data"])
+    one, several = results["feedback"], results["feedback_list"]
     assert [pick(given, "type", "value", "data_id", "user") for given in (one, *several)] == [
         ("rating", "good", first, "ada"),
         ("comment", "naïve", first, None),
