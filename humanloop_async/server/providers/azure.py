@@ -87,6 +87,8 @@ class AzureProvider(HttpProvider):
         path = self.adapter.path(call)
         if endpoint.endswith("/openai/v1"):
             return endpoint + path
+        if not call.model.strip("."):  # such a segment would change the rest of the path
+            raise ProviderError(422, f"model: {call.model!r} is not the name of a deployment", self.origin)
         deployment = quote(call.model, safe="")
         return f"{endpoint}/openai/deployments/{deployment}{path}?api-version={quote(self._api_version)}"
 

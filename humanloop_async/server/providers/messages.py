@@ -51,6 +51,9 @@ def tool_result_id(message: ChatMessage, origin: str) -> str:
 
 
 def merged(body: dict[str, Json], other: dict[str, Json]) -> dict[str, Json]:
-    """Return a body with `other` merged into it: its values override, and null removes a field."""
-    whole = body | other
+    """Return a body with `other` merged into it: its values override, and null removes a field.
+
+    It cannot change whether the response is streamed, or the number of samples.
+    """
+    whole = body | {name: value for name, value in other.items() if name not in ("stream", "n")}
     return {name: value for name, value in whole.items() if name not in other or value is not None}

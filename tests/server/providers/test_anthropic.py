@@ -309,6 +309,21 @@ def test_an_error_with_status_200_is_an_error() -> None:
     assert caught.value.status == 529
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_other_cannot_change_the_form_of_the_response(
+    scripted: ScriptedServer, provider: HttpProvider, is_streamed: bool
+) -> None:
+    made = call(model=MODEL, other={"stream": not is_streamed, "n": 2})
+    if is_streamed:
+        add_random_splits(scripted, TEXT)
+        assert (await stream_all(provider, made))[2] is None
+    else:
+        scripted.add_response(MESSAGE)
+        await provider.generate(made)
+    assert scripted.requests[0].body.get("stream") == (True if is_streamed else None)
+    assert "n" not in scripted.requests[0].body
+
+
 async def test_samples_are_parallel_requests(scripted: ScriptedServer, provider: HttpProvider) -> None:
     for word in (b"Hello", b"Howdy", b"Hey"):
         add_random_splits(scripted, TEXT.replace(b"Hello", word))

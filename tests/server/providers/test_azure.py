@@ -125,6 +125,12 @@ def test_the_servers_key_never_goes_to_a_callers_endpoint(provider: AzureProvide
     assert caught.value.status == 401
 
 
+@pytest.mark.parametrize("model", ["", ".", ".."])
+def test_a_model_cannot_change_the_path(provider: AzureProvider, model: str) -> None:
+    with pytest.raises(ProviderError, match="not the name of a deployment"):
+        provider.request_body(call(model=model))
+
+
 def test_a_missing_endpoint_or_key_is_named() -> None:
     with pytest.raises(ProviderError, match="AZURE_OPENAI_ENDPOINT"):
         AzureProvider().request_body(call())

@@ -113,7 +113,7 @@ async def test_leaving_a_stream_frees_its_slot() -> None:
 
 
 @real
-async def test_what_does_not_fit_is_refused_in_the_engines_words(local: LocalProvider) -> None:
+async def test_a_prompt_that_does_not_fit_gets_the_engines_message(local: LocalProvider) -> None:
     """A prompt longer than the context is a 422."""
     with pytest.raises(ProviderError, match="context") as caught:
         await local.generate(call(messages=[ChatMessage(role="user", content="word " * 2000)]))
@@ -155,7 +155,7 @@ async def test_the_key_is_in_no_argument_and_no_environment(local: LocalProvider
 
 
 @real
-async def test_closing_while_it_starts_ends_the_child_and_tells_who_waits() -> None:
+async def test_closing_during_the_start_ends_the_child_and_the_waiting_calls() -> None:
     """A waiting call gets an error. A cancelled one is cancelled, and the start continues."""
     local = LocalProvider()
     waiting = asyncio.create_task(local.generate(call()))
@@ -199,7 +199,7 @@ def test_missing_parts_are_named_with_the_command_that_installs_them(
     assert unavailable(tmp_path / "some.gguf") is None
 
 
-async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Path) -> None:
+async def test_a_call_without_the_model_gets_the_reason(tmp_path: Path) -> None:
     """It is a 422, because a retry does not help until the part is installed."""
     missing = LocalProvider(ProviderSettings(local_gguf=tmp_path / "none.gguf"))
     for _ in range(2):
@@ -224,7 +224,7 @@ async def test_a_call_without_the_model_is_refused_with_the_reason(tmp_path: Pat
         {"logprobs": 1},
     ],
 )
-async def test_what_the_engine_would_ignore_is_refused_without_starting_it(fields: dict[str, Any]) -> None:
+async def test_unsupported_parameters_are_rejected_without_a_start(fields: dict[str, Any]) -> None:
     """The engine would ignore them silently."""
     local = LocalProvider()
     with pytest.raises(ProviderError, match=next(iter(fields))) as caught:

@@ -143,14 +143,14 @@ async def test_a_failure_comes_after_as_many_chunks_as_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("status", "mapped"), [(500, 503), (403, 401), (404, 404), (429, 429), (400, 422)])
-async def test_a_refusal_comes_on_entering_with_a_status_of_v4(status: int, mapped: int) -> None:
+async def test_a_rejection_is_raised_on_entering_with_a_status_of_v4(status: int, mapped: int) -> None:
     """fail_after 0 rejects the call; statuses are mapped like a real provider's."""
     with pytest.raises(ProviderError) as caught:
         await chunks(call(other={"fail_after": 0, "status": status}))
     assert caught.value.status == mapped
 
 
-async def test_options_that_make_no_sense_are_refused() -> None:
+async def test_invalid_options_are_rejected() -> None:
     """The error names the option."""
     with pytest.raises(ProviderError, match="tokens_per_second") as caught:
         await chunks(call(other={"tokens_per_second": "fast"}))
@@ -213,7 +213,7 @@ async def test_no_tool_is_called_when_none_is_wanted() -> None:
         assert sample.text
 
 
-async def test_a_tool_that_is_not_there_is_refused() -> None:
+async def test_a_missing_tool_is_rejected() -> None:
     """A forced tool must exist."""
     for choice in ("required", ToolChoice(function=FunctionToolChoice(name="other"))):
         with pytest.raises(ProviderError, match="tool_choice"):
