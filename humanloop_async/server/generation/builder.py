@@ -21,7 +21,7 @@ from ..records.references import check_references, resolve_references
 from ..settings import ServerSettings
 from ..storage.database import Database
 from ..storage.model_config import ModelConfig
-from ..templates.jinja import JinjaRenderer
+from ..templates.jinja import Busy, JinjaRenderer
 from ..templates.template import TemplateError, chat_texts, fill, with_chat_texts
 from .config_resolver import ConfigResolver
 from .generation import Generation
@@ -39,8 +39,12 @@ class GenerationBuilder(Struct):
     providers: Providers
     jinja: JinjaRenderer
 
-    async def build(self, request: GenerationRequest) -> Generation:
+    async def build(self, request: GenerationRequest, caller: str = "") -> Generation:
         """Return a generation that is ready to call its provider.
+
+        Args:
+            request: The request.
+            caller: Identifies the caller, whose templates wait for each other.
 
         Raises:
             ApiError: The request is not valid (422), or refers to something that does not exist (404).
@@ -49,7 +53,7 @@ class GenerationBuilder(Struct):
         resolved = await self.config_resolver.resolve(request)
         config = resolved.config
         self._check_config(request, config)
-        call = await self._provider_call(request, config)
+        call = await self._provider_call(request, config, caller)
         self._check_samples(request, call)
         try:
             provider = self.providers.get(config.provider)
@@ -96,7 +100,7 @@ class GenerationBuilder(Struct):
                     "send its name, description and parameters",
                 )
 
-    async def _provider_call(self, request: GenerationRequest, config: ModelConfig) -> ProviderCall:
+    async def _provider_call(self, request: GenerationRequest, config: ModelConfig, caller: str) -> ProviderCall:
         call = ProviderCall(
             provider=config.provider,
             model=config.model,
@@ -117,7 +121,7 @@ class GenerationBuilder(Struct):
         )
         if isinstance(request, ChatFields):
             template = config.chat_template or []
-            texts = await self._render("chat_template", chat_texts(template), request, config)
+            texts = await self._render("chat_template", chat_texts(template), request, config, caller)
             call.messages = with_chat_texts(template, texts) + request.messages
             call.tool_choice = _tool_choice(request)
             call.response_format = request.response_format or config.response_format
@@ -125,22 +129,26 @@ class GenerationBuilder(Struct):
                 call.reasoning_effort = request.reasoning_effort
         elif isinstance(request, CompletionFields):
             call.endpoint = "complete"
-            [call.prompt] = await self._render("prompt_template", [config.prompt_template or ""], request, config)
+            [call.prompt] = await self._render(
+                "prompt_template", [config.prompt_template or ""], request, config, caller
+            )
             call.logprobs, call.suffix = request.logprobs, request.suffix
         return call
 
     async def _render(
-        self, field: str, templates: list[str], request: GenerationRequest, config: ModelConfig
+        self, field: str, templates: list[str], request: GenerationRequest, config: ModelConfig, caller: str
     ) -> list[str]:
         limit = self.settings.max_template_chars
         if sum(map(len, templates)) > limit:
             raise InvalidRequest.at("model_config", field, msg=f"the template must have at most {limit} characters")
         try:
             if config.template_language == "jinja":
-                return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars)
+                return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars, caller)
             return fill(templates, request.inputs, self.settings.max_rendered_chars)
         except TemplateError as exc:
             raise ApiError(422, str(exc)) from exc
+        except Busy as exc:
+            raise ApiError(503, str(exc), retry_after=1) from exc
 
 
 def _tool_choice(request: ChatFields) -> ToolChoiceValue | None:

@@ -1,13 +1,14 @@
-"""Jinja templates, rendered in a separate process."""
+"""Jinja templates, rendered in separate processes."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from humanloop_async.server.templates.jinja import JinjaRenderer
+from humanloop_async.server.templates.jinja import WORKERS, Busy, JinjaRenderer
 from humanloop_async.server.templates.template import TemplateError
 from tests.server.served import COMPLETION, Api, with_config
 
@@ -63,8 +64,9 @@ async def test_jinja_reports_errors_and_stays_usable(jinja: JinjaRenderer, templ
 async def test_jinja_sees_no_keys_of_the_server(jinja: JinjaRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     assert await jinja.render(["x"], {}, 10) == ["x"]
-    assert jinja._process is not None
-    with open(f"/proc/{jinja._process.pid}/environ") as file:  # noqa: ASYNC230 - not a disk
+    process = jinja._idle[-1]._process
+    assert process is not None
+    with open(f"/proc/{process.pid}/environ") as file:  # noqa: ASYNC230 - not a disk
         assert "sk-secret" not in file.read()
 
 
@@ -77,3 +79,36 @@ async def test_the_config_chooses_jinja(api: Api) -> None:
     status, body = await api.post("/completion", with_config(call, prompt_template="{{ who }} {% bad %}"))
     assert status == 422
     assert "cannot be rendered" in body["detail"]["message"]
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+async def test_endless_templates_of_one_caller_do_not_delay_the_others() -> None:
+    renderer = JinjaRenderer(max_seconds=30, max_wait=60)
+    endless = [asyncio.create_task(renderer.render([ENDLESS], {}, 100, "hostile")) for _ in range(6)]
+    try:
+        await renderer.render(["{{ a }}"], {"a": "x"}, 100, "other")  # starts a process
+        begun = time.monotonic()
+        assert await renderer.render(["{{ a }}"], {"a": "x"}, 100, "other") == ["x"]
+        assert time.monotonic() - begun < 2
+        assert not any(task.done() for task in endless)
+    finally:
+        for task in endless:
+            task.cancel()
+        await asyncio.wait(endless)
+        await renderer.aclose()
+
+
+async def test_the_wait_for_a_process_is_bounded() -> None:
+    renderer = JinjaRenderer(max_seconds=30, max_wait=0.3)
+    endless = [asyncio.create_task(renderer.render([ENDLESS], {}, 100, "hostile")) for _ in range(WORKERS // 2)]
+    await asyncio.sleep(0)
+    try:
+        with pytest.raises(Busy):
+            await renderer.render(["x"], {}, 100, "hostile")
+    finally:
+        for task in endless:
+            task.cancel()
+        await asyncio.wait(endless)
+        await renderer.aclose()

@@ -44,8 +44,8 @@ async def generate(operation: GenerationOperation, request: web.Request) -> web.
         del raw  # a stream may run for long
         with service.admission():
             if body.stream:
-                return await _respond_stream(service, body, idempotent_call, request)
-            started = await _start_or_replay(service, body, idempotent_call)
+                return await _respond_stream(service, body, idempotent_call, request, key_id)
+            started = await _start_or_replay(service, body, idempotent_call, key_id)
             if isinstance(started, StoredResponse):
                 return json_response(started.body, started.status, REPLAYED)
             return await _respond(service, started)
@@ -55,6 +55,7 @@ async def _start_or_replay(
     service: Service,
     body: t.GenerationRequest,
     idempotent_call: IdempotentCall | None,
+    key_id: str,
     waiting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Generation | StoredResponse:
     """Start a generation, or return the response of an earlier call with the same key.
@@ -71,7 +72,7 @@ async def _start_or_replay(
             if answer is not None:
                 return answer
         try:
-            generation = await service.generation_builder.build(body)
+            generation = await service.generation_builder.build(body, key_id)
             await generation.begin(service.log_writer, idempotent_call)
         except ClaimTaken:  # by a request with the same key that arrived at the same time
             continue
@@ -97,7 +98,11 @@ async def _respond(service: Service, generation: Generation) -> web.Response:
 
 
 async def _respond_stream(
-    service: Service, body: t.GenerationRequest, idempotent_call: IdempotentCall | None, request: web.Request
+    service: Service,
+    body: t.GenerationRequest,
+    idempotent_call: IdempotentCall | None,
+    request: web.Request,
+    key_id: str,
 ) -> web.StreamResponse:
     """Respond with a stream of events.
 
@@ -108,7 +113,7 @@ async def _respond_stream(
     kept_alive = partial(events.kept_alive, service.settings.keep_alive)
     try:
         try:
-            started = await _start_or_replay(service, body, idempotent_call, kept_alive)
+            started = await _start_or_replay(service, body, idempotent_call, key_id, kept_alive)
             if isinstance(started, Generation):
                 async with kept_alive():
                     await _run_stream(service, started, events)
