@@ -99,7 +99,9 @@ class Mux:
             elif index in special:
                 out.append(self._whole_event(sample, chunk, _UNFINISHED))
             else:
-                encoded, raw = encode_text(text), to_ascii(chunk.raw)
+                encoded, raw = _encode(text), chunk.raw
+                if not (text.isascii() and raw.isascii()):
+                    encoded, raw = encode_text(text), to_ascii(raw)
                 if len(raw) + text_slots * len(encoded) > raw_budget:
                     raw = b""
                 out += (encoded.join(parts[index]), raw, tail)
