@@ -85,6 +85,9 @@ if TYPE_CHECKING:
     from .types import FeedbackResponse as FeedbackResponse
     from .types import FeedbackTypeModel as FeedbackTypeModel
     from .types import FeedbackTypeRequest as FeedbackTypeRequest
+    from .types import FinetuneConfig as FinetuneConfig
+    from .types import FinetuneDataSummary as FinetuneDataSummary
+    from .types import FinetuneResponse as FinetuneResponse
     from .types import FunctionTool as FunctionTool
     from .types import FunctionToolChoice as FunctionToolChoice
     from .types import GenericConfigRequest as GenericConfigRequest
@@ -112,6 +115,7 @@ if TYPE_CHECKING:
     from .types import ReasoningEffort as ReasoningEffort
     from .types import ResponseFormat as ResponseFormat
     from .types import ResponseList as ResponseList
+    from .types import ResponseText as ResponseText
     from .types import SessionProjectResponse as SessionProjectResponse
     from .types import SessionResponse as SessionResponse
     from .types import TextChatContent as TextChatContent
@@ -135,6 +139,7 @@ if TYPE_CHECKING:
     from .types.params import FeedbackParam as FeedbackParam
     from .types.params import FeedbackRequestParam as FeedbackRequestParam
     from .types.params import FeedbackTypeParam as FeedbackTypeParam
+    from .types.params import FinetuneConfigParam as FinetuneConfigParam
     from .types.params import FunctionToolChoiceParam as FunctionToolChoiceParam
     from .types.params import FunctionToolParam as FunctionToolParam
     from .types.params import GenericConfigParam as GenericConfigParam
@@ -216,6 +221,10 @@ MODULES: dict[str, str] = {
     "FeedbackTypeModel": "types",
     "FeedbackTypeParam": "types.params",
     "FeedbackTypeRequest": "types",
+    "FinetuneConfig": "types",
+    "FinetuneConfigParam": "types.params",
+    "FinetuneDataSummary": "types",
+    "FinetuneResponse": "types",
     "FirstTokenTimeout": "errors",
     "FunctionTool": "types",
     "FunctionToolChoice": "types",
@@ -270,6 +279,7 @@ MODULES: dict[str, str] = {
     "ResponseFormatParam": "types.params",
     "ResponseList": "types",
     "ResponseStream": "transport.base",
+    "ResponseText": "types",
     "SampleStream": "client.stream",
     "ServerError": "errors",
     "SessionProjectResponse": "types",

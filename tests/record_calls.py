@@ -43,6 +43,8 @@ class Expected:
         kind = self.operation.response
         if kind is type(None):
             return None if self.operation.status == 204 else {}
+        if kind is t.ResponseText:
+            return "---\nmodel: m\n"
         if get_origin(kind) is t.ResponseList:
             return [full(get_args(kind)[0])] * 2
         made = full(kind)
@@ -137,6 +139,42 @@ CALLS = [
     Expected("projects.export", ("pr_1",), "POST /projects/pr_1/export?page=0&size=5", kwargs={"size": 5}),
     Expected("model_configs.register", (), "POST /model-configs", {"project": "p", **MODEL}, {"project": "p", **MODEL}),
     Expected("model_configs.get", ("config_1",), "GET /model-configs/config_1"),
+    Expected("model_configs.export", ("config_1",), "POST /model-configs/config_1/export"),
+    Expected("model_configs.serialize", (), "POST /model-configs/serialize", MODEL, MODEL),
+    Expected(
+        "model_configs.deserialize", (), "POST /model-configs/deserialize", {"config": "---\n"}, {"config": "---\n"}
+    ),
+    Expected(
+        "projects.create_feedback_type",
+        ("pr_1",),
+        "POST /projects/pr_1/feedback-types",
+        {"type": "mood", "values": [{"value": "happy", "sentiment": "positive"}], "class": "select"},
+        {"type": "mood", "values": [{"value": "happy", "sentiment": "positive"}], "class_": "select"},
+    ),
+    Expected(
+        "projects.update_feedback_types",
+        ("pr_1", [{"type": "mood", "class": "select"}, t.FeedbackTypeRequest(type="note", class_="text")]),
+        "PATCH /projects/pr_1/feedback-types",
+        [{"type": "mood", "class": "select"}, {"type": "note", "class": "text"}],
+    ),
+    Expected("finetunes.list_all_for_project", ("pr_1",), "GET /projects/pr_1/finetunes"),
+    *(
+        Expected(
+            f"finetunes.{name}",
+            ("pr_1",),
+            f"POST /projects/pr_1/finetunes{path}",
+            {"name": "f", "dataset_id": "evts_1", "config": {"base_model": "m"}},
+            {"name": "f", "dataset_id": "evts_1", "config": {"base_model": "m"}},
+        )
+        for name, path in (("create", ""), ("summary", "/summary"))
+    ),
+    Expected(
+        "finetunes.update",
+        ("ft_1", "pr_1"),
+        "PATCH /finetunes/ft_1?project_id=pr_1",
+        {"name": "new"},
+        {"name": "new"},
+    ),
     Expected("experiments.list", ("pr_1",), "GET /projects/pr_1/experiments"),
     Expected(
         "experiments.create",

@@ -13,7 +13,7 @@ from humanloop_async.client.stream import ChatStream, CompletionStream, SampleSt
 from humanloop_async.sync import resources as sync_resources
 
 RESOURCES = ["Completions", "Chats", "Projects", "ModelConfigs", "Experiments", "Sessions", "Logs", "FeedbackApi"]
-RESOURCES += ["Datasets", "Datapoints"]
+RESOURCES += ["Datasets", "Datapoints", "Finetunes"]
 
 
 def public(cls: type) -> set[str]:

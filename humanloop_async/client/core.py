@@ -15,7 +15,7 @@ from .. import __version__
 from ..config import ClientConfig, Timeout, as_timeout, check_count, plain_limit
 from ..errors import ApiException, ClientClosed, InvalidArgument
 from ..transport.base import Transport
-from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Response, ResponseList
+from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, Response, ResponseList, ResponseText
 from ..wire.demux import Demultiplexer
 from ..wire.operations import Operation
 from ..wire.requests import HttpRequest, encode_body
@@ -25,7 +25,7 @@ from .call import Call
 from .reader import ChunkReader
 from .stream import ChatStream, CompletionStream
 
-ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
+ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | ResponseText | None)
 RecordT = TypeVar("RecordT", bound=Response)
 StreamT = TypeVar("StreamT", CompletionStream, ChatStream)
 
@@ -131,7 +131,7 @@ class Core:
         if body is None:
             return await self.call(operation, params)
         rest = {name: value for name, value in params.items() if value is not None}
-        if fields := sorted(rest.keys() & set(operation.request.__struct_fields__)):
+        if fields := sorted(rest.keys() & set(operation.request.__struct_encode_fields__)):
             raise InvalidArgument(f"give {fields[0]!r} in the body or as a keyword, not beside a body")
         if isinstance(body, msgspec.Struct):
             body = msgspec.to_builtins(body)
@@ -230,7 +230,7 @@ class Core:
             return encode_body(fields)
         if operation.request == list[str]:
             return encode_body(_checked_list(fields["body"], "a list of ids"))
-        known: set[str] = set(getattr(operation.request, "__struct_fields__", ()))
+        known: set[str] = set(getattr(operation.request, "__struct_encode_fields__", ()))
         for item in (fields, *(items or ())):
             # The server would ignore it, and a misspelt field would have no effect.
             if isinstance(item, Mapping) and (unknown := cast("Mapping[str, object]", item).keys() - known):

@@ -25,10 +25,16 @@ from ..types import (
     EnvironmentRequest,
     ExperimentResponse,
     Feedback,
+    FeedbackClass,
+    FeedbackLabelRequest,
     FeedbackRequest,
     FeedbackResponse,
+    FeedbackTypeModel,
     FeedbackTypeRequest,
     FeedbackValue,
+    FinetuneConfig,
+    FinetuneDataSummary,
+    FinetuneResponse,
     GetModelConfigResponse,
     LogRequest,
     LogResponse,
@@ -42,6 +48,7 @@ from ..types import (
     ReasoningEffort,
     ResponseFormat,
     ResponseList,
+    ResponseText,
     Sampling,
     SessionResponse,
     Sticky,
@@ -53,9 +60,11 @@ from ..types.params import (
     ConfigArgument,
     CreateDatapointParam,
     EnvironmentParam,
+    FeedbackLabelParam,
     FeedbackParam,
     FeedbackRequestParam,
     FeedbackTypeParam,
+    FinetuneConfigParam,
     LogParam,
     ModelConfigChatParam,
     ModelConfigCompletionParam,
@@ -64,7 +73,7 @@ from ..types.params import (
     ResponseFormatParam,
     ToolChoiceArgument,
 )
-from ..wire.operations import datasets, generation, logs, projects
+from ..wire.operations import datasets, finetunes, generation, logs, projects
 from .core import Core, OpeningStream, Resource
 from .pages import Pages
 from .stream import ChatStream, CompletionStream
@@ -2998,6 +3007,105 @@ class Projects(Resource):
             },
         )
 
+    async def create_feedback_type(
+        self,
+        id: str,
+        *,
+        type: str,
+        values: Sequence[FeedbackLabelParam | FeedbackLabelRequest] | None = None,
+        class_: FeedbackClass | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> FeedbackTypeModel:
+        """Add a type of feedback to a project.
+
+        Args:
+            id: Id of the project.
+            type: Name of the type.
+            values: The labels of a "select" or "multi_select" type.
+            class_: How values are given: one label, several labels, a text or a number.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /projects/{id}/feedback-types.
+        """
+        return await self._core.call(
+            projects.CREATE_FEEDBACK_TYPE,
+            {
+                "id": id,
+                "type": type,
+                "values": values,
+                "class": class_,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def update_feedback_types(
+        self,
+        id: str,
+        body: Sequence[FeedbackTypeParam | FeedbackTypeRequest] | FeedbackTypeParam | FeedbackTypeRequest | None = None,
+        *,
+        type: str | None = None,
+        values: Sequence[FeedbackLabelParam | FeedbackLabelRequest] | None = None,
+        class_: FeedbackClass | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[FeedbackTypeModel]:
+        """Add types of feedback, or labels to them, or change the sentiment of labels: all or none.
+
+        The response lists all types of the project.
+
+        Args:
+            body: The object, or a list of objects, instead of keywords.
+            id: Id of the project.
+            type: Name of the type.
+            values: The labels of a "select" or "multi_select" type.
+            class_: How values are given: one label, several labels, a text or a number.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /projects/{id}/feedback-types.
+        """
+        return await self._core.call_batch(
+            projects.UPDATE_FEEDBACK_TYPES,
+            body,
+            {
+                "id": id,
+                "type": type,
+                "values": values,
+                "class": class_,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
     def export(
         self,
         id: str,
@@ -3187,6 +3295,178 @@ class ModelConfigs(Resource):
             projects.GET_MODEL_CONFIG,
             {
                 "id": id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def export(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseText:
+        """Write a stored model configuration as a ``.prompt`` file.
+
+        Args:
+            id: Id of the model config.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /model-configs/{id}/export.
+        """
+        return await self._core.call(
+            projects.EXPORT_MODEL_CONFIG,
+            {
+                "id": id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def serialize(
+        self,
+        *,
+        model: str,
+        name: str | None = None,
+        description: str | None = None,
+        provider: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        other: Mapping[str, object] | None = None,
+        seed: int | None = None,
+        response_format: ResponseFormatParam | ResponseFormat | None = None,
+        reasoning_effort: ReasoningEffort | None = None,
+        template_language: TemplateLanguage | None = None,
+        endpoint: Endpoint | None = None,
+        prompt_template: str | None = None,
+        chat_template: Sequence[ChatMessageParam | ChatMessage] | None = None,
+        tools: Sequence[ModelConfigToolParam | ModelConfigTool] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseText:
+        """Write a model configuration as a ``.prompt`` file, without storing it.
+
+        Args:
+            model: Name of the model, such as "gpt-4o".
+            name: Name of the configuration.
+            description: Description of the configuration.
+            provider: Name of the provider. Default "openai".
+            max_tokens: Most tokens to generate per sample; -1 for as many as fit. Default -1.
+            temperature: Sampling temperature. Default 1.
+            top_p: Share of the probability mass to sample from. Default 1.
+            stop: Text, or texts, that end the output.
+            presence_penalty: Penalty on tokens that are present already, -2 to 2. Default 0.
+            frequency_penalty: Penalty on tokens by how often they are present already, -2 to 2. Default 0.
+            other: Further parameters for the provider.
+            seed: Seed for reproducible outputs, if the provider supports it.
+            response_format: The format to enforce on the output, such as JSON.
+            reasoning_effort: Effort level for OpenAI's reasoning models, or the thinking budget of Anthropic's, in
+                tokens.
+            template_language: Language of the template. Default "default".
+            endpoint: Whether the configuration is for completions or for chats. If absent, one with a `prompt_template`
+                is for completions.
+            prompt_template: Prompt of a completion, with ``{{ names }}`` for the inputs.
+            chat_template: Messages to put before a chat's messages, with ``{{ names }}`` for the inputs.
+            tools: Tools that the model may call.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /model-configs/serialize.
+        """
+        return await self._core.call(
+            projects.SERIALIZE_MODEL_CONFIG,
+            {
+                "model": model,
+                "name": name,
+                "description": description,
+                "provider": provider,
+                "max_tokens": max_tokens,
+                "temperature": temperature,
+                "top_p": top_p,
+                "stop": stop,
+                "presence_penalty": presence_penalty,
+                "frequency_penalty": frequency_penalty,
+                "other": other,
+                "seed": seed,
+                "response_format": response_format,
+                "reasoning_effort": reasoning_effort,
+                "template_language": template_language,
+                "endpoint": endpoint,
+                "prompt_template": prompt_template,
+                "chat_template": chat_template,
+                "tools": tools,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def deserialize(
+        self,
+        *,
+        config: str,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ModelConfigResponse:
+        """Read a model configuration from a ``.prompt`` file or from JSON, without storing it.
+
+        Its `id` is that of no stored configuration.
+
+        Args:
+            config: Text of a ``.prompt`` file, or of a JSON object with the fields of a configuration.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /model-configs/deserialize.
+        """
+        return await self._core.call(
+            projects.DESERIALIZE_MODEL_CONFIG,
+            {
+                "config": config,
                 "timeout": timeout,
                 "max_retries": max_retries,
                 "extra_headers": extra_headers,
@@ -4602,6 +4882,209 @@ class Datapoints(Resource):
         )
 
 
+class Finetunes(Resource):
+    """Fine-tunes, which the server does not run.
+
+    None leaves an argument out, so that the server's default applies.
+    """
+
+    async def list_all_for_project(
+        self,
+        project_id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[FinetuneResponse]:
+        """List a project's fine-tunes.
+
+        This project's server responds with 501: fine-tune with the provider, and use the new model in a configuration.
+
+        Args:
+            project_id: Id of the project.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /projects/{project_id}/finetunes.
+        """
+        return await self._core.call(
+            finetunes.LIST_FINETUNES,
+            {
+                "project_id": project_id,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def create(
+        self,
+        project_id: str,
+        *,
+        name: str,
+        dataset_id: str,
+        config: FinetuneConfigParam | FinetuneConfig,
+        metadata: Mapping[str, object] | None = None,
+        provider_api_keys: Mapping[str, str] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> FinetuneResponse:
+        """Fine-tune a model with a dataset.
+
+        This project's server responds with 501: fine-tune with the provider, and use the new model in a configuration.
+
+        Args:
+            project_id: Id of the project.
+            name: Name of the fine-tune.
+            dataset_id: Id of the dataset to fine-tune with.
+            config: The model to fine-tune.
+            metadata: Any further fields to store.
+            provider_api_keys: Keys of the providers.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /projects/{project_id}/finetunes.
+        """
+        return await self._core.call(
+            finetunes.CREATE_FINETUNE,
+            {
+                "project_id": project_id,
+                "name": name,
+                "dataset_id": dataset_id,
+                "config": config,
+                "metadata": metadata,
+                "provider_api_keys": provider_api_keys,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def summary(
+        self,
+        project_id: str,
+        *,
+        name: str,
+        dataset_id: str,
+        config: FinetuneConfigParam | FinetuneConfig,
+        metadata: Mapping[str, object] | None = None,
+        provider_api_keys: Mapping[str, str] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> FinetuneDataSummary:
+        """Summarize the data of a fine-tune, without running it.
+
+        This project's server responds with 501: fine-tune with the provider, and use the new model in a configuration.
+
+        Args:
+            project_id: Id of the project.
+            name: Name of the fine-tune.
+            dataset_id: Id of the dataset to fine-tune with.
+            config: The model to fine-tune.
+            metadata: Any further fields to store.
+            provider_api_keys: Keys of the providers.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /projects/{project_id}/finetunes/summary.
+        """
+        return await self._core.call(
+            finetunes.SUMMARIZE_FINETUNE,
+            {
+                "project_id": project_id,
+                "name": name,
+                "dataset_id": dataset_id,
+                "config": config,
+                "metadata": metadata,
+                "provider_api_keys": provider_api_keys,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+    async def update(
+        self,
+        id: str,
+        project_id: str,
+        *,
+        name: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> FinetuneResponse:
+        """Rename a fine-tune.
+
+        This project's server responds with 501: fine-tune with the provider, and use the new model in a configuration.
+
+        Args:
+            id: Id of the finetune.
+            project_id: Id of the project of the fine-tune.
+            name: New name of the fine-tune.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /finetunes/{id}.
+        """
+        return await self._core.call(
+            finetunes.UPDATE_FINETUNE,
+            {
+                "id": id,
+                "project_id": project_id,
+                "name": name,
+                "timeout": timeout,
+                "max_retries": max_retries,
+                "extra_headers": extra_headers,
+                "idempotency_key": idempotency_key,
+            },
+        )
+
+
 class Resources(Resource):
     """The resources of a client, and the short names of their calls."""
 
@@ -4617,6 +5100,7 @@ class Resources(Resource):
         self.feedback_api = FeedbackApi(core)
         self.datasets = Datasets(core)
         self.datapoints = Datapoints(core)
+        self.finetunes = Finetunes(core)
 
     complete = Completions.create
     complete_stream = Completions.create_stream

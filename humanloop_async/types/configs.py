@@ -56,6 +56,33 @@ class ProjectModelConfigRequest(AnyModelConfigFields, kw_only=True):
     experiment: str | None = None
 
 
+class SerializeModelConfigRequest(ModelConfigFields, kw_only=True):
+    """``POST /model-configs/serialize``.
+
+    Attributes:
+        endpoint: Whether the configuration is for completions or for chats. If absent, one with a `prompt_template` is
+            for completions.
+        prompt_template: Prompt of a completion, with ``{{ names }}`` for the inputs.
+        chat_template: Messages to put before a chat's messages, with ``{{ names }}`` for the inputs.
+        tools: Tools that the model may call.
+    """
+
+    endpoint: Endpoint | None = None
+    prompt_template: str | None = None
+    chat_template: list[ChatMessage] | None = None
+    tools: list[ModelConfigTool] | None = None
+
+
+class DeserializeModelConfigRequest(Struct, kw_only=True):
+    """``POST /model-configs/deserialize``.
+
+    Attributes:
+        config: Text of a ``.prompt`` file, or of a JSON object with the fields of a configuration.
+    """
+
+    config: str
+
+
 class ModelConfigRequest(AnyModelConfigFields, kw_only=True, tag_field="type", tag="model"):
     """The model configuration behind a log.
 

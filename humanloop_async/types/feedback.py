@@ -77,7 +77,7 @@ class FeedbackLabelRequest(Struct, kw_only=True):
 
 
 class FeedbackTypeRequest(Struct, kw_only=True):
-    """A type of feedback to create.
+    """A type of feedback to create, or to add labels to.
 
     Attributes:
         type: Name of the type.
@@ -97,7 +97,7 @@ class CategoricalFeedbackLabel(Struct, kw_only=True):
     sentiment: LabelSentiment
 
 
-class FeedbackTypeModel(Struct, kw_only=True):
+class FeedbackTypeModel(Response, kw_only=True):
     """A type of feedback that a project has."""
 
     type: str

@@ -180,6 +180,17 @@ FeedbackTypeParam = TypedDict(
 FeedbackTypeParam.__doc__ = "`FeedbackTypeRequest` as a plain dict."
 
 
+class FinetuneConfigParam(TypedDict, total=False):
+    """`FinetuneConfig` as a plain dict."""
+
+    base_model: Required[str]
+    """Name of the model to fine-tune."""
+    parameters: Mapping[str, object] | None
+    """The provider's parameters of the fine-tune."""
+    provider: str
+    """Name of the provider. Default "openai"."""
+
+
 class FunctionToolChoiceParam(TypedDict, total=False):
     """`FunctionToolChoice` as a plain dict."""
 

@@ -134,6 +134,15 @@ class ResponseList(ResponseMeta, list[ItemT]):
         return cast("list[Json]", self._decoded())
 
 
+class ResponseText(ResponseMeta, str):
+    """A response that is a text."""
+
+    @property
+    def body(self) -> str:
+        """The text as a plain `str`; the 0.5 SDK's `body`."""
+        return str(self)
+
+
 class PaginatedData(Response, Generic[ItemT], kw_only=True):
     """One page of a list. The first page is 0 or 1, depending on the operation.
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, get_args, get_origin
 
 import msgspec
 
-from ..types import ErrorResponse, HTTPValidationError, Json, ResponseList
+from ..types import ErrorResponse, HTTPValidationError, Json, ResponseList, ResponseText
 from .docstrings import documentation
 from .operations import OPERATIONS, RESOURCES, AnyOperation
 
@@ -122,6 +122,8 @@ def _success(operation: AnyOperation) -> _Object:
     schema: _Object
     if operation.response is NoneType:
         schema = {"type": "object"}
+    elif operation.response is ResponseText:
+        schema = {"type": "string"}
     elif (item := _item(operation.response)) is not operation.response:
         schema = {"type": "array", "items": _schema(item)}
     else:
@@ -129,6 +131,8 @@ def _success(operation: AnyOperation) -> _Object:
     if operation.batch and schema.get("type") != "array":
         schema = {"anyOf": [{"type": "array", "items": schema}, schema]}
     content: _Object = {"application/json": {"schema": schema}}
+    if operation.response is ResponseText:
+        content["text/prompt"] = {"schema": schema}
     if operation.event is not None:
         content["text/event-stream"] = {
             "schema": {
@@ -177,7 +181,7 @@ def _components() -> _Object:
     kinds: list[Any] = [ErrorResponse, HTTPValidationError]
     for operation in OPERATIONS:
         kinds += [operation.request, _item(operation.response)]
-    kinds = [kind for kind in kinds if kind is not NoneType]
+    kinds = [kind for kind in kinds if kind not in {NoneType, ResponseText}]
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     structs: dict[str, type] = {kind.__name__: kind for kind in reachable_structs(kinds)}
     for name, schema in components.items():

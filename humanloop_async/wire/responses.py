@@ -10,11 +10,11 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 import msgspec
 
 from ..errors import InvalidResponse, StatusError, status_error
-from ..types import Json, Response, ResponseList
+from ..types import Json, Response, ResponseList, ResponseText
 from .requests import drop_nulls
 from .retry import parse_retry_after
 
-ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | None)
+ResponseT = TypeVar("ResponseT", bound=Response | ResponseList[Any] | ResponseText | None)
 ItemT = TypeVar("ItemT", bound=Response)
 
 
@@ -26,6 +26,8 @@ def decode_response(kind: type[ResponseT], raw: bytes) -> ResponseT:
     """
     if kind is NoneType:
         return cast("ResponseT", None)
+    if kind is ResponseText:
+        return cast("ResponseT", ResponseText(_decode(str, raw)))
     if get_origin(kind) is ResponseList:
         return cast("ResponseT", decode_list(get_args(kind)[0], raw))
     return cast("ResponseT", _decode(kind, raw))

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 from msgspec import Struct
 
-from ...types import Response, ResponseList
+from ...types import Response, ResponseList, ResponseText
 from ...wire.operations import AnyOperation, Operation
 from ..errors import BodyPath
 from ..service import Service
@@ -55,6 +55,10 @@ HANDLERS: dict[str, Handler[Any, Any]] = {}
 def handles(
     operation: Operation[RequestT, ResponseList[T]],
 ) -> Callable[[Handler[RequestT, list[T]]], Handler[RequestT, list[T]]]: ...
+@overload
+def handles(
+    operation: Operation[RequestT, ResponseText],
+) -> Callable[[Handler[RequestT, str]], Handler[RequestT, str]]: ...
 @overload
 def handles(
     operation: Operation[RequestT, ResponseT],

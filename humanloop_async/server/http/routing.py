@@ -12,7 +12,7 @@ from typing import Any, get_origin
 import msgspec
 from aiohttp import web
 
-from ...types import ResponseList
+from ...types import ResponseList, ResponseText
 from ...wire.operations import AnyOperation
 from ..errors import ApiError
 from ..generation.idempotency import StoredResponse
@@ -87,4 +87,7 @@ async def _serve(
             answer = await retry_transaction(run)
     if answer.status == 204:
         return web.Response(status=204)
+    if operation.response is ResponseText and "text/prompt" in request.headers.get("Accept", ""):
+        text = msgspec.json.decode(answer.body, type=str)
+        return web.Response(text=text, content_type="text/prompt", charset="utf-8")
     return json_response(answer.body, answer.status, REPLAYED if replayed else None)

@@ -43,7 +43,7 @@ async def config_responses(connection: AsyncConnection, ids: Collection[str]) ->
 def _response(row: Row[*tuple[Any, ...]]) -> ConfigResponse:
     if row.type == "model":
         config = msgspec.convert(row.parameters, ModelConfig)
-        return _model_config_response(config, id=row.id, name=row.name, description=row.description)
+        return model_config_response(config, id=row.id, name=row.name, description=row.description)
     common: dict[str, Any] = {"id": row.id, "status": _STATUS, "name": row.name, "description": row.description}
     match msgspec.convert(row.parameters, OtherConfig):
         case ToolConfigRequest() as tool:
@@ -67,7 +67,9 @@ def _response(row: Row[*tuple[Any, ...]]) -> ConfigResponse:
             return GenericConfigResponse(**common, other=generic.other)
 
 
-def _model_config_response(config: ModelConfig, *, id: str, name: str, description: str | None) -> ModelConfigResponse:
+def model_config_response(
+    config: ModelConfig, *, id: str, name: str | None, description: str | None
+) -> ModelConfigResponse:
     """Return the v4 response for a model configuration. An inline tool has no id; its name stands in."""
     fields: dict[str, Any] = {field: getattr(config, field) for field in ModelConfig.__struct_fields__}
     if config.tools is not None:

@@ -42,6 +42,14 @@ async def config_by_id(connection: AsyncConnection, config_id: str) -> ModelConf
     return msgspec.convert(row.parameters, ModelConfig) if row else None
 
 
+async def named_config_by_id(connection: AsyncConnection, config_id: str) -> tuple[ModelConfig, str, str | None] | None:
+    """Return a model configuration with its name and description, or None as `config_by_id` does."""
+    columns = model_configs.c.parameters, model_configs.c.name, model_configs.c.description
+    query = select(*columns).where(model_configs.c.id == config_id, model_configs.c.type == "model")
+    row = (await connection.execute(query)).first()
+    return (msgspec.convert(row.parameters, ModelConfig), row.name, row.description) if row else None
+
+
 async def config_exists(connection: AsyncConnection, config_id: str) -> bool:
     """Return whether a configuration of any type exists."""
     query = select(model_configs.c.id).where(model_configs.c.id == config_id)

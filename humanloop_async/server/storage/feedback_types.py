@@ -12,10 +12,16 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...types import CategoricalFeedbackLabel, FeedbackClass, FeedbackLabelRequest, FeedbackTypeModel
+from ...types import (
+    CategoricalFeedbackLabel,
+    FeedbackClass,
+    FeedbackLabelRequest,
+    FeedbackTypeModel,
+    LabelSentiment,
+)
 from .columns import utc_now
 from .schema import feedback_labels, feedback_types
-from .statements import dialect_insert, insert_or_ignore, upsert
+from .statements import dialect_insert, insert_or_ignore
 
 BUILT_IN: Mapping[str, FeedbackClass] = {
     "rating": "select",
@@ -85,6 +91,26 @@ async def add_feedback_type(
         await insert_or_ignore(connection, feedback_types, values)
 
 
+async def save_labels(
+    connection: AsyncConnection, project_id: str, kind: str, labels: Collection[FeedbackLabelRequest]
+) -> None:
+    """Add labels to a project's kind, and set the sentiment of those that exist, if one is given."""
+    await add_labels(connection, project_id, kind, labels)
+    for label in labels:
+        if label.sentiment is not None:
+            await set_sentiment(connection, project_id, kind, label.value, label.sentiment)
+
+
+async def set_sentiment(
+    connection: AsyncConnection, project_id: str, kind: str, value: str, sentiment: LabelSentiment
+) -> None:
+    """Set the sentiment of a label; a label that does not exist is added."""
+    row = {"project_id": project_id, "type": kind, "value": value, "sentiment": sentiment, "created_at": utc_now()}
+    statement = dialect_insert(connection, feedback_labels).values(row)
+    key = [column.name for column in feedback_labels.primary_key]
+    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_={"sentiment": sentiment}))
+
+
 async def add_labels(
     connection: AsyncConnection, project_id: str, kind: str, labels: Collection[FeedbackLabelRequest]
 ) -> None:
@@ -114,7 +140,9 @@ async def set_positive_labels(
     positive = {
         (kind.type, label.value) for kind in known for label in kind.values or () if label.sentiment == "positive"
     }
-    sentiments = dict.fromkeys(positive, "unset") | dict.fromkeys(labels, "positive")
+    sentiments: dict[tuple[str, str], LabelSentiment] = {
+        **dict.fromkeys(positive, "unset"),
+        **dict.fromkeys(labels, "positive"),
+    }
     for (kind, value), sentiment in sentiments.items():
-        row = {"project_id": project_id, "type": kind, "value": value, "sentiment": sentiment}
-        await upsert(connection, feedback_labels, row | {"created_at": utc_now()})
+        await set_sentiment(connection, project_id, kind, value, sentiment)

@@ -1,6 +1,7 @@
 """The table of v4 operations: the client, the server's routes and ``/openapi.json`` follow from it."""
 
 from .datasets import DATASET_OPERATIONS
+from .finetunes import FINETUNE_OPERATIONS
 from .generation import GENERATION_OPERATIONS
 from .logs import LOG_OPERATIONS
 from .operation import AnyOperation, Operation
@@ -11,6 +12,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *PROJECT_OPERATIONS,
     *LOG_OPERATIONS,
     *DATASET_OPERATIONS,
+    *FINETUNE_OPERATIONS,
 )
 
 RESOURCES = {
@@ -24,11 +26,13 @@ RESOURCES = {
     "Feedback": "Feedback on logs.",
     "Datasets": "Datasets: datapoints to evaluate configurations with.",
     "Datapoints": "Datapoints of datasets.",
+    "Finetunes": "Fine-tunes, which the server does not run.",
 }
 """A description of each resource, in the order of the client's attributes."""
 
 __all__ = [
     "DATASET_OPERATIONS",
+    "FINETUNE_OPERATIONS",
     "GENERATION_OPERATIONS",
     "LOG_OPERATIONS",
     "OPERATIONS",

@@ -11,7 +11,7 @@ import msgspec
 from ... import types as t
 
 RequestT = TypeVar("RequestT", bound=msgspec.Struct | list[str] | None, covariant=True)
-ResponseT = TypeVar("ResponseT", bound=t.Response | t.ResponseList[Any] | None, covariant=True)
+ResponseT = TypeVar("ResponseT", bound=t.Response | t.ResponseList[Any] | t.ResponseText | None, covariant=True)
 
 _PARAMETER = re.compile(r"{(\w+)}")
 
@@ -24,7 +24,8 @@ class Operation(Generic[RequestT, ResponseT]):
         id: Its ``operationId`` in the v4 document: the resource and the method, such as ``Projects_listConfigs``.
         method, path: The path is relative to the base URL and starts with "/". Its ``{names}`` are parameters.
         request: The Struct of its body, or ``list[str]`` for a list of ids; `NoneType` if it has none.
-        response: A Struct, a `ResponseList` of them, or `NoneType` if the response has no body to decode.
+        response: A Struct, a `ResponseList` of them, a `ResponseText`, or `NoneType` if the response has no body to
+            decode.
         summary: One line: the start of the method's docstring, and the summary in ``/openapi.json``.
         details: Further sentences for the docstring and the description in ``/openapi.json``.
         query: The Struct of its query; None if it has none. A query with a ``page`` makes the method return `Pages`,
@@ -73,7 +74,9 @@ class Operation(Generic[RequestT, ResponseT]):
         return int(number)
 
 
-AnyOperation: TypeAlias = Operation[msgspec.Struct | list[str] | None, t.Response | t.ResponseList[Any] | None]
+AnyOperation: TypeAlias = Operation[
+    msgspec.Struct | list[str] | None, t.Response | t.ResponseList[Any] | t.ResponseText | None
+]
 
 
 def rows(module: dict[str, Any]) -> tuple[Operation[Any, Any], ...]:

@@ -20,6 +20,31 @@ REGISTER_MODEL_CONFIG = Operation(
 GET_MODEL_CONFIG = Operation(
     "ModelConfigs_get", "GET", "/model-configs/{id}", NoneType, t.ModelConfigResponse, "Get a model configuration."
 )
+EXPORT_MODEL_CONFIG = Operation(
+    "ModelConfigs_export",
+    "POST",
+    "/model-configs/{id}/export",
+    NoneType,
+    t.ResponseText,
+    "Write a stored model configuration as a ``.prompt`` file.",
+)
+SERIALIZE_MODEL_CONFIG = Operation(
+    "ModelConfigs_serialize",
+    "POST",
+    "/model-configs/serialize",
+    t.SerializeModelConfigRequest,
+    t.ResponseText,
+    "Write a model configuration as a ``.prompt`` file, without storing it.",
+)
+DESERIALIZE_MODEL_CONFIG = Operation(
+    "ModelConfigs_deserialize",
+    "POST",
+    "/model-configs/deserialize",
+    t.DeserializeModelConfigRequest,
+    t.ModelConfigResponse,
+    "Read a model configuration from a ``.prompt`` file or from JSON, without storing it.",
+    "Its `id` is that of no stored configuration.",
+)
 LIST_PROJECTS = Operation(
     "Projects_list",
     "GET",
@@ -118,6 +143,26 @@ DELETE_DEPLOYED_CONFIG = Operation(
     NoneType,
     NoneType,
     "Undeploy the configuration or experiment of an environment.",
+)
+CREATE_FEEDBACK_TYPE = Operation(
+    "Projects_createFeedbackType",
+    "POST",
+    "/projects/{id}/feedback-types",
+    t.FeedbackTypeRequest,
+    t.FeedbackTypeModel,
+    "Add a type of feedback to a project.",
+    status=201,
+    creates=True,
+)
+UPDATE_FEEDBACK_TYPES = Operation(
+    "Projects_updateFeedbackTypes",
+    "PATCH",
+    "/projects/{id}/feedback-types",
+    t.FeedbackTypeRequest,
+    t.ResponseList[t.FeedbackTypeModel],
+    "Add types of feedback, or labels to them, or change the sentiment of labels: all or none.",
+    "The response lists all types of the project.",
+    batch=True,
 )
 EXPORT_PROJECT = Operation(
     "Projects_export",

@@ -32,15 +32,23 @@ Experiments_list                  GET    /projects/{project_id}/experiments     
 Experiments_sample                GET    /experiments/{experiment_id}/model-config                   200
 Experiments_update                PATCH  /experiments/{experiment_id}                                200
 Feedback_feedback                 POST   /feedback                                                   200
+Finetunes_create                  POST   /projects/{project_id}/finetunes                             200
+Finetunes_listAllForProject       GET    /projects/{project_id}/finetunes                             200
+Finetunes_summary                 POST   /projects/{project_id}/finetunes/summary                     200
+Finetunes_update                  PATCH  /finetunes/{id}                                              200
 Logs_delete                       DELETE /logs                                                       204
 Logs_get                          GET    /logs/{id}                                                  200
 Logs_list                         GET    /logs                                                       200
 Logs_log                          POST   /logs                                                       200
 Logs_update                       PATCH  /logs/{id}                                                  200
 Logs_updateByRef                  PATCH  /logs                                                       200
+ModelConfigs_deserialize          POST   /model-configs/deserialize                                   200
+ModelConfigs_export               POST   /model-configs/{id}/export                                   200
 ModelConfigs_get                  GET    /model-configs/{id}                                         200
 ModelConfigs_register             POST   /model-configs                                              200
+ModelConfigs_serialize            POST   /model-configs/serialize                                     200
 Projects_create                   POST   /projects                                                   201
+Projects_createFeedbackType       POST   /projects/{id}/feedback-types                                201
 Projects_deactivateConfig         DELETE /projects/{id}/active-config                                200
 Projects_deactivateExperiment     DELETE /projects/{id}/active-experiment                            200
 Projects_delete                   DELETE /projects/{id}                                              204
@@ -53,6 +61,7 @@ Projects_list                     GET    /projects                              
 Projects_listConfigs              GET    /projects/{id}/configs                                      200
 Projects_listDeployedConfigs      GET    /projects/{id}/deployed-configs                             200
 Projects_update                   PATCH  /projects/{id}                                              200
+Projects_updateFeedbackTypes      PATCH  /projects/{id}/feedback-types                                200
 Sessions_create                   POST   /sessions                                                   201
 Sessions_get                      GET    /sessions/{id}                                              200
 Sessions_list                     GET    /sessions                                                   200
@@ -65,8 +74,9 @@ def test_the_table_is_the_document() -> None:
 
 
 def test_only_what_would_make_two_things_carries_a_key() -> None:
-    """A project's export is a POST, too, but only reads."""
-    creating = {op.id for op in OPERATIONS if op.method == "POST"} - {"Projects_export"}
+    """Some POSTs only read."""
+    creating = {op.id for op in OPERATIONS if op.method == "POST"} - {"Projects_export", "Finetunes_summary"}
+    creating -= {"ModelConfigs_export", "ModelConfigs_serialize", "ModelConfigs_deserialize"}
     assert {op.id for op in OPERATIONS if op.creates} == creating
 
 

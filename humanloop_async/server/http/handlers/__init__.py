@@ -1,5 +1,27 @@
 """Handlers of the operations: one file for each resource. Importing this package registers them all."""
 
-from . import datasets, deployments, experiments, feedback, logs, model_configs, projects, sessions
+from . import (
+    datasets,
+    deployments,
+    experiments,
+    feedback,
+    feedback_types,
+    finetunes,
+    logs,
+    model_configs,
+    projects,
+    sessions,
+)
 
-__all__ = ["datasets", "deployments", "experiments", "feedback", "logs", "model_configs", "projects", "sessions"]
+__all__ = [
+    "datasets",
+    "deployments",
+    "experiments",
+    "feedback",
+    "feedback_types",
+    "finetunes",
+    "logs",
+    "model_configs",
+    "projects",
+    "sessions",
+]

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .... import types as t
 from ....wire.operations import projects as ops
-from ...errors import ApiError
+from ...errors import ApiError, InvalidRequest
 from ...records import project_responses
+from ...records.prompt_files import PromptFile, PromptFileError, read_prompt_file, write_prompt_file
 from ...records.references import NotFound, ReferenceResolver
-from ...storage.config_responses import config_responses
-from ...storage.configs import add_config, config_details, config_id_by_identity, mark_registered, name_config
+from ...service import Service
+from ...storage.config_responses import config_responses, model_config_response
+from ...storage.configs import (
+    add_config,
+    config_details,
+    config_id_by_identity,
+    mark_registered,
+    name_config,
+    named_config_by_id,
+)
 from ...storage.deployments import deploy
 from ...storage.experiments import experiment_id_by_name, set_active
 from ...storage.model_config import ModelConfig
 from ..calls import ApiCall, handles
 from .lookups import check_name, lock_project, unknown_project
+
+T = TypeVar("T")
 
 
 @handles(ops.REGISTER_MODEL_CONFIG)
@@ -54,6 +70,42 @@ async def get_model_config(call: ApiCall[None, None]) -> t.ModelConfigResponse:
     if not isinstance(config, t.ModelConfigResponse):
         raise ApiError(404, f"there is no model config {config_id!r:.80}")
     return config
+
+
+@handles(ops.EXPORT_MODEL_CONFIG)
+async def export(call: ApiCall[None, None]) -> str:
+    config_id = call.path["id"]
+    async with call.service.database.read() as connection:
+        stored = await named_config_by_id(connection, config_id)
+    if stored is None:
+        raise ApiError(404, f"there is no model config {config_id!r:.80}")
+    config, name, description = stored
+    return await _in_thread(call.service, partial(write_prompt_file, PromptFile(config, name, description)))
+
+
+@handles(ops.SERIALIZE_MODEL_CONFIG)
+async def serialize(call: ApiCall[t.SerializeModelConfigRequest, None]) -> str:
+    body = call.body
+    if body.endpoint is None:
+        body.endpoint = "chat" if body.prompt_template is None else "complete"
+    file = PromptFile(ModelConfig.from_request(body), body.name, body.description)
+    return await _in_thread(call.service, partial(write_prompt_file, file))
+
+
+@handles(ops.DESERIALIZE_MODEL_CONFIG)
+async def deserialize(call: ApiCall[t.DeserializeModelConfigRequest, None]) -> t.ModelConfigResponse:
+    try:
+        file = await _in_thread(call.service, partial(read_prompt_file, call.body.config))
+    except PromptFileError as exc:
+        raise InvalidRequest.at("config", msg=f"{exc}"[:1000]) from exc
+    config_id = f"config_{file.config.identity(None)[:21]}"
+    return model_config_response(file.config, id=config_id, name=file.name, description=file.description)
+
+
+async def _in_thread(service: Service, function: Callable[[], T]) -> T:
+    """Run a function that may take seconds in a thread, at most a few at once."""
+    async with service.searches:
+        return await asyncio.to_thread(function)
 
 
 async def _lock_project(connection: AsyncConnection, body: t.ProjectModelConfigRequest) -> str:

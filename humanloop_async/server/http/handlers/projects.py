@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .... import types as t
 from ....wire.operations import projects as ops
-from ...errors import ApiError, InvalidRequest
+from ...errors import ApiError, error_location
 from ...records import project_responses
 from ...storage.configs import project_configs
 from ...storage.deployments import deploy
-from ...storage.feedback_types import BUILT_IN, add_feedback_type, add_labels, set_positive_labels
+from ...storage.feedback_types import set_positive_labels
 from ...storage.projects import add_project, delete_project, project_page, update_project
 from ..calls import ApiCall, handles
+from .feedback_types import save_feedback_type
 from .lookups import (
     check_count,
     check_deployable,
@@ -49,7 +49,8 @@ async def create_project(call: ApiCall[t.CreateProjectRequest, None]) -> t.Proje
         if project_id is None:
             raise _name_taken(body.name)
         for feedback_type in body.feedback_types or ():
-            await _add_feedback_type(connection, project_id, feedback_type)
+            with error_location(("feedback_types",)):
+                await save_feedback_type(connection, project_id, feedback_type)
     return await project_response(call.service, project_id)
 
 
@@ -113,21 +114,3 @@ async def list_configs(call: ApiCall[None, t.ListConfigsQuery]) -> list[t.Projec
 
 def _name_taken(name: str) -> ApiError:
     return ApiError(422, f"there is already a project {name!r:.80}; choose another name")
-
-
-async def _add_feedback_type(connection: AsyncConnection, project_id: str, request: t.FeedbackTypeRequest) -> None:
-    check_name(request.type, "feedback_types", "type")
-    check_count(request.values, "feedback_types", "values")
-    feedback_class = BUILT_IN.get(request.type) or request.class_ or "select"
-    if request.class_ not in (None, feedback_class):
-        raise InvalidRequest.at(
-            "feedback_types", "class", msg=f"{request.type!r} has the built-in class {feedback_class!r}"
-        )
-    if request.values and feedback_class not in ("select", "multi_select"):
-        raise InvalidRequest.at(
-            "feedback_types", "values", msg=f"a feedback type of the class {feedback_class!r} takes no labels"
-        )
-    for label in request.values or ():
-        check_name(label.value, "feedback_types", "values", "value")
-    await add_feedback_type(connection, project_id, request.type, feedback_class)
-    await add_labels(connection, project_id, request.type, request.values or ())

@@ -1,15 +1,16 @@
-"""``/model-configs``, through the SDK."""
+"""``/model-configs``, through the SDK and by plain HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from humanloop_async import AsyncHumanloop, NotFoundError, UnprocessableEntityError
-from tests.server.served import Api, on_both_databases
+from tests.server.served import Api, error_message, on_both_databases
 
 pytestmark = on_both_databases
 
@@ -86,3 +87,57 @@ async def test_nul_in_the_name_and_description_of_an_existing_config_is_replaced
     await client.complete(project="greeter", model_config=MODEL, inputs={"name": "Ada"})
     config = await client.model_configs.register(project="greeter", **MODEL, name="a\0b", description="c\0d")
     assert (config.config.name, config.config.description) == ("a\ufffdb", "c\ufffdd")
+
+
+async def test_an_exported_configuration_can_be_registered_again(api: Api) -> None:
+    config: dict[str, Any] = {
+        "model": "m",
+        "endpoint": "chat",
+        "name": "calm",
+        "description": "for tests",
+        "temperature": 0.25,
+        "stop": "\n\n",
+        "chat_template": [{"role": "system", "content": "Be {{ mood }}.\n\n<b>"}],
+        "tools": [{"name": "f", "parameters": {"type": "object"}}],
+        "other": {"a": [1, None, "é"]},
+    }
+    _, registered = await api.post("/model-configs", {"project": "greeter", **config})
+    config_id = registered["config"]["id"]
+    status, text = await api.post(f"/model-configs/{config_id}/export", None)
+    assert status == 200
+    assert text.startswith("---\nmodel: m\ntemperature: 0.25\n")
+    assert text.endswith("<system>\n  Be {{ mood }}.\n\n  <b>\n</system>\n")
+    assert await api.post("/model-configs/serialize", config) == (200, text)
+    url = f"{api.server.base_url}/model-configs/{config_id}/export"
+    async with api.session.post(url, headers={"Accept": "text/prompt"}) as response:
+        assert (response.status, response.content_type) == (200, "text/prompt")
+        assert await response.text() == text
+    status, read = await api.post("/model-configs/deserialize", {"config": text})
+    assert status == 200
+    assert {**read, "id": config_id} == registered["config"]
+    same = {name: value for name, value in read.items() if name not in {"id", "type", "tool_configs"}}
+    _, again = await api.post("/model-configs", {"project": "greeter", **same})
+    assert again["config"]["id"] == config_id
+    assert (await api.call("GET", f"/model-configs/{read['id']}"))[0] == 404
+    _, from_json = await api.post("/model-configs/deserialize", {"config": json.dumps(registered["config"])})
+    assert from_json == read
+
+
+async def test_serialized_configurations_are_not_stored_and_have_the_endpoint_of_their_template(api: Api) -> None:
+    forms: tuple[tuple[dict[str, str], str], ...] = (
+        ({}, "chat"),
+        ({"prompt_template": "Hi"}, "complete"),
+        ({"endpoint": "edit"}, "edit"),
+    )
+    for fields, endpoint in forms:
+        _, text = await api.post("/model-configs/serialize", {"model": "m", **fields})
+        assert f"\nendpoint: {endpoint}\n" in text
+    assert api.rows("SELECT id FROM model_configs") == []
+
+
+async def test_a_text_that_is_no_prompt_file_and_an_unknown_configuration_are_rejected(api: Api) -> None:
+    status, body = await api.post("/model-configs/deserialize", {"config": "model: m"})
+    assert (status, body["detail"][0]["loc"]) == (422, ["body", "config"])
+    status, body = await api.post("/model-configs/config_x/export", None)
+    assert "config_x" in error_message(body, status)
+    assert status == 404
