@@ -64,7 +64,8 @@ def _check_values(value: object) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("nan and inf are not JSON numbers")
     elif isinstance(value, _BYTES):
-        raise TypeError(f"{type(value).__name__} is not text; decode it, for example with `.decode()`")
+        kind = type(cast("object", value))  # pyright does not know the items of a memoryview
+        raise TypeError(f"{kind.__name__} is not text; decode it, for example with `.decode()`")
 
 
 class MalformedBody(ValueError):

@@ -91,7 +91,9 @@ class AnthropicAdapter(SingleSampleAdapter):
     def headers(self, call: ProviderCall, key: str | None) -> dict[str, str]:
         if call.temperature != 1 or call.top_p != 1 or call.other.keys() & {"temperature", "top_p", "top_k"}:
             return {"anthropic-version": SAMPLING_VERSION} | ({"x-api-key": key} if key else {})
-        return {"anthropic-version": VERSION} | ({"Authorization": f"Bearer {key}"} if key else {})
+        # Both headers: the SDKs of this version send the second one, and gateways made for the first read only that.
+        keys = {"x-api-key": key, "Authorization": f"Bearer {key}"} if key else {}
+        return {"anthropic-version": VERSION} | keys
 
     def body(self, call: ProviderCall) -> dict[str, Json]:
         return message_body(call)

@@ -161,6 +161,7 @@ async def test_a_stream_of_text(scripted: ScriptedServer, provider: HttpProvider
     assert request.path == "/v1/messages"
     assert request.headers["anthropic-version"] == VERSION
     assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["x-api-key"] == KEY  # for gateways that read only this one
     assert request.headers["content-type"] == "application/json"
     assert request.body == {
         "model": MODEL,
