@@ -17,23 +17,22 @@ PLAIN_CALL_TIMEOUT = 600.0
 """Timeout of a plain call whose `Timeout` has no `total`, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timeout:
     """The time limits of a call, in seconds. None disables a limit, except `total` for a plain call.
 
-    For a stream, `connect`, `first_token` and `idle` apply one after the other, and each has a separate error class.
-    Keep-alive comments do not reset `first_token` or `idle`; only chunks do. Time that the caller spends between two
-    reads does not count.
+    Each limit has a separate error class. Keep-alive comments do not reset `first_token` or `idle`; only chunks do.
 
     For a plain call, only `total` applies.
 
-    Where a number is passed in place of a `Timeout`, it sets `idle` for a stream and `total` for a plain call.
+    Where a number is passed in place of a `Timeout`, it sets `connect`, `first_token` and `idle` for a stream, and
+    `total` for a plain call.
 
     Attributes:
-        connect: From the start of the call to the response headers of a stream. A server may delay the headers until
-            it has a first token. Default: 60 s.
-        first_token: From the headers to the first chunk. Default: 120 s.
-        idle: Between two chunks. Default: 60 s.
+        connect: From sending the request of a stream to the response headers. A server may delay the headers until it
+            has a first token. Default: 60 s.
+        first_token: From sending the request to the first chunk. Default: 120 s.
+        idle: Between two chunks. Time that the caller spends between two reads does not count. Default: 60 s.
         total: The whole call, including retries. Default: None, which means no limit for a stream and 600 s for a
             plain call.
     """
@@ -145,12 +144,12 @@ def resolve_api_key(api_key: str | None) -> str | None:
 
 
 def as_timeout(timeout: Timeout | float) -> Timeout:
-    """Return the `Timeout` of a stream; a number sets `idle`.
+    """Return the `Timeout` of a stream; a number limits every silence.
 
     Raises:
         InvalidArgument: The timeout is not a number above 0.
     """
-    return timeout if isinstance(timeout, Timeout) else Timeout(idle=timeout)
+    return timeout if isinstance(timeout, Timeout) else Timeout(connect=timeout, first_token=timeout, idle=timeout)
 
 
 def plain_limit(timeout: Timeout | float) -> float:

@@ -11,7 +11,9 @@ import anyio
 from ..errors import (
     ApiConnectionError,
     ApiException,
+    ApiTimeoutError,
     ConnectTimeout,
+    FirstTokenTimeout,
     InvalidResponse,
     StatusError,
     StreamTruncated,
@@ -39,15 +41,29 @@ class Call:
 
     Args:
         connect: Longest wait for the response headers of one attempt, in seconds; None for no limit.
+        first_token: Longest time from sending one attempt to the first chunk, in seconds; None for no limit. Here it
+            limits the wait for the headers too.
         total: Longest time for the whole call, from now on, in seconds; None for no limit.
         max_retries: Most attempts after the first one.
 
     Attributes:
         attempts: Attempts so far.
+        sent_at: When the latest attempt was sent, by `time.monotonic`.
         started_at: When the call was created, by `time.monotonic`.
     """
 
-    __slots__ = ("_connect", "_deadline", "_max_retries", "_request", "_total", "_transport", "attempts", "started_at")
+    __slots__ = (
+        "_connect",
+        "_deadline",
+        "_first_token",
+        "_max_retries",
+        "_request",
+        "_total",
+        "_transport",
+        "attempts",
+        "sent_at",
+        "started_at",
+    )
 
     def __init__(
         self,
@@ -55,16 +71,19 @@ class Call:
         request: HttpRequest,
         *,
         connect: float | None,
+        first_token: float | None = None,
         total: float | None,
         max_retries: int,
     ) -> None:
         self._transport = transport
         self._request = request
         self._connect = connect
+        self._first_token = first_token
         self._total = total
         self._max_retries = max_retries
         self.attempts: int = 0
         self.started_at: float = time.monotonic()
+        self.sent_at: float = self.started_at
         self._deadline = None if total is None else self.started_at + total
 
     def release_request(self) -> None:
@@ -92,11 +111,10 @@ class Call:
     async def open(self) -> ResponseStream:
         """Send the request, with retries, and return the response, whose status is 200 to 299."""
         while True:
-            self.attempts += 1
             try:
-                return await self._attempt()
+                return await self.attempt()
             except ApiException as exc:
-                await self.wait_to_retry(exc)
+                await anyio.sleep(self.retry_delay(exc))
 
     async def read(self, max_bytes: int) -> tuple[ResponseStream, bytes]:
         """Send the request, with retries, and return the response with its whole body.
@@ -109,12 +127,13 @@ class Call:
                 return response, await self._read_body(response, max_bytes)
             except ApiException as exc:
                 self.attach_response_info(exc, response)
-                await self.wait_to_retry(exc)
+                delay = self.retry_delay(exc)
             finally:
                 response.close()
+            await anyio.sleep(delay)
 
-    async def wait_to_retry(self, exc: ApiException) -> None:
-        """Wait until the next attempt is due; raise `exc` if no attempt may follow."""
+    def retry_delay(self, exc: ApiException) -> float:
+        """Return the seconds until the next attempt is due; raise `exc` if no attempt may follow."""
         delay: float | None = None
         if self.attempts <= self._max_retries and _may_retry(exc):
             retry_after = exc.retry_after if isinstance(exc, StatusError) else None
@@ -124,17 +143,18 @@ class Call:
             if exc.round_trip_time is None:
                 exc.round_trip_time = self.elapsed
             raise exc
-        await anyio.sleep(delay)
+        return delay
 
-    async def _attempt(self) -> ResponseStream:
+    async def attempt(self) -> ResponseStream:
+        """Send the request once and return the response, whose status is 200 to 299."""
+        self.attempts += 1
+        self.sent_at = time.monotonic()
         request, redirects = self._request, 0
         while True:
             try:
-                response = await self._transport.send(request, self.remaining(self._connect))
+                response = await self._transport.send(request, self.remaining(self._headers_limit()))
             except TimeoutError as exc:
-                raise self.total_timeout_error() or ConnectTimeout(
-                    f"no response headers from {request.url} within connect={self._connect} s"
-                ) from exc
+                raise self.total_timeout_error() or self._headers_timeout(request) from exc
             if response.status not in {307, 308} or redirects == _MAX_REDIRECTS or not response.headers.get("Location"):
                 break
             redirects += 1
@@ -147,6 +167,18 @@ class Call:
         finally:
             await response.aclose()
         raise decode_error(response.status, response.reason, response.headers, raw)
+
+    def _headers_limit(self) -> float | None:
+        """Return the seconds that the response headers of the latest attempt may still take."""
+        if self._first_token is None:
+            return self._connect
+        left = max(0.0, self.sent_at + self._first_token - time.monotonic())
+        return left if self._connect is None else min(left, self._connect)
+
+    def _headers_timeout(self, request: HttpRequest) -> ApiTimeoutError:
+        if self._first_token is None or (self._connect is not None and self._connect <= self._first_token):
+            return ConnectTimeout(f"no response headers from {request.url} within connect={self._connect} s")
+        return FirstTokenTimeout(f"no response headers from {request.url} within first_token={self._first_token} s")
 
     def _redirected(self, request: HttpRequest, response: ResponseStream) -> HttpRequest:
         """Return the request to follow a 307 or 308 with.
@@ -184,9 +216,13 @@ class Call:
                 raise InvalidResponse(f"the response body is larger than max_event_bytes={max_bytes:,}")
 
     async def _read_error_body(self, response: ResponseStream) -> bytes:
-        """Read the error body for at most 5 s; the status error is raised even if the body is incomplete."""
+        """Read the error body for at most 5 s, and no longer than the headers could have taken.
+
+        The status error is raised even if the body is incomplete.
+        """
         raw = b""
-        deadline = time.monotonic() + _ERROR_BODY_TIMEOUT
+        limit = self._headers_limit()
+        deadline = time.monotonic() + (_ERROR_BODY_TIMEOUT if limit is None else min(limit, _ERROR_BODY_TIMEOUT))
         try:
             while len(raw) < _MAX_ERROR_BODY:
                 data = await response.read(self.remaining(max(0.0, deadline - time.monotonic())))

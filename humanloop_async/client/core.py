@@ -67,7 +67,7 @@ class OpeningStream(Generic[StreamT]):
 
     async def __aenter__(self) -> StreamT:
         self._stream = await self._opened()
-        return self._stream
+        return await self._stream.__aenter__()
 
     def _opened(self) -> Awaitable[StreamT]:
         if (open_stream := self._open) is None:
@@ -214,6 +214,7 @@ class Core:
             self.transport,
             request,
             connect=clocks.connect if stream else None,
+            first_token=clocks.first_token if stream else None,
             total=clocks.total if stream else plain_limit(timeout),
             max_retries=max_retries,
         )

@@ -20,6 +20,7 @@ from ..transport.wakeup import running_loop
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..wire.assemble import Sample
 from .reader import ChunkReader
+from .reader_watch import ReaderWatch
 from .waiter import Waiter, when_idle
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
@@ -68,7 +69,8 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
     Chunks go to one queue until `use_buffers` is called; from then on, to the buffers of their samples. A chunk is
     delivered once. Every method that reads raises what `Stream` documents.
 
-    Dropping the last reference closes the connection.
+    Dropping the last reference closes the connection. Without `keep_open`, so does cancelling the readers: see
+    `ReaderWatch`.
 
     Attributes:
         per_sample: Whether chunks go to the buffers of their samples.
@@ -87,6 +89,7 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         "_reading",
         "_unchecked_bytes",
         "_waiters",
+        "_watch",
         "per_sample",
     )
 
@@ -104,10 +107,17 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         self._overflow: ApiException | None = None
         self._waiters: list[Waiter] = []
         self._loop = running_loop()
+        self._watch = ReaderWatch(self._loop, reader.close) if self._loop is not None else None
 
     def __del__(self) -> None:
         if not sys.is_finalizing():  # at exit, the operating system closes the sockets
             self._reader.close()
+
+    def keep_open(self) -> None:
+        """Do not close the connection when readers are cancelled: the caller will close it. Thread-safe."""
+        if (watch := self._watch) is not None:
+            self._watch = None
+            watch.stop()
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end, and wake every waiting reader."""
@@ -124,6 +134,8 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         """
         queue = self._queue
         if not queue:
+            if self._watch is not None:
+                self._watch.enter(None)
             if self.per_sample or self._reading:
                 self._use_queue()
             self._iterating = True
@@ -131,6 +143,10 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
                 while not queue:
                     if not await self.read_once():
                         raise StopAsyncIteration
+            except BaseException as exc:
+                if self._watch is not None:
+                    self._watch.leave(None, exc)
+                raise
             finally:
                 self._iterating = False
         return queue.pop()
@@ -141,6 +157,8 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         Raises:
             StopAsyncIteration: The sample has ended or was closed.
         """
+        if self._watch is not None:
+            self._watch.enter(buffer)
         if buffer.chunks:
             return buffer.take()
         if buffer.has_reader:
@@ -159,6 +177,10 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
                     await self._wait(buffer)
                 elif not await self.read_once():
                     raise StopAsyncIteration
+        except BaseException as exc:
+            if self._watch is not None:
+                self._watch.leave(buffer, exc)
+            raise
         finally:
             buffer.has_reader = False
             self._hand_over_reading()
@@ -166,6 +188,8 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
 
     async def read_to_end(self) -> None:
         """Read until the stream ends. Chunks are kept only in the buffers of samples."""
+        if self._watch is not None:
+            self._watch.enter(None)
         try:
             while True:
                 if not self.per_sample:
@@ -176,6 +200,10 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
                     await self._wait(None)
                 elif not await self.read_once():
                     return
+        except BaseException as exc:
+            if self._watch is not None:
+                self._watch.leave(None, exc)
+            raise
         finally:
             self._hand_over_reading()
 
@@ -215,8 +243,8 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
             )
         self._reading = True
         try:
-            if reader.retrying is not None and not reader.retrying.done():  # the reader that started it was cancelled
-                await reader.wait_for_retry(reader.retrying)
+            if reader.retry_at is not None:  # the reader that planned it was cancelled, or an attempt has failed
+                await reader.retry()
                 return True
             if reader.demux.finished:
                 await reader.drain()

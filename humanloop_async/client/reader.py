@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Generic, TypeVar
 
+import anyio
+
 from ..config import Timeout
 from ..errors import (
     ApiConnectionError,
@@ -33,6 +35,12 @@ _DRAIN = 0.5
 
 A connection can be reused only after the end of the body."""
 
+_EXPIRED_GRACE = 0.01
+"""How long the first read may take that begins after a clock has expired, in seconds."""
+
+_MAX_EXPIRED_READS = 1000
+"""Reads without a chunk after a clock has expired: data that arrived earlier may still be read."""
+
 _HEAD_BYTES = 2000
 """How much of a body is kept for the error message if the body is not an event stream."""
 
@@ -48,16 +56,19 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         failure: The error that ended the stream early. Chunks that `feed` returned arrived before it.
         counts_bytes: Whether `feed` sets `bytes_read`.
         bytes_read: Size of the events of the last `feed`, in bytes.
-        retrying: The task of the latest retry. While it runs, `response` is still the old one: wait, do not read.
+        retry_at: When the next attempt is due, by `time.monotonic`; None if none is planned. Until `retry` has replaced
+            it, `response` is a response that has ended.
     """
 
     __slots__ = (
         "_call",
         "_decoder",
         "_drain_deadline",
+        "_expired_reads",
         "_has_chunks",
         "_head",
         "_max_event_bytes",
+        "_retrying",
         "_timeout",
         "_waiting_since",
         "bytes_read",
@@ -67,7 +78,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         "ended",
         "failure",
         "response",
-        "retrying",
+        "retry_at",
     )
 
     def __init__(
@@ -88,12 +99,14 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         self._max_event_bytes = max_event_bytes
         self._decoder = EventStreamDecoder(max_event_bytes)
         self._waiting_since: float | None = None  # when a reader began to wait for the next chunk
+        self._expired_reads = 0  # reads that began after a clock had expired, since the last chunk
         self._has_chunks = False
         self.counts_bytes: bool = False
         self.bytes_read: int = 0
         self._drain_deadline = 0.0
         self._head = b""
-        self.retrying: asyncio.Task[None] | None = None
+        self.retry_at: float | None = None
+        self._retrying: asyncio.Task[ResponseStream] | None = None
 
     def feed(self, data: bytes) -> list[ChunkT]:
         """Return the chunks that these bytes complete, possibly none. Sets `failure` if no more chunks can follow."""
@@ -108,6 +121,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             self.bytes_read = sum(map(len, events))
         if chunks:
             self._waiting_since = None
+            self._expired_reads = 0
             if not self._has_chunks:
                 self._has_chunks = True
                 self._call.release_request()
@@ -124,8 +138,10 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if not self.ended and not self.closed:
             self.closed = True
             self.response.close()
-            if self.retrying is not None:
-                self.retrying.cancel()
+            if (retrying := self._retrying) is None or retrying.cancel() or retrying.cancelled():
+                return
+            if retrying.exception() is None:
+                retrying.result().close()
 
     def partial(self) -> ResponseT:
         """Return the response as far as it has arrived."""
@@ -150,19 +166,32 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         Reads that bring no chunk do not extend the time.
 
         Raises:
-            TimeoutError: `total` is used up. A read with a timeout of 0 would not notice while data keeps arriving.
+            TimeoutError: `total` is used up, or data without a chunk keeps arriving after another clock has expired.
+                A read with a timeout of 0 would not notice either.
         """
         now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
-        limit = self._timeout.idle if self._has_chunks else self._timeout.first_token
-        if limit is not None:
-            limit = max(0.0, self._waiting_since + limit - now)
+        if self._has_chunks:
+            limit, since = self._timeout.idle, self._waiting_since
+        else:
+            limit, since = self._timeout.first_token, self._call.sent_at
+        if limit is not None and (limit := since + limit - now) <= 0:
+            limit = self._limit_after_expiry()
         if self._timeout.total is None:
             return limit
         if self._call.total_timeout_error() is not None:
             raise TimeoutError
         return self._call.remaining(limit)
+
+    def _limit_after_expiry(self) -> float:
+        # The program may have blocked the event loop until the clock expired: the first read receives the data that
+        # has arrived in that time. The next one does not wait, so a caller that cancels every read cannot prevent it
+        # from failing.
+        self._expired_reads += 1
+        if self._expired_reads > _MAX_EXPIRED_READS:
+            raise TimeoutError
+        return _EXPIRED_GRACE if self._expired_reads == 1 else 0.0
 
     def _timeout_error(self) -> ApiTimeoutError:
         if (total := self._call.total_timeout_error()) is not None:
@@ -202,38 +231,59 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         failure.__cause__ = cause
         if demux.started:
             self._fail(failure)
-        elif (loop := running_loop()) is None:
-            await self._retry(failure)
-        else:
-            # A separate task, so that cancelling the reader does not waste an attempt.
-            self.retrying = loop.create_task(self._retry(failure))
-            await self.wait_for_retry(self.retrying)
-
-    async def wait_for_retry(self, task: asyncio.Task[None]) -> None:
-        """Wait for a retry to end. Raises unexpected exceptions of a custom transport."""
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
-
-    async def _retry(self, failure: ApiException) -> None:
+            return
         try:
-            await self._call.wait_to_retry(self._not_a_stream_error() or failure)
+            delay = self._call.retry_delay(self._not_a_stream_error() or failure)
         except ApiException as exc:
             self._fail(exc, exc.__cause__)
             return
+        self.retry_at = time.monotonic() + delay
         self.response.close()
+        await self.retry()
+
+    async def retry(self) -> None:
+        """Make the next attempt once it is due. Sets `response`, `failure`, or `retry_at` for one more attempt.
+
+        A cancelled reader sends nothing afterwards. An attempt that has been sent is not repeated: the next reader
+        waits for it.
+        """
+        if self.retry_at is not None and (pause := self.retry_at - time.monotonic()) > 0:
+            await anyio.sleep(pause)
         try:
-            self.response = await self._call.open()
-        except ApiException as exc:  # about another response, or about none
-            exc.partial = self.partial()
-            self.failure = exc
+            response = await self._attempt()
+        except ApiException as exc:
+            try:
+                self.retry_at = time.monotonic() + self._call.retry_delay(exc)
+            except ApiException:
+                exc.partial = self.partial()
+                self.failure = exc  # about another response, or about none
+                self.retry_at = None
             return
+        if response is None:
+            return
+        self.response = response
         if self.closed:  # while the request was being sent
-            self.response.close()
+            response.close()
+        self.retry_at = None
         self.demux.failure = None
         self._decoder = EventStreamDecoder(self._max_event_bytes)
         self._waiting_since = None
+        self._expired_reads = 0
         self._head = b""
+
+    async def _attempt(self) -> ResponseStream | None:
+        """Return the response of the next attempt; None after `close`."""
+        if (loop := running_loop()) is None:
+            return await self._call.attempt()
+        if self._retrying is None:  # a separate task, so that cancelling the reader does not waste an attempt
+            self._retrying = loop.create_task(self._call.attempt())
+        task = self._retrying
+        await asyncio.wait({task})
+        self._retrying = None
+        if task.cancelled():
+            self.close()
+            return None
+        return task.result()
 
     def _not_a_stream_error(self) -> InvalidResponse | None:
         """Return an error if the body is not an event stream."""

@@ -22,7 +22,8 @@ class Stream(Generic[ChunkT, ResponseT]):
     `final` reads the rest and returns the response that the call without streaming returns. A chunk is delivered once.
 
     Leaving ``async with`` closes the connection, and so does leaving a loop over the stream before its
-    end. A stream that is read to its end returns its connection to the pool.
+    end. A stream that is read to its end returns its connection to the pool. Without ``async with``, a stream whose
+    reader was cancelled is closed after 1.5 s, unless a task reads it again.
 
     Raises, from every method that reads:
         StreamTruncated: The connection ended before every sample had a ``finish_reason``.
@@ -89,6 +90,7 @@ class Stream(Generic[ChunkT, ResponseT]):
         return self.partial
 
     async def __aenter__(self) -> Self:
+        self._dispatcher.keep_open()
         return self
 
     async def __aexit__(

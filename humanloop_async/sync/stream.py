@@ -94,6 +94,7 @@ class SyncStream(Generic[ChunkT, ResponseT]):
         return self._loop.call(self._stream.final)
 
     def __enter__(self) -> Self:
+        self._dispatcher.keep_open()
         return self
 
     def __exit__(

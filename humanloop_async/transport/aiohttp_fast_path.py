@@ -23,6 +23,10 @@ MAX_UNREAD_CHUNKS = 1024
 """Unread chunks after which they are joined: each takes more memory than its bytes."""
 
 
+_MAX_HELD_BODY = 1 << 24
+"""Bytes of a body that are kept for a slow reader after the connection was lost; a compressed body may be longer."""
+
+
 class FastPathProtocol(ResponseHandler):
     """aiohttp's protocol for one connection, which wakes the reader of the body when data may have arrived.
 
@@ -35,6 +39,7 @@ class FastPathProtocol(ResponseHandler):
     waiter: DirectWaiter | None = None
     body: FastPathReader | None = None
     between_chunks = False
+    _is_lost = False
 
     def is_connected(self) -> bool:
         """Return whether aiohttp's pool may reuse the connection.
@@ -64,8 +69,16 @@ class FastPathProtocol(ResponseHandler):
         self.between_chunks = self.between_chunks and data.endswith(b"\r\n") and self.exception() is None
         self._notify_waiter()
 
+    def pause_reading(self) -> None:
+        if not self._is_lost or self._payload is None or self._payload._size > _MAX_HELD_BODY:
+            super().pause_reading()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self.body = None
+        if _SUPPORTED and self._reading_paused and self._parser is not None:
+            # TLS delivers more than a paused parser takes, and then loses the connection. aiohttp would drop the rest.
+            self._is_lost = True
+            super().data_received(b"")
         super().connection_lost(exc)
         self._notify_waiter()
 

@@ -222,12 +222,14 @@ class AiohttpResponse:
                         self._stop_timer()
                         return b""
                     if protocol is None:
+                        _check_wait(timeout)
                         async with asyncio.timeout(timeout):
                             return await content.readany()
                     if not protocol.connected:  # after a malformed chunk, aiohttp fails the connection but not the body
                         failure = protocol.exception() or EOFError("the body has no end")
                         raise aiohttp.ClientPayloadError(describe_exception(failure))
                 if timeout is not None:
+                    _check_wait(timeout)
                     self._set_deadline(timeout)
                 waiter = self._waiter = protocol.waiter = DirectWaiter(self._loop)
                 if self.on_data is not None:
@@ -238,6 +240,7 @@ class AiohttpResponse:
                     self._waiter = None
                     if protocol.waiter is waiter:
                         protocol.waiter = None
+                    del waiter  # its exception refers to this frame
             return data
         except TimeoutError:
             self._failure = TimeoutError()
@@ -324,6 +327,12 @@ class AiohttpResponse:
     async def aclose(self) -> None:
         """Close the connection; see `ResponseStream.aclose`."""
         self.close()
+
+
+def _check_wait(timeout: float | None) -> None:
+    """Raise TimeoutError instead of waiting for 0 s, during which the caller could be cancelled."""
+    if timeout is not None and timeout <= 0:
+        raise TimeoutError
 
 
 def _close_session(loop: Loop, session: aiohttp.ClientSession) -> None:

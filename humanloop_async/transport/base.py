@@ -34,7 +34,8 @@ class ResponseStream(Protocol):
         A cancelled read loses no bytes.
 
         Args:
-            timeout: Longest wait, in seconds; None for no limit.
+            timeout: Longest wait, in seconds; None for no limit. With 0, do not wait for the event loop either: return
+                bytes that have arrived, or raise.
 
         Raises:
             TimeoutError: No bytes arrived in time. The response cannot be read further.

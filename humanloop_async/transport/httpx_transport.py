@@ -221,10 +221,12 @@ class HttpxResponse:
             return await self._read_in_caller(timeout)
         # httpx closes a connection whose read is cancelled. So a separate task reads; if the caller is cancelled, the
         # task continues, and the next call takes its result.
+        fresh = self._pending is None
         task = self._pending = self._pending or asyncio.ensure_future(self._next())
-        if (
-            not task.done()
-        ):  # a result that is available must not wait for the loop, where a cancellation may be pending
+        # A result that is available must not wait for the loop, where a cancellation may be pending, nor an error.
+        if not task.done():
+            if timeout is not None and timeout <= 0 and not fresh:
+                raise TimeoutError
             await asyncio.wait({task}, timeout=timeout)
             if not task.done():
                 raise TimeoutError

@@ -25,6 +25,8 @@ _WakeUp = Callable[["asyncio.Future[None]"], object]
 
 _DIRECT = os.environ.get("HUMANLOOP_DIRECT_WAKEUP") != "0"
 
+_RUN_ONCE: object = getattr(asyncio.BaseEventLoop, "_run_once", None)
+
 _before_poll: dict[asyncio.AbstractEventLoop, list[Callable[[], object]]] = {}
 """Callbacks to run before `wake_and_flush` returns, for each loop on which it is running."""
 
@@ -56,7 +58,7 @@ class DirectWaiter(asyncio.Future[None]):
 
     def add_done_callback(self, fn: _WakeUp, /, *, context: Context | None = None) -> None:  # type: ignore[override]
         """Keep the callback by which the awaiting task is resumed, so that asyncio does not schedule it."""
-        if self.done() or not _DIRECT:
+        if self.done() or not _DIRECT or _is_nestable(self.get_loop()):
             super().add_done_callback(fn, context=context)
         else:
             self._resume_task, self._context = fn, context
@@ -93,16 +95,38 @@ class DirectWaiter(asyncio.Future[None]):
         return cancelled
 
     def _resume(self) -> None:
-        if self._resume_task is not None and self._context is not None:
-            self._context.run(self._resume_task, self)
+        resume, context = self._resume_task, self._context
+        if resume is None or context is None:
+            return
+        # A cancelled task's traceback refers to this waiter. If the waiter referred to the task, only the garbage
+        # collector could free them, and the stream that the task was reading.
+        self._resume_task = self._context = None
+        try:
+            context.run(resume, self)
+        except RuntimeError:  # the running callback has entered the task's context, so the task did not run
+            self.get_loop().call_soon(resume, self, context=context)
+        except (SystemExit, KeyboardInterrupt) as exc:  # of the task; uvloop's protocols would only log it
+            self.get_loop().call_soon(_raise, exc)
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc
 
 
 def call_before_poll(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
     """Run a callback when the current task waits again: before the next poll if possible, else with `call_soon`."""
-    if (callbacks := _before_poll.get(loop)) is not None:
-        callbacks.append(callback)
-    else:
+    if (callbacks := _before_poll.get(loop)) is None or _is_nestable(loop):
         loop.call_soon(callback)
+    else:
+        callbacks.append(callback)
+
+
+def _is_nestable(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a package such as nest_asyncio lets the loop run inside one of its tasks, as notebooks do.
+
+    If a protocol callback resumed a task of such a loop, the loop could call the protocol again before the task waits.
+    """
+    return getattr(type(loop), "_run_once", _RUN_ONCE) is not _RUN_ONCE
 
 
 def wake_and_flush(waiter: DirectWaiter) -> None:
@@ -122,5 +146,5 @@ def wake_and_flush(waiter: DirectWaiter) -> None:
             callbacks.pop(0)()
     finally:
         del _before_poll[loop]
-        for callback in callbacks:  # left only if a callback raised, as KeyboardInterrupt does
+        for callback in callbacks:  # left only if a callback raised
             loop.call_soon(callback)

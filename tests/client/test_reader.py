@@ -268,10 +268,11 @@ async def test_the_timeout_until_the_headers(client: AsyncHumanloop, server: Scr
 
 async def test_the_timeout_until_the_first_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_script(STREAM, Action.WAIT)
+    sent = time.monotonic()
     async with complete(client, Timeout(first_token=0.2, idle=9)) as stream:
-        took, error = await timed(stream)
+        _, error = await timed(stream)
     assert type(error) is FirstTokenTimeout
-    assert 0.18 < took < 5
+    assert 0.18 < time.monotonic() - sent < 5
     await asyncio.wait_for(server.client_left.wait(), 10)
 
 
@@ -298,7 +299,7 @@ async def test_comments_do_not_reset_the_timeouts(
     async with complete(client, Timeout(first_token=0.3, idle=0.3)) as stream:
         took, error = await timed(stream)
     assert type(error) is kind
-    assert 0.28 < took < 2.5
+    assert (0.28 if first else 0) < took < 2.5
 
 
 async def test_chunks_reset_the_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
@@ -344,6 +345,81 @@ async def test_the_error_of_a_plain_call_names_the_timeout_that_was_set(
     for _ in range(40):
         with pytest.raises(TotalTimeout):
             await client.complete(model_config={"model": "m"}, timeout=0.011)
+
+
+async def test_the_clock_until_the_first_chunk_counts_from_sending(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    server.add_script(0.3, STREAM, Action.WAIT)
+    sent = time.monotonic()
+    async with complete(client, Timeout(first_token=0.6)) as stream:
+        _, error = await timed(stream)
+    assert type(error) is FirstTokenTimeout
+    assert 0.58 < time.monotonic() - sent < 0.88
+
+
+async def test_the_clock_until_the_first_chunk_limits_the_wait_for_headers(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    server.add_script(Action.WAIT)
+    with pytest.raises(FirstTokenTimeout, match=r"no response headers .* within first_token=0.2 s"):
+        await complete(client, Timeout(first_token=0.2))
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [((), ConnectTimeout), ((STREAM,), FirstTokenTimeout), ((STREAM, chunk(event(0, "a"))), IdleTimeout)],
+    ids=["headers", "first chunk", "next chunk"],
+)
+async def test_a_number_limits_every_silence(
+    client: AsyncHumanloop, server: ScriptedServer, script: tuple[Step, ...], kind: type[ApiTimeoutError]
+) -> None:
+    server.add_script(*script, Action.WAIT)
+    with pytest.raises(kind):
+        async with complete(client, 0.3) as stream:
+            await stream.final()
+
+
+async def test_the_body_of_an_error_takes_no_longer_than_the_headers_may(
+    client: AsyncHumanloop, server: ScriptedServer
+) -> None:
+    server.add_script(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nhalf", Action.WAIT)
+    sent = time.monotonic()
+    with pytest.raises(StatusError):
+        await complete(client, Timeout(connect=0.3))
+    assert time.monotonic() - sent < 2
+
+
+async def test_reads_cancelled_at_once_cannot_postpone_a_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    async with complete(client, Timeout(idle=0.2)) as stream:
+        await anext(stream)
+        begun = time.monotonic()
+        with pytest.raises(IdleTimeout):
+            while time.monotonic() < begun + 5:
+                try:
+                    async with asyncio.timeout(0):
+                        await anext(stream)
+                except IdleTimeout:
+                    raise
+                except TimeoutError:
+                    await asyncio.sleep(0)
+
+
+async def test_reads_cancelled_at_once_see_the_end(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """The body has no end, for which the client waits for half a second."""
+    server.add_script(STREAM, chunk(event(0, "a", "stop")), Action.WAIT)
+    async with complete(client) as stream:
+        await anext(stream)
+        begun = time.monotonic()
+        ended = False
+        while not ended and time.monotonic() < begun + 5:
+            try:
+                async with asyncio.timeout(0):
+                    ended = await anext(stream, None) is None
+            except TimeoutError:
+                await asyncio.sleep(0)
+        assert ended
 
 
 async def test_a_slow_consumer_causes_no_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:

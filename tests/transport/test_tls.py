@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop, HttpxTransport
-from tests.scripted import STREAM, Action, ScriptedServer, chunk, event, words
+from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, words
 
 
 @pytest.fixture
@@ -69,3 +69,26 @@ async def test_leaving_a_stream_closes_its_tls_connection(
             await asyncio.wait_for(tls_server.client_left.wait(), 10)
         for each in by_name.values():
             await each.aclose()
+
+
+async def test_a_slow_reader_gets_the_end_of_a_stream_over_tls(
+    authority: trustme.CA, tls_server: ScriptedServer
+) -> None:
+    """The server closes the connection while the reader is behind."""
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    head = STREAM.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    texts = ["x" * 4000] * 400
+    tls_server.add_script(head, b"".join(map(chunk, words(*texts))), END, Action.CLOSE)
+    async with AsyncHumanloop(base_url=tls_server.url, ssl=trusting, max_retries=0) as client:
+
+        async def read() -> int:
+            received = 0
+            async with client.complete_stream(project="p", model_config={"model": "m"}) as stream:
+                async for _ in stream:
+                    received += 1
+                    if received % 40 == 0:
+                        await asyncio.sleep(0.02)
+            return received
+
+        assert await asyncio.gather(*(read() for _ in range(10))) == [len(texts)] * 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import os
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from humanloop_async import AsyncHumanloop
 from humanloop_async.transport import wakeup
 from humanloop_async.transport.wakeup import DirectWaiter, call_before_poll, running_loop, wake_and_flush
 from tests.loops import available_loops
-from tests.scripted import END, STREAM, ScriptedServer, chunk, words
+from tests.scripted import END, STREAM, ScriptedServer, chunk, event, in_thread, words
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -419,3 +421,79 @@ def test_the_environment_turns_direct_wake_ups_off(
         timeout=30,
     )
     assert done.stdout == expected
+
+
+@pytest.mark.parametrize("wake", [DirectWaiter.wake, DirectWaiter.cancel])
+def test_a_resumed_waiter_does_not_refer_to_its_task(run: Run, wake: Callable[[DirectWaiter], object]) -> None:
+    async def main() -> None:
+        waiter = DirectWaiter(asyncio.get_running_loop())
+        task = await started(waiting(waiter, []))
+        wake(waiter)
+        await asyncio.wait({task})
+        assert not [other for other in gc.get_referents(waiter) if getattr(other, "__self__", None) is task]
+
+    run(main())
+
+
+def test_a_callback_in_the_context_of_the_task_can_wake_it(run: Run) -> None:
+    async def main() -> None:
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        waiter, events = DirectWaiter(loop), list[str]()
+        task = loop.create_task(waiting(waiter, events), context=context)
+        await asyncio.sleep(0)
+        loop.call_soon(waiter.wake, context=context)
+        await task
+        assert events == ["resumed"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_leaving_the_program_in_a_loop_over_a_stream(loop: str, leave: type[BaseException]) -> None:
+    async def main(url: str) -> None:
+        async with (
+            AsyncHumanloop("k", base_url=url) as client,
+            client.complete_stream(project="p", model_config={"model": "m"}) as stream,
+        ):
+            async for _ in stream:
+                raise leave(7)
+
+    with in_thread() as server:
+        server.add_script(STREAM, 0.1, *(part for word in words("a", "b") for part in (chunk(word), 0.1)), END)
+        with pytest.raises(leave), asyncio.Runner(loop_factory=LOOPS[loop]) as running:
+            running.run(asyncio.wait_for(main(server.url), 10))
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_blocking_helper_runs_the_loop_inside_a_loop_over_a_stream(samples: int) -> None:
+    """As in notebooks: a package lets the loop run inside one of its tasks."""
+    pytest.importorskip("nest_asyncio")
+    program = f"""
+import asyncio, nest_asyncio, sys
+from humanloop_async import AsyncHumanloop
+nest_asyncio.apply()
+
+def open_stream(client):
+    return client.complete_stream(project="p", model_config={{"model": "m"}}, num_samples={samples})
+
+async def text(sample):
+    return "".join([piece.output async for piece in sample])
+
+async def helper(client):
+    async with open_stream(client) as stream:
+        return await asyncio.gather(*map(text, stream.samples))
+
+async def main(url):
+    async with AsyncHumanloop("k", base_url=url) as client, open_stream(client) as stream:
+        async for _ in stream:
+            assert asyncio.run(asyncio.wait_for(helper(client), 10)) == ["ab"] * {samples}
+
+asyncio.run(main(sys.argv[1]))
+"""
+    events = [event(index, text, "stop" if text == "b" else None) for text in "ab" for index in range(samples)]
+    with in_thread() as server:
+        server.add_script(STREAM, *(part for one in events for part in (0.05, chunk(one))), END)
+        done = subprocess.run([sys.executable, "-c", program, server.url], timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
