@@ -101,6 +101,8 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             for chunk in event.data:
                 index = chunk.index
                 if not 0 <= index < len(samples) or (sample := samples[index]).finish_reason is not None:
+                    if 0 <= index < len(samples) and _repeats_end(chunk, samples[index]):
+                        continue
                     self.failure = self._misplaced(index, data)
                     self._last = last
                     return chunks
@@ -187,6 +189,11 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
         return InvalidEvent(
             f"received a chunk with index {index}, but the call requested {len(self.samples)} sample(s)", data
         )
+
+
+def _repeats_end(chunk: CompletionChunk | ChatChunk, sample: Sample) -> bool:
+    """Return whether a chunk only repeats the end of its sample, as some servers do."""
+    return chunk.finish_reason == sample.finish_reason and not chunk.output and chunk.tool_calls is None
 
 
 def _error_event(body: dict[str, Json]) -> StatusError:

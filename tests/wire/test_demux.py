@@ -190,7 +190,8 @@ def grouped(things: list[Any], data: st.DataObject) -> Iterable[list[Any]]:
         (one(-1), "index -1"),
         (one(10**30), "requested 3 sample"),
         (one(1), "sample 1 after its finish_reason"),
-        (one(1, "", "stop"), "sample 1 after its finish_reason"),
+        (one(1, "", "length"), "sample 1 after its finish_reason"),
+        (one(1, "more", "stop"), "sample 1 after its finish_reason"),
         (event({"output": "x"}), "missing required field `index`"),
         (one(None), "missing required field `index`"),
         (one("0"), "Expected `int`, got `str`"),
@@ -241,6 +242,14 @@ def test_the_valid_items_before_an_invalid_one_are_returned() -> None:
     assert [chunk.output for chunk in demux.feed([event(item(0, "a"), item(2, "?"), item(1, "b"))])] == ["a"]
     assert isinstance(demux.failure, InvalidEvent)
     assert demux.started
+
+
+def test_a_repeated_end_of_a_sample_is_dropped() -> None:
+    demux = completions()
+    ends = [one(0, "a", "stop"), one(0, "", "stop")]
+    assert [chunk.output for chunk in demux.feed(ends)] == ["a"]
+    assert demux.feed([one(0, "", "stop")]) == []
+    assert (demux.failure, demux.finished) == (None, True)
 
 
 def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
