@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .types import AgentConfigResponse as AgentConfigResponse
     from .types import AnthropicRedactedThinkingContent as AnthropicRedactedThinkingContent
     from .types import AnthropicThinkingContent as AnthropicThinkingContent
+    from .types import ApiObject as ApiObject
     from .types import BaseMetricResponse as BaseMetricResponse
     from .types import CategoricalFeedbackLabel as CategoricalFeedbackLabel
     from .types import ChatChunk as ChatChunk
@@ -171,6 +172,7 @@ MODULES: dict[str, str] = {
     "AnthropicThinkingContentParam": "types.params",
     "ApiConnectionError": "errors",
     "ApiException": "errors",
+    "ApiObject": "types",
     "ApiTimeoutError": "errors",
     "AsyncHumanloop": "client.client",
     "AuthenticationError": "errors",

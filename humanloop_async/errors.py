@@ -36,7 +36,7 @@ the errors above. Cancellation passes through unchanged.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +98,7 @@ class ApiException(Exception):
         super().__init__(message)
         self.status: int | None = None
         self.reason: str | None = None
-        self.body: Json = None
+        self.body: Any = None
         self.headers: Mapping[str, str] = {}
         self.round_trip_time: float | None = None
         self.partial: CompletionResponse | ChatResponse | None = None

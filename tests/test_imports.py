@@ -42,8 +42,10 @@ TOGETHER = {"", "__main__", "_exports", "cli", "server"}
 HARMLESS = {
     "__future__",
     "collections",
+    "contextlib",
     "dataclasses",
     "datetime",
+    "decimal",
     "email",
     "functools",
     "json",

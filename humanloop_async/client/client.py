@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ssl as ssl_module
 import sys
-import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, Unpack
 
 from ..config import ClientConfig, Timeout, resolve_api_key, resolve_base_url
-from ..errors import InvalidArgument
+from ..errors import ApiException, InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
-from .core import CallOptions, Core, base_headers
+from .core import CallOptions, Connections, Core, base_headers
 from .resources import Resources
 
 if TYPE_CHECKING:
@@ -77,45 +77,83 @@ class AsyncHumanloop(Resources):
         ai21_api_key: str | None = None,
         mock_api_key: str | None = None,
     ) -> None:
-        keys = {
-            "openai": openai_api_key,
-            "openai_azure": openai_azure_api_key,
-            "openai_azure_endpoint": openai_azure_endpoint_api_key,
-            "anthropic": anthropic_api_key,
-            "cohere": cohere_api_key,
-            "ai21": ai21_api_key,
-            "mock": mock_api_key,
-        }
-        config = ClientConfig(
-            base_url=resolve_base_url(base_url, host),
-            headers=base_headers(resolve_api_key(api_key), headers),
-            provider_keys={name: key for name, key in keys.items() if key},
-            timeout=Timeout() if timeout is None else timeout,
-            max_retries=max_retries,
-            max_event_bytes=max_event_bytes,
-            max_buffered_bytes=max_buffered_bytes,
-        )
-        chosen: Transport
-        if transport == "aiohttp":
-            from ..transport.aiohttp_transport import AiohttpTransport
+        keys: dict[str, str | None] = {}
+        try:
+            keys |= {
+                "openai": openai_api_key,
+                "openai_azure": openai_azure_api_key,
+                "openai_azure_endpoint": openai_azure_endpoint_api_key,
+                "anthropic": anthropic_api_key,
+                "cohere": cohere_api_key,
+                "ai21": ai21_api_key,
+                "mock": mock_api_key,
+            }
+            config = ClientConfig(
+                base_url=resolve_base_url(base_url, host),
+                headers=base_headers(resolve_api_key(api_key), headers),
+                provider_keys={name: key for name, key in keys.items() if key},
+                timeout=Timeout() if timeout is None else timeout,
+                max_retries=max_retries,
+                max_event_bytes=max_event_bytes,
+                max_buffered_bytes=max_buffered_bytes,
+            )
+            chosen: Transport
+            if transport == "aiohttp":
+                from ..transport.aiohttp_transport import AiohttpTransport
 
-            chosen = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
-        elif transport == "httpx":
-            if ssl is not True:
-                raise InvalidArgument("ssl= is for aiohttp only; pass HttpxTransport(httpx.AsyncClient(verify=...))")
-            chosen = _httpx_transport(max_connections, proxy, trust_env)
-        elif isinstance(transport, str):
-            raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or a transport object")
-        else:
-            _check_transport(transport)
-            chosen = transport
-        super().__init__(Core(config, chosen))
-        self._owns_transport = chosen is not transport
-        self._in_sync_client = False
+                chosen = AiohttpTransport(max_connections=max_connections, ssl=ssl, proxy=proxy, trust_env=trust_env)
+            elif transport == "httpx":
+                if ssl is not True:
+                    raise InvalidArgument(
+                        "ssl= is for aiohttp only; pass HttpxTransport(httpx.AsyncClient(verify=...))"
+                    )
+                chosen = _httpx_transport(max_connections, proxy, trust_env)
+            elif isinstance(transport, str):
+                raise InvalidArgument(f"transport={transport!r}: give 'aiohttp', 'httpx' or a transport object")
+            else:
+                _check_transport(transport)
+                chosen = transport
+        except ApiException as exc:
+            exc.__traceback__ = None  # error trackers send the variables of every frame in it
+            del api_key, headers, keys, proxy, openai_api_key, openai_azure_api_key, openai_azure_endpoint_api_key
+            del anthropic_api_key, cohere_api_key, ai21_api_key, mock_api_key
+            raise
+        super().__init__(Core(config, Connections(chosen, config.base_url, owned=chosen is not transport)))
+
+    def with_options(self, *, timeout: Timeout | float | None = None, max_retries: int | None = None) -> Self:
+        """Return a client with other defaults, which shares the connections; closing one of the two closes both.
+
+        Args:
+            timeout: Limits of every call: a `Timeout`, or the longest silence in seconds. Default: this client's.
+            max_retries: Attempts after the first one. Default: this client's.
+
+        Raises:
+            InvalidArgument: A setting is invalid.
+        """
+        config = self._core.config
+        changed = replace(
+            config,
+            timeout=config.timeout if timeout is None else timeout,
+            max_retries=config.max_retries if max_retries is None else max_retries,
+        )
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        Resources.__init__(copied, Core(changed, self._core.connections))
+        return copied
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.with_options()
 
     async def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
         """List a project's configurations: the 0.5 SDK's name of `projects.list_configs`."""
-        return await self.projects.list_configs(project_id, **options)
+        try:
+            return await self.projects.list_configs(project_id, **options)
+        except BaseException:
+            del options  # they have keys, see `Core`
+            raise
 
     @property
     def base_url(self) -> str:
@@ -124,6 +162,13 @@ class AsyncHumanloop(Resources):
 
     def __repr__(self) -> str:
         return f"AsyncHumanloop(base_url={self.base_url!r})"
+
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("AsyncHumanloop is the async client; use `async with`, or Humanloop with `with`")
+
+        def __exit__(self, *args: object) -> None: ...
 
     async def __aenter__(self) -> AsyncHumanloop:
         return self
@@ -135,21 +180,7 @@ class AsyncHumanloop(Resources):
 
     async def aclose(self) -> None:
         """Close the connections, except those of a transport that was passed in. Idempotent."""
-        self._core.closed = True
-        if self._owns_transport:
-            await self._core.transport.aclose()
-
-    def _close_now(self) -> bool:
-        """Close the connections without waiting; return False if there are none, or the transport cannot."""
-        self._core.closed = True
-        close = getattr(self._core.transport, "close", None)
-        return self._owns_transport and close is not None and bool(close())
-
-    def __del__(self) -> None:
-        # The sync client closes its connections on its loop's thread.
-        if hasattr(self, "_owns_transport") and not self._in_sync_client and self._close_now():
-            message = f"{self!r} was not closed; use `async with`, or aclose()"
-            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+        await self._core.connections.aclose()
 
 
 def _check_transport(transport: object) -> None:

@@ -265,6 +265,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_completion(generation.COMPLETE, params)
         return await self._core.call(generation.COMPLETE, params)
@@ -337,37 +338,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_completion,
-                generation.COMPLETE,
-                {
-                    "model_config": model_config,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "logprobs": logprobs,
-                    "suffix": suffix,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "model_config": model_config,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_completion, generation.COMPLETE, params))
 
     @overload
     async def create_deployed(
@@ -549,6 +546,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_completion(generation.COMPLETE_DEPLOYED, params)
         return await self._core.call(generation.COMPLETE_DEPLOYED, params)
@@ -621,37 +619,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-deployed with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_completion,
-                generation.COMPLETE_DEPLOYED,
-                {
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "logprobs": logprobs,
-                    "suffix": suffix,
-                    "environment": environment,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_completion, generation.COMPLETE_DEPLOYED, params))
 
     @overload
     async def create_experiment(
@@ -833,6 +827,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_completion(generation.COMPLETE_EXPERIMENT, params)
         return await self._core.call(generation.COMPLETE_EXPERIMENT, params)
@@ -905,37 +900,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-experiment with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_completion,
-                generation.COMPLETE_EXPERIMENT,
-                {
-                    "experiment_id": experiment_id,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "logprobs": logprobs,
-                    "suffix": suffix,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_completion, generation.COMPLETE_EXPERIMENT, params))
 
     @overload
     async def create_model_config(
@@ -1117,6 +1108,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_completion(generation.COMPLETE_MODEL_CONFIG, params)
         return await self._core.call(generation.COMPLETE_MODEL_CONFIG, params)
@@ -1189,37 +1181,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-model-config with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_completion,
-                generation.COMPLETE_MODEL_CONFIG,
-                {
-                    "model_config_id": model_config_id,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "logprobs": logprobs,
-                    "suffix": suffix,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "model_config_id": model_config_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_completion, generation.COMPLETE_MODEL_CONFIG, params))
 
 
 class Chats(Resource):
@@ -1426,6 +1414,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_chat(generation.CHAT, params)
         return await self._core.call(generation.CHAT, params)
@@ -1505,40 +1494,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_chat,
-                generation.CHAT,
-                {
-                    "messages": messages,
-                    "model_config": model_config,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "tool_choice": tool_choice,
-                    "tool_call": tool_call,
-                    "response_format": response_format,
-                    "reasoning_effort": reasoning_effort,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "model_config": model_config,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_chat, generation.CHAT, params))
 
     @overload
     async def create_deployed(
@@ -1738,6 +1723,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_chat(generation.CHAT_DEPLOYED, params)
         return await self._core.call(generation.CHAT_DEPLOYED, params)
@@ -1817,40 +1803,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-deployed with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_chat,
-                generation.CHAT_DEPLOYED,
-                {
-                    "messages": messages,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "tool_choice": tool_choice,
-                    "tool_call": tool_call,
-                    "response_format": response_format,
-                    "reasoning_effort": reasoning_effort,
-                    "environment": environment,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_chat, generation.CHAT_DEPLOYED, params))
 
     @overload
     async def create_experiment(
@@ -2050,6 +2032,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_chat(generation.CHAT_EXPERIMENT, params)
         return await self._core.call(generation.CHAT_EXPERIMENT, params)
@@ -2129,40 +2112,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-experiment with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_chat,
-                generation.CHAT_EXPERIMENT,
-                {
-                    "messages": messages,
-                    "experiment_id": experiment_id,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "tool_choice": tool_choice,
-                    "tool_call": tool_call,
-                    "response_format": response_format,
-                    "reasoning_effort": reasoning_effort,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "experiment_id": experiment_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_chat, generation.CHAT_EXPERIMENT, params))
 
     @overload
     async def create_model_config(
@@ -2362,6 +2341,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return await self._core.open_chat(generation.CHAT_MODEL_CONFIG, params)
         return await self._core.call(generation.CHAT_MODEL_CONFIG, params)
@@ -2441,40 +2421,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-model-config with ``stream``.
         """
-        return OpeningStream(
-            partial(
-                self._core.open_chat,
-                generation.CHAT_MODEL_CONFIG,
-                {
-                    "messages": messages,
-                    "model_config_id": model_config_id,
-                    "project": project,
-                    "project_id": project_id,
-                    "session_id": session_id,
-                    "session_reference_id": session_reference_id,
-                    "parent_id": parent_id,
-                    "parent_reference_id": parent_reference_id,
-                    "source": source,
-                    "metadata": metadata,
-                    "source_datapoint_id": source_datapoint_id,
-                    "inputs": inputs,
-                    "save": save,
-                    "provider_api_keys": provider_api_keys,
-                    "num_samples": num_samples,
-                    "user": user,
-                    "seed": seed,
-                    "return_inputs": return_inputs,
-                    "tool_choice": tool_choice,
-                    "tool_call": tool_call,
-                    "response_format": response_format,
-                    "reasoning_effort": reasoning_effort,
-                    "timeout": timeout,
-                    "max_retries": max_retries,
-                    "extra_headers": extra_headers,
-                    "idempotency_key": idempotency_key,
-                },
-            )
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "model_config_id": model_config_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return OpeningStream(partial(self._core.open_chat, generation.CHAT_MODEL_CONFIG, params))
 
 
 class Projects(Resource):
@@ -2524,23 +2500,21 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects.
         """
-        return Pages(
-            self._core,
-            projects.LIST_PROJECTS,
-            {
-                "page": page,
-                "size": size,
-                "filter": filter,
-                "user_filter": user_filter,
-                "sort_by": sort_by,
-                "order": order,
-                "organization_id": organization_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "page": page,
+            "size": size,
+            "filter": filter,
+            "user_filter": user_filter,
+            "sort_by": sort_by,
+            "order": order,
+            "organization_id": organization_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, projects.LIST_PROJECTS, params)
 
     async def create(
         self,
@@ -2573,18 +2547,17 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects.
         """
-        return await self._core.call(
-            projects.CREATE_PROJECT,
-            {
-                "name": name,
-                "feedback_types": feedback_types,
-                "directory_id": directory_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "name": name,
+            "feedback_types": feedback_types,
+            "directory_id": directory_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.CREATE_PROJECT, params)
 
     async def get(
         self,
@@ -2613,16 +2586,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}.
         """
-        return await self._core.call(
-            projects.GET_PROJECT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.GET_PROJECT, params)
 
     async def update(
         self,
@@ -2661,21 +2633,20 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{id}.
         """
-        return await self._core.call(
-            projects.UPDATE_PROJECT,
-            {
-                "id": id,
-                "name": name,
-                "active_experiment_id": active_experiment_id,
-                "active_config_id": active_config_id,
-                "positive_labels": positive_labels,
-                "directory_id": directory_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "name": name,
+            "active_experiment_id": active_experiment_id,
+            "active_config_id": active_config_id,
+            "positive_labels": positive_labels,
+            "directory_id": directory_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.UPDATE_PROJECT, params)
 
     async def delete(
         self,
@@ -2704,16 +2675,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}.
         """
-        return await self._core.call(
-            projects.DELETE_PROJECT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DELETE_PROJECT, params)
 
     async def list_configs(
         self,
@@ -2744,17 +2714,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/configs.
         """
-        return await self._core.call(
-            projects.LIST_CONFIGS,
-            {
-                "id": id,
-                "evaluation_aggregates": evaluation_aggregates,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "evaluation_aggregates": evaluation_aggregates,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.LIST_CONFIGS, params)
 
     async def get_active_config(
         self,
@@ -2787,17 +2756,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/active-config.
         """
-        return await self._core.call(
-            projects.GET_ACTIVE_CONFIG,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.GET_ACTIVE_CONFIG, params)
 
     async def deactivate_config(
         self,
@@ -2828,17 +2796,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}/active-config.
         """
-        return await self._core.call(
-            projects.DEACTIVATE_CONFIG,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DEACTIVATE_CONFIG, params)
 
     async def deactivate_experiment(
         self,
@@ -2869,17 +2836,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}/active-experiment.
         """
-        return await self._core.call(
-            projects.DEACTIVATE_EXPERIMENT,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DEACTIVATE_EXPERIMENT, params)
 
     async def list_deployed_configs(
         self,
@@ -2908,16 +2874,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/deployed-configs.
         """
-        return await self._core.call(
-            projects.LIST_DEPLOYED_CONFIGS,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.LIST_DEPLOYED_CONFIGS, params)
 
     async def deploy_config(
         self,
@@ -2952,19 +2917,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{project_id}/deploy-config.
         """
-        return await self._core.call(
-            projects.DEPLOY_CONFIG,
-            {
-                "project_id": project_id,
-                "config_id": config_id,
-                "experiment_id": experiment_id,
-                "environments": environments,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "config_id": config_id,
+            "experiment_id": experiment_id,
+            "environments": environments,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DEPLOY_CONFIG, params)
 
     async def delete_deployed_config(
         self,
@@ -2995,17 +2959,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{project_id}/deployed-config/{environment_id}.
         """
-        return await self._core.call(
-            projects.DELETE_DEPLOYED_CONFIG,
-            {
-                "project_id": project_id,
-                "environment_id": environment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "environment_id": environment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DELETE_DEPLOYED_CONFIG, params)
 
     async def create_feedback_type(
         self,
@@ -3040,19 +3003,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects/{id}/feedback-types.
         """
-        return await self._core.call(
-            projects.CREATE_FEEDBACK_TYPE,
-            {
-                "id": id,
-                "type": type,
-                "values": values,
-                "class": class_,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "type": type,
+            "values": values,
+            "class": class_,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.CREATE_FEEDBACK_TYPE, params)
 
     async def update_feedback_types(
         self,
@@ -3091,20 +3053,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{id}/feedback-types.
         """
-        return await self._core.call_batch(
-            projects.UPDATE_FEEDBACK_TYPES,
-            body,
-            {
-                "id": id,
-                "type": type,
-                "values": values,
-                "class": class_,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "type": type,
+            "values": values,
+            "class": class_,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call_batch(projects.UPDATE_FEEDBACK_TYPES, body, params)
 
     def export(
         self,
@@ -3139,19 +3099,17 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects/{id}/export.
         """
-        return Pages(
-            self._core,
-            projects.EXPORT_PROJECT,
-            {
-                "id": id,
-                "page": page,
-                "size": size,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "page": page,
+            "size": size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, projects.EXPORT_PROJECT, params)
 
 
 class ModelConfigs(Resource):
@@ -3232,37 +3190,36 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs.
         """
-        return await self._core.call(
-            projects.REGISTER_MODEL_CONFIG,
-            {
-                "model": model,
-                "name": name,
-                "description": description,
-                "provider": provider,
-                "max_tokens": max_tokens,
-                "temperature": temperature,
-                "top_p": top_p,
-                "stop": stop,
-                "presence_penalty": presence_penalty,
-                "frequency_penalty": frequency_penalty,
-                "other": other,
-                "seed": seed,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "template_language": template_language,
-                "endpoint": endpoint,
-                "prompt_template": prompt_template,
-                "chat_template": chat_template,
-                "tools": tools,
-                "project": project,
-                "project_id": project_id,
-                "experiment": experiment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model": model,
+            "name": name,
+            "description": description,
+            "provider": provider,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "other": other,
+            "seed": seed,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "template_language": template_language,
+            "endpoint": endpoint,
+            "prompt_template": prompt_template,
+            "chat_template": chat_template,
+            "tools": tools,
+            "project": project,
+            "project_id": project_id,
+            "experiment": experiment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.REGISTER_MODEL_CONFIG, params)
 
     async def get(
         self,
@@ -3291,16 +3248,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, GET /model-configs/{id}.
         """
-        return await self._core.call(
-            projects.GET_MODEL_CONFIG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.GET_MODEL_CONFIG, params)
 
     async def export(
         self,
@@ -3329,16 +3285,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/{id}/export.
         """
-        return await self._core.call(
-            projects.EXPORT_MODEL_CONFIG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.EXPORT_MODEL_CONFIG, params)
 
     async def serialize(
         self,
@@ -3405,34 +3360,33 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/serialize.
         """
-        return await self._core.call(
-            projects.SERIALIZE_MODEL_CONFIG,
-            {
-                "model": model,
-                "name": name,
-                "description": description,
-                "provider": provider,
-                "max_tokens": max_tokens,
-                "temperature": temperature,
-                "top_p": top_p,
-                "stop": stop,
-                "presence_penalty": presence_penalty,
-                "frequency_penalty": frequency_penalty,
-                "other": other,
-                "seed": seed,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "template_language": template_language,
-                "endpoint": endpoint,
-                "prompt_template": prompt_template,
-                "chat_template": chat_template,
-                "tools": tools,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model": model,
+            "name": name,
+            "description": description,
+            "provider": provider,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "other": other,
+            "seed": seed,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "template_language": template_language,
+            "endpoint": endpoint,
+            "prompt_template": prompt_template,
+            "chat_template": chat_template,
+            "tools": tools,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.SERIALIZE_MODEL_CONFIG, params)
 
     async def deserialize(
         self,
@@ -3463,16 +3417,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/deserialize.
         """
-        return await self._core.call(
-            projects.DESERIALIZE_MODEL_CONFIG,
-            {
-                "config": config,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "config": config,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DESERIALIZE_MODEL_CONFIG, params)
 
 
 class Experiments(Resource):
@@ -3508,16 +3461,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/experiments.
         """
-        return await self._core.call(
-            projects.LIST_EXPERIMENTS,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.LIST_EXPERIMENTS, params)
 
     async def create(
         self,
@@ -3560,22 +3512,21 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/experiments.
         """
-        return await self._core.call(
-            projects.CREATE_EXPERIMENT,
-            {
-                "project_id": project_id,
-                "name": name,
-                "positive_labels": positive_labels,
-                "sampling": sampling,
-                "sticky": sticky,
-                "config_ids": config_ids,
-                "set_active": set_active,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "positive_labels": positive_labels,
+            "sampling": sampling,
+            "sticky": sticky,
+            "config_ids": config_ids,
+            "set_active": set_active,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.CREATE_EXPERIMENT, params)
 
     async def update(
         self,
@@ -3618,22 +3569,21 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, PATCH /experiments/{experiment_id}.
         """
-        return await self._core.call(
-            projects.UPDATE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "sampling": sampling,
-                "sticky": sticky,
-                "name": name,
-                "positive_labels": positive_labels,
-                "config_ids_to_register": config_ids_to_register,
-                "config_ids_to_deregister": config_ids_to_deregister,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "sampling": sampling,
+            "sticky": sticky,
+            "name": name,
+            "positive_labels": positive_labels,
+            "config_ids_to_register": config_ids_to_register,
+            "config_ids_to_deregister": config_ids_to_deregister,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.UPDATE_EXPERIMENT, params)
 
     async def delete(
         self,
@@ -3662,16 +3612,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, DELETE /experiments/{experiment_id}.
         """
-        return await self._core.call(
-            projects.DELETE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.DELETE_EXPERIMENT, params)
 
     async def sample(
         self,
@@ -3702,16 +3651,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, GET /experiments/{experiment_id}/model-config.
         """
-        return await self._core.call(
-            projects.SAMPLE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(projects.SAMPLE_EXPERIMENT, params)
 
 
 class Sessions(Resource):
@@ -3753,19 +3701,17 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, GET /sessions.
         """
-        return Pages(
-            self._core,
-            logs.LIST_SESSIONS,
-            {
-                "project_id": project_id,
-                "page": page,
-                "size": size,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "page": page,
+            "size": size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, logs.LIST_SESSIONS, params)
 
     async def create(
         self,
@@ -3794,15 +3740,14 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, POST /sessions.
         """
-        return await self._core.call(
-            logs.CREATE_SESSION,
-            {
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.CREATE_SESSION, params)
 
     async def get(
         self,
@@ -3831,16 +3776,15 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, GET /sessions/{id}.
         """
-        return await self._core.call(
-            logs.GET_SESSION,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.GET_SESSION, params)
 
 
 class Logs(Resource):
@@ -4000,47 +3944,45 @@ class Logs(Resource):
 
         Source: Humanloop API v4, POST /logs.
         """
-        return await self._core.call_batch(
-            logs.LOG,
-            body,
-            {
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "reference_id": reference_id,
-                "trial_id": trial_id,
-                "messages": messages,
-                "output": output,
-                "judgment": judgment,
-                "config_id": config_id,
-                "environment": environment,
-                "created_at": created_at,
-                "error": error,
-                "stdout": stdout,
-                "duration": duration,
-                "output_message": output_message,
-                "prompt_cost": prompt_cost,
-                "output_cost": output_cost,
-                "provider_request": provider_request,
-                "provider_response": provider_response,
-                "inputs": inputs,
-                "save": save,
-                "config": config,
-                "feedback": feedback,
-                "prompt_tokens": prompt_tokens,
-                "output_tokens": output_tokens,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "reference_id": reference_id,
+            "trial_id": trial_id,
+            "messages": messages,
+            "output": output,
+            "judgment": judgment,
+            "config_id": config_id,
+            "environment": environment,
+            "created_at": created_at,
+            "error": error,
+            "stdout": stdout,
+            "duration": duration,
+            "output_message": output_message,
+            "prompt_cost": prompt_cost,
+            "output_cost": output_cost,
+            "provider_request": provider_request,
+            "provider_response": provider_response,
+            "inputs": inputs,
+            "save": save,
+            "config": config,
+            "feedback": feedback,
+            "prompt_tokens": prompt_tokens,
+            "output_tokens": output_tokens,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call_batch(logs.LOG, body, params)
 
     def list(
         self,
@@ -4098,30 +4040,28 @@ class Logs(Resource):
 
         Source: Humanloop API v4, GET /logs.
         """
-        return Pages(
-            self._core,
-            logs.LIST_LOGS,
-            {
-                "project_id": project_id,
-                "search": search,
-                "metadata_search": metadata_search,
-                "version_status": version_status,
-                "start_date": start_date,
-                "end_date": end_date,
-                "sort": sort,
-                "source_filter": source_filter,
-                "model_filter": model_filter,
-                "feedback_filter": feedback_filter,
-                "source_datapoint_id": source_datapoint_id,
-                "evaluator_filter": evaluator_filter,
-                "size": size,
-                "page": page,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "search": search,
+            "metadata_search": metadata_search,
+            "version_status": version_status,
+            "start_date": start_date,
+            "end_date": end_date,
+            "sort": sort,
+            "source_filter": source_filter,
+            "model_filter": model_filter,
+            "feedback_filter": feedback_filter,
+            "source_datapoint_id": source_datapoint_id,
+            "evaluator_filter": evaluator_filter,
+            "size": size,
+            "page": page,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, logs.LIST_LOGS, params)
 
     async def get(
         self,
@@ -4150,16 +4090,15 @@ class Logs(Resource):
 
         Source: Humanloop API v4, GET /logs/{id}.
         """
-        return await self._core.call(
-            logs.GET_LOG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.GET_LOG, params)
 
     async def update(
         self,
@@ -4194,19 +4133,18 @@ class Logs(Resource):
 
         Source: Humanloop API v4, PATCH /logs/{id}.
         """
-        return await self._core.call(
-            logs.UPDATE_LOG,
-            {
-                "id": id,
-                "output": output,
-                "error": error,
-                "duration": duration,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "output": output,
+            "error": error,
+            "duration": duration,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.UPDATE_LOG, params)
 
     async def update_by_ref(
         self,
@@ -4241,19 +4179,18 @@ class Logs(Resource):
 
         Source: Humanloop API v4, PATCH /logs.
         """
-        return await self._core.call(
-            logs.UPDATE_LOG_BY_REF,
-            {
-                "reference_id": reference_id,
-                "output": output,
-                "error": error,
-                "duration": duration,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "reference_id": reference_id,
+            "output": output,
+            "error": error,
+            "duration": duration,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.UPDATE_LOG_BY_REF, params)
 
     async def delete(
         self,
@@ -4282,16 +4219,15 @@ class Logs(Resource):
 
         Source: Humanloop API v4, DELETE /logs.
         """
-        return await self._core.call(
-            logs.DELETE_LOGS,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(logs.DELETE_LOGS, params)
 
 
 class FeedbackApi(Resource):
@@ -4375,22 +4311,20 @@ class FeedbackApi(Resource):
 
         Source: Humanloop API v4, POST /feedback.
         """
-        return await self._core.call_batch(
-            logs.FEEDBACK,
-            body,
-            {
-                "type": type,
-                "data_id": data_id,
-                "user": user,
-                "created_at": created_at,
-                "value": value,
-                "unset": unset,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "type": type,
+            "data_id": data_id,
+            "user": user,
+            "created_at": created_at,
+            "value": value,
+            "unset": unset,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call_batch(logs.FEEDBACK, body, params)
 
 
 class Datasets(Resource):
@@ -4428,16 +4362,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/datasets.
         """
-        return await self._core.call(
-            datasets.LIST_PROJECT_DATASETS,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.LIST_PROJECT_DATASETS, params)
 
     async def create(
         self,
@@ -4470,18 +4403,17 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/datasets.
         """
-        return await self._core.call(
-            datasets.CREATE_DATASET,
-            {
-                "project_id": project_id,
-                "name": name,
-                "description": description,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "description": description,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.CREATE_DATASET, params)
 
     async def list(
         self,
@@ -4508,15 +4440,14 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets.
         """
-        return await self._core.call(
-            datasets.LIST_DATASETS,
-            {
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.LIST_DATASETS, params)
 
     async def get(
         self,
@@ -4545,16 +4476,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets/{id}.
         """
-        return await self._core.call(
-            datasets.GET_DATASET,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.GET_DATASET, params)
 
     async def update(
         self,
@@ -4587,18 +4517,17 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, PATCH /datasets/{id}.
         """
-        return await self._core.call(
-            datasets.UPDATE_DATASET,
-            {
-                "id": id,
-                "name": name,
-                "description": description,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "name": name,
+            "description": description,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.UPDATE_DATASET, params)
 
     async def delete(
         self,
@@ -4627,16 +4556,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, DELETE /datasets/{id}.
         """
-        return await self._core.call(
-            datasets.DELETE_DATASET,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.DELETE_DATASET, params)
 
     def list_datapoints(
         self,
@@ -4673,20 +4601,18 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets/{dataset_id}/datapoints.
         """
-        return Pages(
-            self._core,
-            datasets.LIST_DATAPOINTS,
-            {
-                "dataset_id": dataset_id,
-                "page": page,
-                "size": size,
-                "version": version,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "dataset_id": dataset_id,
+            "page": page,
+            "size": size,
+            "version": version,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, datasets.LIST_DATAPOINTS, params)
 
     async def create_datapoint(
         self,
@@ -4731,21 +4657,19 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, POST /datasets/{dataset_id}/datapoints.
         """
-        return await self._core.call_batch(
-            datasets.CREATE_DATAPOINTS,
-            body,
-            {
-                "dataset_id": dataset_id,
-                "inputs": inputs,
-                "messages": messages,
-                "target": target,
-                "log_ids": log_ids,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "dataset_id": dataset_id,
+            "inputs": inputs,
+            "messages": messages,
+            "target": target,
+            "log_ids": log_ids,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call_batch(datasets.CREATE_DATAPOINTS, body, params)
 
 
 class Datapoints(Resource):
@@ -4781,16 +4705,15 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, GET /datapoints/{id}.
         """
-        return await self._core.call(
-            datasets.GET_DATAPOINT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.GET_DATAPOINT, params)
 
     async def update(
         self,
@@ -4827,19 +4750,18 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, PATCH /datapoints/{id}.
         """
-        return await self._core.call(
-            datasets.UPDATE_DATAPOINT,
-            {
-                "id": id,
-                "inputs": inputs,
-                "messages": messages,
-                "target": target,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "inputs": inputs,
+            "messages": messages,
+            "target": target,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.UPDATE_DATAPOINT, params)
 
     async def delete(
         self,
@@ -4870,16 +4792,15 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, DELETE /datapoints.
         """
-        return await self._core.call(
-            datasets.DELETE_DATAPOINTS,
-            {
-                "body": body,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "body": body,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(datasets.DELETE_DATAPOINTS, params)
 
 
 class Finetunes(Resource):
@@ -4917,16 +4838,15 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/finetunes.
         """
-        return await self._core.call(
-            finetunes.LIST_FINETUNES,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(finetunes.LIST_FINETUNES, params)
 
     async def create(
         self,
@@ -4967,21 +4887,20 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/finetunes.
         """
-        return await self._core.call(
-            finetunes.CREATE_FINETUNE,
-            {
-                "project_id": project_id,
-                "name": name,
-                "dataset_id": dataset_id,
-                "config": config,
-                "metadata": metadata,
-                "provider_api_keys": provider_api_keys,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "dataset_id": dataset_id,
+            "config": config,
+            "metadata": metadata,
+            "provider_api_keys": provider_api_keys,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return await self._core.call(finetunes.CREATE_FINETUNE, params)
 
     async def summary(
         self,
@@ -5022,21 +4941,20 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/finetunes/summary.
         """
-        return await self._core.call(
-            finetunes.SUMMARIZE_FINETUNE,
-            {
-                "project_id": project_id,
-                "name": name,
-                "dataset_id": dataset_id,
-                "config": config,
-                "metadata": metadata,
-                "provider_api_keys": provider_api_keys,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "dataset_id": dataset_id,
+            "config": config,
+            "metadata": metadata,
+            "provider_api_keys": provider_api_keys,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return await self._core.call(finetunes.SUMMARIZE_FINETUNE, params)
 
     async def update(
         self,
@@ -5071,18 +4989,17 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, PATCH /finetunes/{id}.
         """
-        return await self._core.call(
-            finetunes.UPDATE_FINETUNE,
-            {
-                "id": id,
-                "project_id": project_id,
-                "name": name,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "project_id": project_id,
+            "name": name,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(finetunes.UPDATE_FINETUNE, params)
 
 
 class Resources(Resource):

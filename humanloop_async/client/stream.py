@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import InvalidArgument
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
+from ..types.shared import _Renamed
 from .dispatcher import ChunkDispatcher, SampleBuffer
 from .reader import ChunkReader
 
@@ -63,6 +64,9 @@ class Stream(Generic[ChunkT, ResponseT]):
         """The response's headers."""
         return self._reader.response.headers
 
+    if not TYPE_CHECKING:
+        content = _Renamed("a loop over the stream, or its text_stream")
+
     @property
     def text_stream(self) -> TextStream:
         """The text of a call with one sample, piece by piece; empty pieces are left out.
@@ -76,6 +80,11 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return ChunkIterator(self._dispatcher)
+
+    def __repr__(self) -> str:
+        ended = sum(sample.finish_reason is not None for sample in self._reader.demux.samples)
+        state = "ended" if self._reader.ended else "closed" if self._reader.closed else "open"
+        return f"<{type(self).__name__}: {state}, {ended} of {len(self._reader.demux.samples)} samples finished>"
 
     def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
         return self._dispatcher.next_chunk()
@@ -134,6 +143,10 @@ class ChunkIterator(AsyncIterator[ChunkT]):
         if self._queue:  # the usual case under load; spares a call
             return self._queue.pop()
         return await self._dispatcher.next_chunk()
+
+    async def aclose(self) -> None:
+        """Close the stream, unless it was read to its end."""
+        self._dispatcher.close()
 
     def __del__(self) -> None:
         if self._started:
@@ -198,7 +211,7 @@ class TextStream(AsyncIterator[str]):
 
     __slots__ = ("_chunks",)
 
-    def __init__(self, chunks: AsyncIterator[Any]) -> None:
+    def __init__(self, chunks: ChunkIterator[Any] | SampleStream[Any]) -> None:
         self._chunks = chunks
 
     def __aiter__(self) -> TextStream:
@@ -209,3 +222,7 @@ class TextStream(AsyncIterator[str]):
             text: str = (await anext(self._chunks)).output
             if text:
                 return text
+
+    async def aclose(self) -> None:
+        """Close the stream, or the sample, whose text this is."""
+        await self._chunks.aclose()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, Unpack
 
 from ..client.client import AsyncHumanloop
 from ..client.core import CallOptions
+from ..config import Timeout
+from ..errors import ApiException
 from ..types import ProjectConfigResponse, ResponseList
 from .core import SyncCore
 from .loop_thread import LoopThread
@@ -38,14 +40,36 @@ class Humanloop(Resources):
 
     @_same_arguments(AsyncHumanloop.__init__)
     def __init__(self, *args: Any, **settings: Any) -> None:
-        self._client = AsyncHumanloop(*args, **settings)
-        self._client._in_sync_client = True
+        try:
+            self._client = AsyncHumanloop(*args, **settings)
+        except ApiException:
+            del args, settings  # error trackers send the variables of every frame in a traceback, and these have keys
+            raise
+        self._client._core.connections.on_loop_thread = True
         self._loop = LoopThread(self._client.aclose)
         super().__init__(SyncCore(self._loop, self._client._core))
 
+    def with_options(self, *, timeout: Timeout | float | None = None, max_retries: int | None = None) -> Self:
+        """Return a client with other defaults, which shares the connections: see `AsyncHumanloop.with_options`."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._client = self._client.with_options(timeout=timeout, max_retries=max_retries)
+        Resources.__init__(copied, SyncCore(self._loop, copied._client._core))
+        return copied
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.with_options()
+
     def get_configs(self, project_id: str, **options: Unpack[CallOptions]) -> ResponseList[ProjectConfigResponse]:
         """List a project's configurations: the 0.5 SDK's name of `projects.list_configs`."""
-        return self.projects.list_configs(project_id, **options)
+        try:
+            return self.projects.list_configs(project_id, **options)
+        except BaseException:
+            del options  # they have keys, see `Core`
+            raise
 
     @property
     def base_url(self) -> str:
@@ -63,7 +87,14 @@ class Humanloop(Resources):
     ) -> None:
         self.close()
 
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> NoReturn:
+            raise TypeError("Humanloop is the sync client; use `with`, or AsyncHumanloop with `async with`")
+
+        async def __aexit__(self, *args: object) -> None: ...
+
     def close(self) -> None:
-        """Close the connections and stop the background thread. Idempotent."""
-        self._client._core.closed = True
+        """Close the connections and stop the background thread, also for copies. Idempotent."""
+        self._client._core.connections.closed = True
         self._loop.stop()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..client.pages import Pages
-from ..types import Json, PaginatedData
+from ..types import PaginatedData
 from .loop_thread import LoopThread
 
 RecordT = TypeVar("RecordT")
@@ -59,9 +59,17 @@ class SyncPages(Generic[RecordT]):
         return self._page.total
 
     @property
-    def body(self) -> dict[str, Json]:
+    def body(self) -> dict[str, Any]:
         """The page as decoded JSON."""
         return self._page.body
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the page as a dict of plain JSON types."""
+        return self._page.to_dict()
+
+    def to_json(self) -> str:
+        """Return the page as JSON text."""
+        return self._page.to_json()
 
     @property
     def headers(self) -> Mapping[str, str]:

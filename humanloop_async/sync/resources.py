@@ -264,6 +264,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_completion(generation.COMPLETE, params)
         return self._core.call(generation.COMPLETE, params)
@@ -336,34 +337,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion with ``stream``.
         """
-        return self._core.open_completion(
-            generation.COMPLETE,
-            {
-                "model_config": model_config,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "logprobs": logprobs,
-                "suffix": suffix,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model_config": model_config,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_completion(generation.COMPLETE, params)
 
     @overload
     def create_deployed(
@@ -545,6 +545,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_completion(generation.COMPLETE_DEPLOYED, params)
         return self._core.call(generation.COMPLETE_DEPLOYED, params)
@@ -617,34 +618,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-deployed with ``stream``.
         """
-        return self._core.open_completion(
-            generation.COMPLETE_DEPLOYED,
-            {
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "logprobs": logprobs,
-                "suffix": suffix,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_completion(generation.COMPLETE_DEPLOYED, params)
 
     @overload
     def create_experiment(
@@ -826,6 +826,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_completion(generation.COMPLETE_EXPERIMENT, params)
         return self._core.call(generation.COMPLETE_EXPERIMENT, params)
@@ -898,34 +899,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-experiment with ``stream``.
         """
-        return self._core.open_completion(
-            generation.COMPLETE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "logprobs": logprobs,
-                "suffix": suffix,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_completion(generation.COMPLETE_EXPERIMENT, params)
 
     @overload
     def create_model_config(
@@ -1107,6 +1107,7 @@ class Completions(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_completion(generation.COMPLETE_MODEL_CONFIG, params)
         return self._core.call(generation.COMPLETE_MODEL_CONFIG, params)
@@ -1179,34 +1180,33 @@ class Completions(Resource):
 
         Source: Humanloop API v4, POST /completion-model-config with ``stream``.
         """
-        return self._core.open_completion(
-            generation.COMPLETE_MODEL_CONFIG,
-            {
-                "model_config_id": model_config_id,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "logprobs": logprobs,
-                "suffix": suffix,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model_config_id": model_config_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "logprobs": logprobs,
+            "suffix": suffix,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_completion(generation.COMPLETE_MODEL_CONFIG, params)
 
 
 class Chats(Resource):
@@ -1413,6 +1413,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_chat(generation.CHAT, params)
         return self._core.call(generation.CHAT, params)
@@ -1492,37 +1493,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat with ``stream``.
         """
-        return self._core.open_chat(
-            generation.CHAT,
-            {
-                "messages": messages,
-                "model_config": model_config,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "tool_choice": tool_choice,
-                "tool_call": tool_call,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "model_config": model_config,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_chat(generation.CHAT, params)
 
     @overload
     def create_deployed(
@@ -1722,6 +1722,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_chat(generation.CHAT_DEPLOYED, params)
         return self._core.call(generation.CHAT_DEPLOYED, params)
@@ -1801,37 +1802,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-deployed with ``stream``.
         """
-        return self._core.open_chat(
-            generation.CHAT_DEPLOYED,
-            {
-                "messages": messages,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "tool_choice": tool_choice,
-                "tool_call": tool_call,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_chat(generation.CHAT_DEPLOYED, params)
 
     @overload
     def create_experiment(
@@ -2031,6 +2031,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_chat(generation.CHAT_EXPERIMENT, params)
         return self._core.call(generation.CHAT_EXPERIMENT, params)
@@ -2110,37 +2111,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-experiment with ``stream``.
         """
-        return self._core.open_chat(
-            generation.CHAT_EXPERIMENT,
-            {
-                "messages": messages,
-                "experiment_id": experiment_id,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "tool_choice": tool_choice,
-                "tool_call": tool_call,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "experiment_id": experiment_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_chat(generation.CHAT_EXPERIMENT, params)
 
     @overload
     def create_model_config(
@@ -2340,6 +2340,7 @@ class Chats(Resource):
             "extra_headers": extra_headers,
             "idempotency_key": idempotency_key,
         }
+        del provider_api_keys, extra_headers
         if stream:
             return self._core.open_chat(generation.CHAT_MODEL_CONFIG, params)
         return self._core.call(generation.CHAT_MODEL_CONFIG, params)
@@ -2419,37 +2420,36 @@ class Chats(Resource):
 
         Source: Humanloop API v4, POST /chat-model-config with ``stream``.
         """
-        return self._core.open_chat(
-            generation.CHAT_MODEL_CONFIG,
-            {
-                "messages": messages,
-                "model_config_id": model_config_id,
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "inputs": inputs,
-                "save": save,
-                "provider_api_keys": provider_api_keys,
-                "num_samples": num_samples,
-                "user": user,
-                "seed": seed,
-                "return_inputs": return_inputs,
-                "tool_choice": tool_choice,
-                "tool_call": tool_call,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "messages": messages,
+            "model_config_id": model_config_id,
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "inputs": inputs,
+            "save": save,
+            "provider_api_keys": provider_api_keys,
+            "num_samples": num_samples,
+            "user": user,
+            "seed": seed,
+            "return_inputs": return_inputs,
+            "tool_choice": tool_choice,
+            "tool_call": tool_call,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.open_chat(generation.CHAT_MODEL_CONFIG, params)
 
 
 class Projects(Resource):
@@ -2499,22 +2499,21 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects.
         """
-        return self._core.pages(
-            projects.LIST_PROJECTS,
-            {
-                "page": page,
-                "size": size,
-                "filter": filter,
-                "user_filter": user_filter,
-                "sort_by": sort_by,
-                "order": order,
-                "organization_id": organization_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "page": page,
+            "size": size,
+            "filter": filter,
+            "user_filter": user_filter,
+            "sort_by": sort_by,
+            "order": order,
+            "organization_id": organization_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.pages(projects.LIST_PROJECTS, params)
 
     def create(
         self,
@@ -2547,18 +2546,17 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects.
         """
-        return self._core.call(
-            projects.CREATE_PROJECT,
-            {
-                "name": name,
-                "feedback_types": feedback_types,
-                "directory_id": directory_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "name": name,
+            "feedback_types": feedback_types,
+            "directory_id": directory_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.CREATE_PROJECT, params)
 
     def get(
         self,
@@ -2587,16 +2585,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}.
         """
-        return self._core.call(
-            projects.GET_PROJECT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.GET_PROJECT, params)
 
     def update(
         self,
@@ -2635,21 +2632,20 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{id}.
         """
-        return self._core.call(
-            projects.UPDATE_PROJECT,
-            {
-                "id": id,
-                "name": name,
-                "active_experiment_id": active_experiment_id,
-                "active_config_id": active_config_id,
-                "positive_labels": positive_labels,
-                "directory_id": directory_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "name": name,
+            "active_experiment_id": active_experiment_id,
+            "active_config_id": active_config_id,
+            "positive_labels": positive_labels,
+            "directory_id": directory_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.UPDATE_PROJECT, params)
 
     def delete(
         self,
@@ -2678,16 +2674,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}.
         """
-        return self._core.call(
-            projects.DELETE_PROJECT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DELETE_PROJECT, params)
 
     def list_configs(
         self,
@@ -2718,17 +2713,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/configs.
         """
-        return self._core.call(
-            projects.LIST_CONFIGS,
-            {
-                "id": id,
-                "evaluation_aggregates": evaluation_aggregates,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "evaluation_aggregates": evaluation_aggregates,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.LIST_CONFIGS, params)
 
     def get_active_config(
         self,
@@ -2761,17 +2755,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/active-config.
         """
-        return self._core.call(
-            projects.GET_ACTIVE_CONFIG,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.GET_ACTIVE_CONFIG, params)
 
     def deactivate_config(
         self,
@@ -2802,17 +2795,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}/active-config.
         """
-        return self._core.call(
-            projects.DEACTIVATE_CONFIG,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DEACTIVATE_CONFIG, params)
 
     def deactivate_experiment(
         self,
@@ -2843,17 +2835,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{id}/active-experiment.
         """
-        return self._core.call(
-            projects.DEACTIVATE_EXPERIMENT,
-            {
-                "id": id,
-                "environment": environment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "environment": environment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DEACTIVATE_EXPERIMENT, params)
 
     def list_deployed_configs(
         self,
@@ -2882,16 +2873,15 @@ class Projects(Resource):
 
         Source: Humanloop API v4, GET /projects/{id}/deployed-configs.
         """
-        return self._core.call(
-            projects.LIST_DEPLOYED_CONFIGS,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.LIST_DEPLOYED_CONFIGS, params)
 
     def deploy_config(
         self,
@@ -2926,19 +2916,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{project_id}/deploy-config.
         """
-        return self._core.call(
-            projects.DEPLOY_CONFIG,
-            {
-                "project_id": project_id,
-                "config_id": config_id,
-                "experiment_id": experiment_id,
-                "environments": environments,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "config_id": config_id,
+            "experiment_id": experiment_id,
+            "environments": environments,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DEPLOY_CONFIG, params)
 
     def delete_deployed_config(
         self,
@@ -2969,17 +2958,16 @@ class Projects(Resource):
 
         Source: Humanloop API v4, DELETE /projects/{project_id}/deployed-config/{environment_id}.
         """
-        return self._core.call(
-            projects.DELETE_DEPLOYED_CONFIG,
-            {
-                "project_id": project_id,
-                "environment_id": environment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "environment_id": environment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DELETE_DEPLOYED_CONFIG, params)
 
     def create_feedback_type(
         self,
@@ -3014,19 +3002,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects/{id}/feedback-types.
         """
-        return self._core.call(
-            projects.CREATE_FEEDBACK_TYPE,
-            {
-                "id": id,
-                "type": type,
-                "values": values,
-                "class": class_,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "type": type,
+            "values": values,
+            "class": class_,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.CREATE_FEEDBACK_TYPE, params)
 
     def update_feedback_types(
         self,
@@ -3065,20 +3052,18 @@ class Projects(Resource):
 
         Source: Humanloop API v4, PATCH /projects/{id}/feedback-types.
         """
-        return self._core.call_batch(
-            projects.UPDATE_FEEDBACK_TYPES,
-            body,
-            {
-                "id": id,
-                "type": type,
-                "values": values,
-                "class": class_,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "type": type,
+            "values": values,
+            "class": class_,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call_batch(projects.UPDATE_FEEDBACK_TYPES, body, params)
 
     def export(
         self,
@@ -3113,18 +3098,17 @@ class Projects(Resource):
 
         Source: Humanloop API v4, POST /projects/{id}/export.
         """
-        return self._core.pages(
-            projects.EXPORT_PROJECT,
-            {
-                "id": id,
-                "page": page,
-                "size": size,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "page": page,
+            "size": size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.pages(projects.EXPORT_PROJECT, params)
 
 
 class ModelConfigs(Resource):
@@ -3205,37 +3189,36 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs.
         """
-        return self._core.call(
-            projects.REGISTER_MODEL_CONFIG,
-            {
-                "model": model,
-                "name": name,
-                "description": description,
-                "provider": provider,
-                "max_tokens": max_tokens,
-                "temperature": temperature,
-                "top_p": top_p,
-                "stop": stop,
-                "presence_penalty": presence_penalty,
-                "frequency_penalty": frequency_penalty,
-                "other": other,
-                "seed": seed,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "template_language": template_language,
-                "endpoint": endpoint,
-                "prompt_template": prompt_template,
-                "chat_template": chat_template,
-                "tools": tools,
-                "project": project,
-                "project_id": project_id,
-                "experiment": experiment,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model": model,
+            "name": name,
+            "description": description,
+            "provider": provider,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "other": other,
+            "seed": seed,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "template_language": template_language,
+            "endpoint": endpoint,
+            "prompt_template": prompt_template,
+            "chat_template": chat_template,
+            "tools": tools,
+            "project": project,
+            "project_id": project_id,
+            "experiment": experiment,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.REGISTER_MODEL_CONFIG, params)
 
     def get(
         self,
@@ -3264,16 +3247,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, GET /model-configs/{id}.
         """
-        return self._core.call(
-            projects.GET_MODEL_CONFIG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.GET_MODEL_CONFIG, params)
 
     def export(
         self,
@@ -3302,16 +3284,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/{id}/export.
         """
-        return self._core.call(
-            projects.EXPORT_MODEL_CONFIG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.EXPORT_MODEL_CONFIG, params)
 
     def serialize(
         self,
@@ -3378,34 +3359,33 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/serialize.
         """
-        return self._core.call(
-            projects.SERIALIZE_MODEL_CONFIG,
-            {
-                "model": model,
-                "name": name,
-                "description": description,
-                "provider": provider,
-                "max_tokens": max_tokens,
-                "temperature": temperature,
-                "top_p": top_p,
-                "stop": stop,
-                "presence_penalty": presence_penalty,
-                "frequency_penalty": frequency_penalty,
-                "other": other,
-                "seed": seed,
-                "response_format": response_format,
-                "reasoning_effort": reasoning_effort,
-                "template_language": template_language,
-                "endpoint": endpoint,
-                "prompt_template": prompt_template,
-                "chat_template": chat_template,
-                "tools": tools,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "model": model,
+            "name": name,
+            "description": description,
+            "provider": provider,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "other": other,
+            "seed": seed,
+            "response_format": response_format,
+            "reasoning_effort": reasoning_effort,
+            "template_language": template_language,
+            "endpoint": endpoint,
+            "prompt_template": prompt_template,
+            "chat_template": chat_template,
+            "tools": tools,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.SERIALIZE_MODEL_CONFIG, params)
 
     def deserialize(
         self,
@@ -3436,16 +3416,15 @@ class ModelConfigs(Resource):
 
         Source: Humanloop API v4, POST /model-configs/deserialize.
         """
-        return self._core.call(
-            projects.DESERIALIZE_MODEL_CONFIG,
-            {
-                "config": config,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "config": config,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DESERIALIZE_MODEL_CONFIG, params)
 
 
 class Experiments(Resource):
@@ -3481,16 +3460,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/experiments.
         """
-        return self._core.call(
-            projects.LIST_EXPERIMENTS,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.LIST_EXPERIMENTS, params)
 
     def create(
         self,
@@ -3533,22 +3511,21 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/experiments.
         """
-        return self._core.call(
-            projects.CREATE_EXPERIMENT,
-            {
-                "project_id": project_id,
-                "name": name,
-                "positive_labels": positive_labels,
-                "sampling": sampling,
-                "sticky": sticky,
-                "config_ids": config_ids,
-                "set_active": set_active,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "positive_labels": positive_labels,
+            "sampling": sampling,
+            "sticky": sticky,
+            "config_ids": config_ids,
+            "set_active": set_active,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.CREATE_EXPERIMENT, params)
 
     def update(
         self,
@@ -3591,22 +3568,21 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, PATCH /experiments/{experiment_id}.
         """
-        return self._core.call(
-            projects.UPDATE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "sampling": sampling,
-                "sticky": sticky,
-                "name": name,
-                "positive_labels": positive_labels,
-                "config_ids_to_register": config_ids_to_register,
-                "config_ids_to_deregister": config_ids_to_deregister,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "sampling": sampling,
+            "sticky": sticky,
+            "name": name,
+            "positive_labels": positive_labels,
+            "config_ids_to_register": config_ids_to_register,
+            "config_ids_to_deregister": config_ids_to_deregister,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.UPDATE_EXPERIMENT, params)
 
     def delete(
         self,
@@ -3635,16 +3611,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, DELETE /experiments/{experiment_id}.
         """
-        return self._core.call(
-            projects.DELETE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.DELETE_EXPERIMENT, params)
 
     def sample(
         self,
@@ -3675,16 +3650,15 @@ class Experiments(Resource):
 
         Source: Humanloop API v4, GET /experiments/{experiment_id}/model-config.
         """
-        return self._core.call(
-            projects.SAMPLE_EXPERIMENT,
-            {
-                "experiment_id": experiment_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "experiment_id": experiment_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(projects.SAMPLE_EXPERIMENT, params)
 
 
 class Sessions(Resource):
@@ -3726,18 +3700,17 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, GET /sessions.
         """
-        return self._core.pages(
-            logs.LIST_SESSIONS,
-            {
-                "project_id": project_id,
-                "page": page,
-                "size": size,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "page": page,
+            "size": size,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.pages(logs.LIST_SESSIONS, params)
 
     def create(
         self,
@@ -3766,15 +3739,14 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, POST /sessions.
         """
-        return self._core.call(
-            logs.CREATE_SESSION,
-            {
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.CREATE_SESSION, params)
 
     def get(
         self,
@@ -3803,16 +3775,15 @@ class Sessions(Resource):
 
         Source: Humanloop API v4, GET /sessions/{id}.
         """
-        return self._core.call(
-            logs.GET_SESSION,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.GET_SESSION, params)
 
 
 class Logs(Resource):
@@ -3972,47 +3943,45 @@ class Logs(Resource):
 
         Source: Humanloop API v4, POST /logs.
         """
-        return self._core.call_batch(
-            logs.LOG,
-            body,
-            {
-                "project": project,
-                "project_id": project_id,
-                "session_id": session_id,
-                "session_reference_id": session_reference_id,
-                "parent_id": parent_id,
-                "parent_reference_id": parent_reference_id,
-                "source": source,
-                "metadata": metadata,
-                "source_datapoint_id": source_datapoint_id,
-                "reference_id": reference_id,
-                "trial_id": trial_id,
-                "messages": messages,
-                "output": output,
-                "judgment": judgment,
-                "config_id": config_id,
-                "environment": environment,
-                "created_at": created_at,
-                "error": error,
-                "stdout": stdout,
-                "duration": duration,
-                "output_message": output_message,
-                "prompt_cost": prompt_cost,
-                "output_cost": output_cost,
-                "provider_request": provider_request,
-                "provider_response": provider_response,
-                "inputs": inputs,
-                "save": save,
-                "config": config,
-                "feedback": feedback,
-                "prompt_tokens": prompt_tokens,
-                "output_tokens": output_tokens,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project": project,
+            "project_id": project_id,
+            "session_id": session_id,
+            "session_reference_id": session_reference_id,
+            "parent_id": parent_id,
+            "parent_reference_id": parent_reference_id,
+            "source": source,
+            "metadata": metadata,
+            "source_datapoint_id": source_datapoint_id,
+            "reference_id": reference_id,
+            "trial_id": trial_id,
+            "messages": messages,
+            "output": output,
+            "judgment": judgment,
+            "config_id": config_id,
+            "environment": environment,
+            "created_at": created_at,
+            "error": error,
+            "stdout": stdout,
+            "duration": duration,
+            "output_message": output_message,
+            "prompt_cost": prompt_cost,
+            "output_cost": output_cost,
+            "provider_request": provider_request,
+            "provider_response": provider_response,
+            "inputs": inputs,
+            "save": save,
+            "config": config,
+            "feedback": feedback,
+            "prompt_tokens": prompt_tokens,
+            "output_tokens": output_tokens,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call_batch(logs.LOG, body, params)
 
     def list(
         self,
@@ -4070,29 +4039,28 @@ class Logs(Resource):
 
         Source: Humanloop API v4, GET /logs.
         """
-        return self._core.pages(
-            logs.LIST_LOGS,
-            {
-                "project_id": project_id,
-                "search": search,
-                "metadata_search": metadata_search,
-                "version_status": version_status,
-                "start_date": start_date,
-                "end_date": end_date,
-                "sort": sort,
-                "source_filter": source_filter,
-                "model_filter": model_filter,
-                "feedback_filter": feedback_filter,
-                "source_datapoint_id": source_datapoint_id,
-                "evaluator_filter": evaluator_filter,
-                "size": size,
-                "page": page,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "search": search,
+            "metadata_search": metadata_search,
+            "version_status": version_status,
+            "start_date": start_date,
+            "end_date": end_date,
+            "sort": sort,
+            "source_filter": source_filter,
+            "model_filter": model_filter,
+            "feedback_filter": feedback_filter,
+            "source_datapoint_id": source_datapoint_id,
+            "evaluator_filter": evaluator_filter,
+            "size": size,
+            "page": page,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.pages(logs.LIST_LOGS, params)
 
     def get(
         self,
@@ -4121,16 +4089,15 @@ class Logs(Resource):
 
         Source: Humanloop API v4, GET /logs/{id}.
         """
-        return self._core.call(
-            logs.GET_LOG,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.GET_LOG, params)
 
     def update(
         self,
@@ -4165,19 +4132,18 @@ class Logs(Resource):
 
         Source: Humanloop API v4, PATCH /logs/{id}.
         """
-        return self._core.call(
-            logs.UPDATE_LOG,
-            {
-                "id": id,
-                "output": output,
-                "error": error,
-                "duration": duration,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "output": output,
+            "error": error,
+            "duration": duration,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.UPDATE_LOG, params)
 
     def update_by_ref(
         self,
@@ -4212,19 +4178,18 @@ class Logs(Resource):
 
         Source: Humanloop API v4, PATCH /logs.
         """
-        return self._core.call(
-            logs.UPDATE_LOG_BY_REF,
-            {
-                "reference_id": reference_id,
-                "output": output,
-                "error": error,
-                "duration": duration,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "reference_id": reference_id,
+            "output": output,
+            "error": error,
+            "duration": duration,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.UPDATE_LOG_BY_REF, params)
 
     def delete(
         self,
@@ -4253,16 +4218,15 @@ class Logs(Resource):
 
         Source: Humanloop API v4, DELETE /logs.
         """
-        return self._core.call(
-            logs.DELETE_LOGS,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(logs.DELETE_LOGS, params)
 
 
 class FeedbackApi(Resource):
@@ -4346,22 +4310,20 @@ class FeedbackApi(Resource):
 
         Source: Humanloop API v4, POST /feedback.
         """
-        return self._core.call_batch(
-            logs.FEEDBACK,
-            body,
-            {
-                "type": type,
-                "data_id": data_id,
-                "user": user,
-                "created_at": created_at,
-                "value": value,
-                "unset": unset,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "type": type,
+            "data_id": data_id,
+            "user": user,
+            "created_at": created_at,
+            "value": value,
+            "unset": unset,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call_batch(logs.FEEDBACK, body, params)
 
 
 class Datasets(Resource):
@@ -4399,16 +4361,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/datasets.
         """
-        return self._core.call(
-            datasets.LIST_PROJECT_DATASETS,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.LIST_PROJECT_DATASETS, params)
 
     def create(
         self,
@@ -4441,18 +4402,17 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/datasets.
         """
-        return self._core.call(
-            datasets.CREATE_DATASET,
-            {
-                "project_id": project_id,
-                "name": name,
-                "description": description,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "description": description,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.CREATE_DATASET, params)
 
     def list(
         self,
@@ -4479,15 +4439,14 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets.
         """
-        return self._core.call(
-            datasets.LIST_DATASETS,
-            {
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.LIST_DATASETS, params)
 
     def get(
         self,
@@ -4516,16 +4475,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets/{id}.
         """
-        return self._core.call(
-            datasets.GET_DATASET,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.GET_DATASET, params)
 
     def update(
         self,
@@ -4558,18 +4516,17 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, PATCH /datasets/{id}.
         """
-        return self._core.call(
-            datasets.UPDATE_DATASET,
-            {
-                "id": id,
-                "name": name,
-                "description": description,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "name": name,
+            "description": description,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.UPDATE_DATASET, params)
 
     def delete(
         self,
@@ -4598,16 +4555,15 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, DELETE /datasets/{id}.
         """
-        return self._core.call(
-            datasets.DELETE_DATASET,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.DELETE_DATASET, params)
 
     def list_datapoints(
         self,
@@ -4644,19 +4600,18 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, GET /datasets/{dataset_id}/datapoints.
         """
-        return self._core.pages(
-            datasets.LIST_DATAPOINTS,
-            {
-                "dataset_id": dataset_id,
-                "page": page,
-                "size": size,
-                "version": version,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "dataset_id": dataset_id,
+            "page": page,
+            "size": size,
+            "version": version,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.pages(datasets.LIST_DATAPOINTS, params)
 
     def create_datapoint(
         self,
@@ -4701,21 +4656,19 @@ class Datasets(Resource):
 
         Source: Humanloop API v4, POST /datasets/{dataset_id}/datapoints.
         """
-        return self._core.call_batch(
-            datasets.CREATE_DATAPOINTS,
-            body,
-            {
-                "dataset_id": dataset_id,
-                "inputs": inputs,
-                "messages": messages,
-                "target": target,
-                "log_ids": log_ids,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "dataset_id": dataset_id,
+            "inputs": inputs,
+            "messages": messages,
+            "target": target,
+            "log_ids": log_ids,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call_batch(datasets.CREATE_DATAPOINTS, body, params)
 
 
 class Datapoints(Resource):
@@ -4751,16 +4704,15 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, GET /datapoints/{id}.
         """
-        return self._core.call(
-            datasets.GET_DATAPOINT,
-            {
-                "id": id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.GET_DATAPOINT, params)
 
     def update(
         self,
@@ -4797,19 +4749,18 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, PATCH /datapoints/{id}.
         """
-        return self._core.call(
-            datasets.UPDATE_DATAPOINT,
-            {
-                "id": id,
-                "inputs": inputs,
-                "messages": messages,
-                "target": target,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "inputs": inputs,
+            "messages": messages,
+            "target": target,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.UPDATE_DATAPOINT, params)
 
     def delete(
         self,
@@ -4840,16 +4791,15 @@ class Datapoints(Resource):
 
         Source: Humanloop API v4, DELETE /datapoints.
         """
-        return self._core.call(
-            datasets.DELETE_DATAPOINTS,
-            {
-                "body": body,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "body": body,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(datasets.DELETE_DATAPOINTS, params)
 
 
 class Finetunes(Resource):
@@ -4887,16 +4837,15 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, GET /projects/{project_id}/finetunes.
         """
-        return self._core.call(
-            finetunes.LIST_FINETUNES,
-            {
-                "project_id": project_id,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(finetunes.LIST_FINETUNES, params)
 
     def create(
         self,
@@ -4937,21 +4886,20 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/finetunes.
         """
-        return self._core.call(
-            finetunes.CREATE_FINETUNE,
-            {
-                "project_id": project_id,
-                "name": name,
-                "dataset_id": dataset_id,
-                "config": config,
-                "metadata": metadata,
-                "provider_api_keys": provider_api_keys,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "dataset_id": dataset_id,
+            "config": config,
+            "metadata": metadata,
+            "provider_api_keys": provider_api_keys,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.call(finetunes.CREATE_FINETUNE, params)
 
     def summary(
         self,
@@ -4992,21 +4940,20 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, POST /projects/{project_id}/finetunes/summary.
         """
-        return self._core.call(
-            finetunes.SUMMARIZE_FINETUNE,
-            {
-                "project_id": project_id,
-                "name": name,
-                "dataset_id": dataset_id,
-                "config": config,
-                "metadata": metadata,
-                "provider_api_keys": provider_api_keys,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "name": name,
+            "dataset_id": dataset_id,
+            "config": config,
+            "metadata": metadata,
+            "provider_api_keys": provider_api_keys,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return self._core.call(finetunes.SUMMARIZE_FINETUNE, params)
 
     def update(
         self,
@@ -5041,18 +4988,17 @@ class Finetunes(Resource):
 
         Source: Humanloop API v4, PATCH /finetunes/{id}.
         """
-        return self._core.call(
-            finetunes.UPDATE_FINETUNE,
-            {
-                "id": id,
-                "project_id": project_id,
-                "name": name,
-                "timeout": timeout,
-                "max_retries": max_retries,
-                "extra_headers": extra_headers,
-                "idempotency_key": idempotency_key,
-            },
-        )
+        params: dict[str, object] = {
+            "id": id,
+            "project_id": project_id,
+            "name": name,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return self._core.call(finetunes.UPDATE_FINETUNE, params)
 
 
 class Resources(Resource):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from ..client.dispatcher import SampleBuffer
 from ..client.stream import Stream
 from ..errors import InvalidArgument
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
+from ..types.shared import _Renamed
 from .loop_thread import LoopThread
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
@@ -71,6 +72,18 @@ class SyncStream(Generic[ChunkT, ResponseT]):
 
     def __iter__(self) -> SyncChunkIterator[ChunkT]:
         return SyncChunkIterator(self)
+
+    def __repr__(self) -> str:
+        return repr(self._stream).replace(type(self._stream).__name__, type(self).__name__, 1)
+
+    if not TYPE_CHECKING:
+        content = _Renamed("a loop over the stream, or its text_stream")
+
+        def __await__(self) -> NoReturn:
+            raise TypeError("a stream of Humanloop is open already; to await calls, use AsyncHumanloop")
+
+        def __aiter__(self) -> NoReturn:
+            raise TypeError("a stream of Humanloop is read with `for`; for `async for`, use AsyncHumanloop")
 
     def __next__(self) -> ChunkT:
         if not self._queue:

@@ -6,12 +6,14 @@ import asyncio
 import io
 import os
 import ssl as ssl_module
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, cast
 
 import aiohttp
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
+from yarl import URL
 
 from ..config import check_count
 from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgument, is_retryable
@@ -19,8 +21,10 @@ from ..wire.requests import HttpRequest
 from .aiohttp_fast_path import FastPathProtocol, install_fast_path
 from .allocator import raise_mmap_threshold
 from .base import describe_exception
+from .certificates import check_certificate_file, is_certificate_error
 from .per_loop import Loop, PerLoop, keep_inherited
-from .proxy import split_proxy
+from .proxy import EnvironmentProxies, parse_proxy
+from .secrets import remove_tracebacks
 from .wakeup import DirectWaiter, running_loop
 
 _header_name = lru_cache(256)(istr)
@@ -48,7 +52,8 @@ class AiohttpTransport:
         connect_timeout: Longest wait for one TCP and TLS connection, in seconds.
         ssl: An SSL context, for a private CA or a client certificate; False disables verification.
         proxy: Proxy URL.
-        trust_env: Take the proxy from ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``.
+        trust_env: Take the proxy from ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``. An argument
+            `proxy` has precedence.
 
     Raises:
         InvalidArgument: A setting is invalid.
@@ -71,13 +76,11 @@ class AiohttpTransport:
         self._max_connections = max_connections
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._ssl = ssl
-        self._proxy: str | None = None
-        self._proxy_headers: dict[str, str] = {}
-        if proxy is not None:
-            self._proxy, credentials = split_proxy(proxy, _PROXY_SCHEMES)
-            if credentials is not None:
-                self._proxy_headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(*credentials)
-        self._trust_env = trust_env
+        self._proxy = None if proxy is None else parse_proxy("proxy", proxy, _PROXY_SCHEMES)
+        self._environment: EnvironmentProxies | None = None
+        if trust_env and session is None:
+            self._environment = EnvironmentProxies(_PROXY_SCHEMES)
+            check_certificate_file()
         self._sessions: PerLoop[aiohttp.ClientSession, AiohttpResponse] = PerLoop(self._create_session, _close_session)
 
     def _create_session(self) -> aiohttp.ClientSession:
@@ -86,10 +89,8 @@ class AiohttpTransport:
             connector._factory = cast("Any", partial(FastPathProtocol, loop=asyncio.get_running_loop()))
         return aiohttp.ClientSession(
             connector=connector,
-            trust_env=self._trust_env,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
-            proxy=self._proxy,
             max_line_size=_MAX_HEADER,
             max_field_size=_MAX_HEADER,
         )
@@ -102,42 +103,43 @@ class AiohttpTransport:
         if running_loop() is None:
             raise InvalidArgument("aiohttp needs asyncio; under trio, use transport='httpx'")
         session = self._sessions.client() if self._user_session is None else self._user_session
-        body = request.body
-        headers: dict[str, str] = {_header_name(name): value for name, value in request.headers.items()}
-        if request.url.startswith("http:"):  # over TLS only the proxy may see these
-            headers |= self._proxy_headers
+        handled = sys.exception()
         try:
             async with asyncio.timeout(timeout):
-                response = await session.request(
-                    request.method,
-                    request.url,
-                    data=body if body is None or len(body) <= _MAX_RAW_BODY else io.BytesIO(body),
-                    headers=headers,
-                    proxy_headers=self._proxy_headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=_NO_TIMEOUTS if self._user_session is not None else self._timeout,
-                )
-        except aiohttp.ConnectionTimeoutError as exc:
-            raise ApiConnectionError(f"cannot connect to {request.url}: {exc}") from exc
-        except aiohttp.ClientResponseError as exc:
-            # Rejected by a proxy, or a response that is not HTTP, to which aiohttp gives status 400.
-            failed = ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
-            failed.retryable = is_retryable(exc.status)
-            raise failed from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+                response = await self._request(session, request)
+        except BaseException as exc:
+            remove_tracebacks(exc, handled, _redact)
+            if (error := _translate(exc, request)) is None:
                 raise
-            raise ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}") from exc
-        except (ValueError, TypeError) as exc:  # a header that cannot be sent
-            raise InvalidArgument(f"invalid request to {request.url}: {exc}") from exc
-        except RuntimeError as exc:  # the caller closed the session
-            raise ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}") from exc
+            raise error from exc
         if self._user_session is None and hasattr(response, "_raw_headers"):
             response._raw_headers = ()  # a second copy of the headers: half a KB for each open stream
         opened = AiohttpResponse(response)
         self._sessions.responses.add(opened)
         return opened
+
+    async def _request(self, session: aiohttp.ClientSession, request: HttpRequest) -> aiohttp.ClientResponse:
+        body, url = request.body, URL(request.url)
+        headers: dict[str, str] = {_header_name(name): value for name, value in request.headers.items()}
+        proxy = self._proxy
+        if proxy is None and self._environment is not None:
+            proxy = self._environment.find(url.scheme, url.host or "", url.port or 0)
+        proxy_headers: dict[str, str] = {}
+        if proxy is not None and proxy.credentials is not None:
+            proxy_headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(*proxy.credentials)
+            if url.scheme == "http":  # over TLS only the proxy may see it
+                headers |= proxy_headers
+        return await session.request(
+            request.method,
+            url,
+            data=body if body is None or len(body) <= _MAX_RAW_BODY else io.BytesIO(body),
+            headers=headers,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=proxy_headers,
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=_NO_TIMEOUTS if self._user_session is not None else self._timeout,
+        )
 
     async def aclose(self) -> None:
         """Close the sessions that this transport opened, and the responses that are still being read."""
@@ -333,6 +335,42 @@ def _check_wait(timeout: float | None) -> None:
     """Raise TimeoutError instead of waiting for 0 s, during which the caller could be cancelled."""
     if timeout is not None and timeout <= 0:
         raise TimeoutError
+
+
+def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:
+    """Return this package's error for one of aiohttp; None if it is to be raised as it is."""
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return ApiConnectionError(f"cannot connect to {request.url}: {exc}")
+    if isinstance(exc, aiohttp.ClientError | OSError):
+        if isinstance(exc, TimeoutError) and not isinstance(exc, aiohttp.ClientError):
+            return None
+        error = ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
+        if isinstance(exc, aiohttp.ClientResponseError):
+            # Rejected by a proxy, or a response that is not HTTP, to which aiohttp gives status 400.
+            error.retryable = is_retryable(exc.status)
+        elif is_certificate_error(exc):
+            check_certificate_file()
+            error.retryable = False
+        return error
+    if isinstance(exc, ApiException):
+        return None
+    if isinstance(exc, ValueError | TypeError):  # a header that cannot be sent
+        return InvalidArgument(f"invalid request to {request.url}: {exc}")
+    if isinstance(exc, RuntimeError):  # the caller closed the session
+        return ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
+    return None
+
+
+def _redact(exc: BaseException) -> None:
+    if isinstance(exc, aiohttp.ClientResponseError):
+        info = exc.request_info
+        no_headers = CIMultiDictProxy(CIMultiDict[str]())
+        exc.request_info = aiohttp.RequestInfo(info.url, info.method, no_headers, info.real_url)
+        exc.history = ()
+        exc.args = (exc.request_info, exc.history)
+    elif isinstance(exc, aiohttp.ClientConnectorError):
+        exc._conn_key = exc._conn_key._replace(proxy_auth=None, proxy_headers_hash=None)
+        exc.args = (exc._conn_key, exc.os_error)
 
 
 def _close_session(loop: Loop, session: aiohttp.ClientSession) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -21,8 +21,10 @@ from ..errors import ApiConnectionError, ApiException, ClientClosed, InvalidArgu
 from ..wire.requests import HttpRequest
 from .allocator import raise_mmap_threshold
 from .base import describe_exception
+from .certificates import check_certificate_file, is_certificate_error
 from .per_loop import Loop, PerLoop, keep_inherited
-from .proxy import split_proxy
+from .proxy import EnvironmentProxies, Proxy, parse_proxy
+from .secrets import remove_tracebacks
 from .wakeup import running_loop
 
 _NO_TIMEOUTS = httpx.Timeout(None)
@@ -45,7 +47,8 @@ class HttpxTransport:
         client: A client to use instead; it is never closed, and the settings below do not apply to it.
         max_connections: Most connections open at once, 0 or None for no limit.
         proxy: Proxy URL.
-        trust_env: Take the proxy and the CA from the environment.
+        trust_env: Take the proxy from ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, and the
+            certificate authorities from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``. An argument `proxy` has precedence.
 
     Raises:
         InvalidArgument: A setting is invalid.
@@ -65,22 +68,27 @@ class HttpxTransport:
         self._clients: PerLoop[httpx.AsyncClient, HttpxResponse] = PerLoop(self._create_client, _close_client)
         if client is not None:
             return
-        self._new_client = partial(
+        if trust_env:
+            check_certificate_file()
+        connections: dict[str, Any] = {
+            "limits": httpx.Limits(max_connections=max_connections or None, max_keepalive_connections=100),
+            "verify": httpx.create_ssl_context(trust_env=trust_env),  # created here, because it reads files
+            "trust_env": False,  # it would also read proxies, and match NO_PROXY differently
+        }
+        self._new_client: Callable[..., httpx.AsyncClient] = partial(
             httpx.AsyncClient,
-            limits=httpx.Limits(max_connections=max_connections or None, max_keepalive_connections=100),
+            **connections,
             timeout=_NO_TIMEOUTS,
-            proxy=_proxy(proxy) if proxy is not None else None,
-            trust_env=trust_env,
-            verify=httpx.create_ssl_context(trust_env=trust_env),  # created here, because it reads files
+            proxy=_proxy(parse_proxy("proxy", proxy, _PROXY_SCHEMES)) if proxy is not None else None,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # stores no cookies
             event_hooks={"response": [_hide_location]},
         )
+        if trust_env and proxy is None and (environment := EnvironmentProxies(_PROXY_SCHEMES)).by_scheme:
+            create = self._new_client
+            self._new_client = lambda: create(transport=_ByEnvironment(environment, connections))
         try:
             self._new_client()
-        except (
-            ValueError,
-            ImportError,
-        ) as exc:  # a proxy that needs another package, or an invalid one in the environment
+        except (ValueError, ImportError) as exc:  # a proxy that needs another package
             raise InvalidArgument(f"proxy: {exc}") from exc
 
     def _create_client(self) -> httpx.AsyncClient:
@@ -89,34 +97,33 @@ class HttpxTransport:
     async def send(self, request: HttpRequest, timeout: float | None) -> HttpxResponse:
         """Send a request; see `Transport.send`."""
         client = self._clients.client() if self._user_client is None else self._user_client
+        handled = sys.exception()
         try:
-            built = client.build_request(
-                request.method,
-                request.url,
-                content=request.body,
-                headers=dict(request.headers),
-                timeout=_NO_TIMEOUTS,
-            )
-            progress = _Progress()
-            if running_loop() is not None:
-                built.extensions["trace"] = progress.trace
-                response = await _send_in_task(client, built, timeout, progress)
-            else:
-                with anyio.fail_after(timeout):
-                    response = await client.send(built, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, OSError) as exc:
-            if isinstance(exc, TimeoutError):
+            opened = await self._send(client, request, timeout)
+        except BaseException as exc:
+            remove_tracebacks(exc, handled, _redact)
+            if (error := _translate(exc, request)) is None:
                 raise
-            failed = ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
-            failed.retryable = _may_retry(exc)
-            raise failed from exc
-        except (httpx.InvalidURL, ValueError, TypeError) as exc:
-            raise InvalidArgument(f"invalid request to {request.url}: {exc}") from exc
-        except RuntimeError as exc:  # the caller closed the client
-            raise ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}") from exc
-        opened = HttpxResponse(response, progress)
+            raise error from exc
         self._clients.responses.add(opened)
         return opened
+
+    async def _send(self, client: httpx.AsyncClient, request: HttpRequest, timeout: float | None) -> HttpxResponse:
+        built = client.build_request(
+            request.method,
+            request.url,
+            content=request.body,
+            headers=dict(request.headers),
+            timeout=_NO_TIMEOUTS,
+        )
+        progress = _Progress()
+        if running_loop() is not None:
+            built.extensions["trace"] = progress.trace
+            response = await _send_in_task(client, built, timeout, progress)
+        else:
+            with anyio.fail_after(timeout):
+                response = await client.send(built, stream=True, follow_redirects=False)
+        return HttpxResponse(response, progress)
 
     async def aclose(self) -> None:
         """Close the clients that this transport created, and the responses that are still being read."""
@@ -364,9 +371,53 @@ async def _abandon(sending: asyncio.Task[httpx.Response], progress: _Progress) -
         await sending.result().aclose()
 
 
-def _proxy(url: str) -> httpx.Proxy:
-    clean, credentials = split_proxy(url, _PROXY_SCHEMES)
-    return httpx.Proxy(clean, auth=credentials)
+def _proxy(proxy: Proxy) -> httpx.Proxy:
+    return httpx.Proxy(proxy.url, auth=proxy.credentials)
+
+
+class _ByEnvironment(httpx.AsyncBaseTransport):
+    """Sends each request directly or through the proxy that the environment names for its URL."""
+
+    def __init__(self, environment: EnvironmentProxies, connections: dict[str, Any]) -> None:
+        self._environment = environment
+        proxies = {None, *environment.by_scheme.values()}
+        self._transports = {
+            proxy: httpx.AsyncHTTPTransport(proxy=None if proxy is None else _proxy(proxy), **connections)
+            for proxy in proxies
+        }
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        proxy = self._environment.find(url.scheme, url.host, url.port or {"https": 443}.get(url.scheme, 80))
+        return await self._transports[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for transport in self._transports.values():
+            await transport.aclose()
+
+
+def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:
+    """Return this package's error for one of httpx; None if it is to be raised as it is."""
+    if isinstance(exc, httpx.HTTPError | OSError):
+        if isinstance(exc, TimeoutError):
+            return None
+        error = ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
+        error.retryable = _may_retry(exc)
+        if is_certificate_error(exc):
+            error.retryable = False
+        return error
+    if isinstance(exc, ApiException):
+        return None
+    if isinstance(exc, httpx.InvalidURL | ValueError | TypeError):
+        return InvalidArgument(f"invalid request to {request.url}: {exc}")
+    if isinstance(exc, RuntimeError):  # the caller closed the client
+        return ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
+    return None
+
+
+def _redact(exc: BaseException) -> None:
+    if isinstance(exc, httpx.RequestError) and exc._request is not None:
+        exc.request = httpx.Request(exc.request.method, exc.request.url)
 
 
 def _may_retry(exc: Exception) -> bool:

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct, field
 
 from ..errors import InvalidEvent
-from .shared import ChatMessage, FunctionTool, ToolCall, ToolResultResponse, Usage
+from .shared import ApiObject, ChatMessage, Convertible, FunctionTool, Json, ToolCall, ToolResultResponse, Usage
 
 
-class ChunkFields(Struct, kw_only=True, frozen=True, gc=False):
+class ChunkFields(Convertible, Struct, kw_only=True, frozen=True, gc=False):
     """What one event adds to one sample.
 
     The event's other fields, which repeat the request's, are in the stream's final response.
@@ -42,14 +42,11 @@ class CompletionChunk(ChunkFields, kw_only=True, frozen=True, gc=False):
     tool_calls: ClassVar[None] = None  # only chats have tool calls
 
 
-class CompletionEvent(Struct, kw_only=True, gc=False):
+class CompletionEvent(ApiObject, kw_only=True, gc=False):
     """One event of a streamed completion, reduced to the fields that the demultiplexer reads."""
 
     data: list[CompletionChunk]
     usage: Usage | None = None
-
-
-_message_decoder: msgspec.json.Decoder[ChatMessage | None] = msgspec.json.Decoder(ChatMessage | None)
 
 
 class ChatChunk(ChunkFields, kw_only=True, frozen=True, gc=False):
@@ -62,8 +59,8 @@ class ChatChunk(ChunkFields, kw_only=True, frozen=True, gc=False):
 
     tool_calls: list[ToolCall] | None = None
     tool_call: FunctionTool | None = None
-    # Few callers read the message, and it repeats `output`: decoded on access.
-    raw_output_message: msgspec.Raw = field(name="output_message", default=msgspec.Raw(b"null"))
+    # Few callers read the message, and it repeats `output`: converted on access.
+    raw_output_message: Json = field(name="output_message", default=None)
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in self.__struct_fields__[:-1]]
@@ -71,7 +68,7 @@ class ChatChunk(ChunkFields, kw_only=True, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"ChatChunk({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
-    def __hash__(self) -> int:  # lists and raw bytes are not hashable
+    def __hash__(self) -> int:  # lists and dicts are not hashable
         return hash((self.index, self.id, self.output, self.finish_reason))
 
     @property
@@ -82,12 +79,12 @@ class ChatChunk(ChunkFields, kw_only=True, frozen=True, gc=False):
             InvalidEvent: The event's ``output_message`` is not a v4 message.
         """
         try:
-            return _message_decoder.decode(self.raw_output_message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise InvalidEvent(f"output_message: {exc}", bytes(self.raw_output_message)) from exc
+            return msgspec.convert(self.raw_output_message, ChatMessage | None)
+        except (msgspec.ValidationError, RecursionError) as exc:
+            raise InvalidEvent(f"output_message: {exc}", msgspec.json.encode(self.raw_output_message)) from exc
 
 
-class ChatEvent(Struct, kw_only=True, gc=False):
+class ChatEvent(ApiObject, kw_only=True, gc=False):
     """One event of a streamed chat, reduced to the fields that the demultiplexer reads."""
 
     data: list[ChatChunk]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, UnsetType, field
 
 from .shared import (
+    ApiObject,
     ChatMessage,
     DateTime,
     Endpoint,
@@ -73,7 +74,7 @@ class SerializeModelConfigRequest(ModelConfigFields, kw_only=True):
     tools: list[ModelConfigTool] | None = None
 
 
-class DeserializeModelConfigRequest(Struct, kw_only=True):
+class DeserializeModelConfigRequest(ApiObject, kw_only=True):
     """``POST /model-configs/deserialize``.
 
     Attributes:
@@ -96,7 +97,7 @@ class ModelConfigRequest(AnyModelConfigFields, kw_only=True, tag_field="type", t
     tool_configs: list[Json] | UnsetType | None = UNSET
 
 
-class ConfigFields(Struct, kw_only=True):
+class ConfigFields(ApiObject, kw_only=True):
     """The fields of every configuration that is not a model's.
 
     Attributes:
@@ -143,7 +144,7 @@ ConfigRequest: TypeAlias = ModelConfigRequest | ToolConfigRequest | GenericConfi
 """A configuration behind a log. Its ``type`` tells its kind; "model" if absent."""
 
 
-class UserResponse(Struct, kw_only=True):
+class UserResponse(ApiObject, kw_only=True):
     """The creator of a configuration."""
 
     id: str
@@ -152,7 +153,7 @@ class UserResponse(Struct, kw_only=True):
     full_name: str | None = None
 
 
-class StoredConfigFields(Struct, kw_only=True):
+class StoredConfigFields(ApiObject, kw_only=True):
     """The fields of every stored configuration that is not a model's."""
 
     id: str
@@ -247,7 +248,7 @@ ConfigResponse: TypeAlias = (
 """A stored configuration. Its `type` tells its kind."""
 
 
-class ProjectModelConfigFeedbackStatsResponse(Struct, kw_only=True):
+class ProjectModelConfigFeedbackStatsResponse(ApiObject, kw_only=True):
     """How often a configuration's logs got one feedback value."""
 
     feedback_type_id: int
@@ -256,7 +257,7 @@ class ProjectModelConfigFeedbackStatsResponse(Struct, kw_only=True):
     feedback_count: int
 
 
-class ModelConfigEvaluatorAggregateResponse(Struct, kw_only=True):
+class ModelConfigEvaluatorAggregateResponse(ApiObject, kw_only=True):
     """One evaluator's verdict on a configuration."""
 
     model_config_id: str
@@ -291,7 +292,7 @@ class GetModelConfigResponse(ProjectConfigResponse, kw_only=True):
     environment_id: str | None = None
 
 
-class EnvironmentRequest(Struct, kw_only=True):
+class EnvironmentRequest(ApiObject, kw_only=True):
     """An environment to deploy to.
 
     Attributes:
@@ -303,7 +304,7 @@ class EnvironmentRequest(Struct, kw_only=True):
     name: str | None = None
 
 
-class EnvironmentProjectConfigRequest(Struct, kw_only=True):
+class EnvironmentProjectConfigRequest(ApiObject, kw_only=True):
     """``PATCH /projects/{project_id}/deploy-config``.
 
     Attributes:
@@ -331,7 +332,7 @@ class EnvironmentProjectConfigResponse(Response, kw_only=True):
     experiment_name: str | None = None
 
 
-class EnvironmentQuery(Struct, kw_only=True):
+class EnvironmentQuery(ApiObject, kw_only=True):
     """The environment of an operation.
 
     Attributes:
@@ -341,7 +342,7 @@ class EnvironmentQuery(Struct, kw_only=True):
     environment: str | None = None
 
 
-class ListConfigsQuery(Struct, kw_only=True):
+class ListConfigsQuery(ApiObject, kw_only=True):
     """Query of ``GET /projects/{id}/configs``.
 
     Attributes:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from .projects import PageQuery
-from .shared import ChatMessage, DateTime, Json, PageSize, Response
+from .shared import ApiObject, ChatMessage, DateTime, Json, PageSize, Response
 
 DatasetText: TypeAlias = Annotated[str, Meta(max_length=255)]
 
 
-class CreateDatasetRequest(Struct, kw_only=True):
+class CreateDatasetRequest(ApiObject, kw_only=True):
     """``POST /projects/{project_id}/datasets``.
 
     Attributes:
@@ -24,7 +24,7 @@ class CreateDatasetRequest(Struct, kw_only=True):
     description: DatasetText
 
 
-class UpdateDatasetRequest(Struct, kw_only=True):
+class UpdateDatasetRequest(ApiObject, kw_only=True):
     """``PATCH /datasets/{id}``. Absent fields stay unchanged.
 
     Attributes:
@@ -54,7 +54,7 @@ class DatasetResponse(Response, kw_only=True):
     version: int | None = None
 
 
-class DatapointFields(Struct, kw_only=True):
+class DatapointFields(ApiObject, kw_only=True):
     """The fields of a datapoint in requests and responses.
 
     Attributes:

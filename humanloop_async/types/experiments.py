@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
 from .configs import ConfigResponse
 from .feedback import PositiveLabel
-from .shared import DateTime, Response
+from .shared import ApiObject, DateTime, Response
 
 Sampling: TypeAlias = Literal["uniform", "thompson"]
 """Each configuration equally often, or configurations with better feedback more often."""
@@ -22,7 +20,7 @@ Sticky: TypeAlias = Literal["none", "session", "user"]
 """Whether the first configuration picked is kept: never, for a session, or for a request's `user`."""
 
 
-class SamplingFields(Struct, kw_only=True):
+class SamplingFields(ApiObject, kw_only=True):
     """How an experiment picks configurations.
 
     Attributes:
@@ -68,7 +66,7 @@ class UpdateExperimentRequest(SamplingFields, kw_only=True):
     config_ids_to_deregister: list[str] | None = None
 
 
-class BaseMetricResponse(Struct, kw_only=True):
+class BaseMetricResponse(ApiObject, kw_only=True):
     """The metric that an experiment compares configurations by."""
 
     id: str
@@ -81,7 +79,7 @@ class BaseMetricResponse(Struct, kw_only=True):
     updated_at: DateTime
 
 
-class ExperimentConfigResponse(Struct, kw_only=True):
+class ExperimentConfigResponse(ApiObject, kw_only=True):
     """One configuration of an experiment, and its success so far.
 
     Attributes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import field
 
-from .shared import DateTime, Response
+from .shared import ApiObject, DateTime, Response
 
 FeedbackValue: TypeAlias = bool | int | float | list[str] | str
 FeedbackClass: TypeAlias = Literal["select", "multi_select", "text", "number"]
 LabelSentiment: TypeAlias = Literal["positive", "negative", "neutral", "unset"]
 
 
-class FeedbackFields(Struct, kw_only=True):
+class FeedbackFields(ApiObject, kw_only=True):
     """The fields of feedback in requests and responses.
 
     Attributes:
@@ -64,7 +64,7 @@ class FeedbackResponse(FeedbackFields, Response, kw_only=True):
     value: FeedbackValue
 
 
-class FeedbackLabelRequest(Struct, kw_only=True):
+class FeedbackLabelRequest(ApiObject, kw_only=True):
     """A value that feedback of a type can have.
 
     Attributes:
@@ -76,7 +76,7 @@ class FeedbackLabelRequest(Struct, kw_only=True):
     sentiment: LabelSentiment | None = None
 
 
-class FeedbackTypeRequest(Struct, kw_only=True):
+class FeedbackTypeRequest(ApiObject, kw_only=True):
     """A type of feedback to create, or to add labels to.
 
     Attributes:
@@ -90,7 +90,7 @@ class FeedbackTypeRequest(Struct, kw_only=True):
     class_: FeedbackClass | None = field(name="class", default=None)  # "class" is a keyword
 
 
-class CategoricalFeedbackLabel(Struct, kw_only=True):
+class CategoricalFeedbackLabel(ApiObject, kw_only=True):
     """A value that feedback of a type can have."""
 
     value: str
@@ -104,7 +104,7 @@ class FeedbackTypeModel(Response, kw_only=True):
     values: list[CategoricalFeedbackLabel] | None = None
 
 
-class PositiveLabel(Struct, kw_only=True):
+class PositiveLabel(ApiObject, kw_only=True):
     """Feedback that counts as a success of an experiment's configuration.
 
     Attributes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from .datasets import DatasetResponse
-from .shared import DateTime, Json, ProviderApiKeys, Response
+from .shared import ApiObject, DateTime, Json, ProviderApiKeys, Response
 
 
-class FinetuneConfig(Struct, kw_only=True):
+class FinetuneConfig(ApiObject, kw_only=True):
     """What to fine-tune, and how.
 
     Attributes:
@@ -22,7 +20,7 @@ class FinetuneConfig(Struct, kw_only=True):
     provider: str = "openai"
 
 
-class FinetuneRequest(Struct, kw_only=True):
+class FinetuneRequest(ApiObject, kw_only=True):
     """``POST /projects/{project_id}/finetunes``, and its ``/summary``.
 
     Attributes:
@@ -40,7 +38,7 @@ class FinetuneRequest(Struct, kw_only=True):
     provider_api_keys: ProviderApiKeys | None = None
 
 
-class UpdateFinetuneRequest(Struct, kw_only=True):
+class UpdateFinetuneRequest(ApiObject, kw_only=True):
     """``PATCH /finetunes/{id}``. Absent fields stay unchanged.
 
     Attributes:
@@ -50,7 +48,7 @@ class UpdateFinetuneRequest(Struct, kw_only=True):
     name: str | None = None
 
 
-class FinetuneQuery(Struct, kw_only=True):
+class FinetuneQuery(ApiObject, kw_only=True):
     """Query of ``PATCH /finetunes/{id}``.
 
     Attributes:

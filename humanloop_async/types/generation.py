@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-from .shared import Json, ProviderApiKeys, Response, ToolResultResponse, Usage
+from .shared import ApiObject, Json, ProviderApiKeys, Response, ToolResultResponse, Usage
 
 
-class TraceFields(Struct, kw_only=True):
+class TraceFields(ApiObject, kw_only=True):
     """Where a log belongs and where it came from.
 
     Attributes:
@@ -59,7 +59,7 @@ class GenerationRequest(TraceFields, kw_only=True, forbid_unknown_fields=True):
     return_inputs: bool = True
 
 
-class SampleFields(Struct, kw_only=True):
+class SampleFields(ApiObject, kw_only=True):
     """The fields of a generated sample.
 
     Attributes:

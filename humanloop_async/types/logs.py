@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from .configs import ConfigRequest, ConfigResponse, ModelConfigResponse
 from .feedback import Feedback, FeedbackResponse, FeedbackValue
 from .generation import TraceFields
 from .shared import (
+    ApiObject,
     ChatMessage,
     DateTime,
     Json,
@@ -90,7 +91,7 @@ class LogRequest(LogFields, kw_only=True):
     output_tokens: TokenCount | None = None
 
 
-class UpdateLogRequest(Struct, kw_only=True):
+class UpdateLogRequest(ApiObject, kw_only=True):
     """``PATCH /logs/{id}`` and ``PATCH /logs``. Absent fields stay unchanged.
 
     Attributes:
@@ -116,7 +117,7 @@ class CreateLogResponse(Response, kw_only=True):
     session_id: str | None = None
 
 
-class MetricValueResponse(Struct, kw_only=True):
+class MetricValueResponse(ApiObject, kw_only=True):
     """One metric of a log."""
 
     metric_id: str
@@ -124,7 +125,7 @@ class MetricValueResponse(Struct, kw_only=True):
     metric_value: float
 
 
-class EvaluationResultResponse(Struct, kw_only=True):
+class EvaluationResultResponse(ApiObject, kw_only=True):
     """One evaluator's verdict on a log."""
 
     id: str
@@ -177,7 +178,7 @@ class LogResponse(LogFields, Response, kw_only=True):
     model_config: ModelConfigResponse | None = None
 
 
-class ListLogsQuery(Struct, kw_only=True):
+class ListLogsQuery(ApiObject, kw_only=True):
     """Query of ``GET /logs``.
 
     Attributes:
@@ -222,7 +223,7 @@ class ListLogsQuery(Struct, kw_only=True):
                 raise ValueError(f"{name}={value!r} is not a date or a date with a time in ISO 8601") from exc
 
 
-class DeleteLogsQuery(Struct, kw_only=True):
+class DeleteLogsQuery(ApiObject, kw_only=True):
     """Query of ``DELETE /logs``.
 
     Attributes:
@@ -232,7 +233,7 @@ class DeleteLogsQuery(Struct, kw_only=True):
     id: Annotated[list[str], Meta(min_length=1)]
 
 
-class ReferenceQuery(Struct, kw_only=True):
+class ReferenceQuery(ApiObject, kw_only=True):
     """Query of ``PATCH /logs``.
 
     Attributes:

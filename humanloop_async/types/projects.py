@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from .configs import (
     ConfigType,
@@ -15,10 +15,10 @@ from .configs import (
 )
 from .experiments import ExperimentResponse
 from .feedback import FeedbackTypeModel, FeedbackTypeRequest, PositiveLabel
-from .shared import DateTime, PageNumber, PageSize, Response
+from .shared import ApiObject, DateTime, PageNumber, PageSize, Response
 
 
-class CreateProjectRequest(Struct, kw_only=True):
+class CreateProjectRequest(ApiObject, kw_only=True):
     """``POST /projects``.
 
     Attributes:
@@ -32,7 +32,7 @@ class CreateProjectRequest(Struct, kw_only=True):
     directory_id: str | None = None
 
 
-class UpdateProjectRequest(Struct, kw_only=True):
+class UpdateProjectRequest(ApiObject, kw_only=True):
     """``PATCH /projects/{id}``. Absent fields stay unchanged.
 
     Attributes:
@@ -50,7 +50,7 @@ class UpdateProjectRequest(Struct, kw_only=True):
     directory_id: str | None = None
 
 
-class ProjectUserResponse(Struct, kw_only=True):
+class ProjectUserResponse(ApiObject, kw_only=True):
     """A user of a project."""
 
     id: str
@@ -98,7 +98,7 @@ class ProjectResponse(Response, kw_only=True):
     directory_id: str | None = None
 
 
-class PageQuery(Struct, kw_only=True):
+class PageQuery(ApiObject, kw_only=True):
     """The page of a list that starts at page 0.
 
     Attributes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from .shared import DateTime, Json, PageSize, Response
+from .shared import ApiObject, DateTime, Json, PageSize, Response
 
 
-class ListSessionsQuery(Struct, kw_only=True):
+class ListSessionsQuery(ApiObject, kw_only=True):
     """Query of ``GET /sessions``.
 
     Attributes:
@@ -29,7 +29,7 @@ class CreateSessionResponse(Response, kw_only=True):
     id: str
 
 
-class SessionProjectResponse(Struct, kw_only=True):
+class SessionProjectResponse(ApiObject, kw_only=True):
     """A project that has logs in a session."""
 
     id: str

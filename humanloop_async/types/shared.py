@@ -9,9 +9,9 @@ and ``/openapi.json`` take their descriptions from the ``Attributes:`` sections.
 from __future__ import annotations
 
 import json
-from collections.abc import KeysView, Mapping
+from collections.abc import Generator, KeysView, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -22,6 +22,7 @@ else:  # msgspec decodes any JSON value into Any; it does not support recursive 
     Json: TypeAlias = Any
 
 ItemT = TypeVar("ItemT")
+ResponseT = TypeVar("ResponseT")
 
 DateTime: TypeAlias = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601 in JSON. One without a zone is UTC."""
@@ -49,6 +50,44 @@ def decode_json(raw: bytes) -> Json:
     except msgspec.ValidationError:  # a number too large for a float, or an int of thousands of digits
         decoded = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else float(digits))
     return decoded
+
+
+class _Renamed:
+    """An attribute of the 0.7 SDK's objects, whose error names its successor. For type checkers it does not exist."""
+
+    def __init__(self, successor: str) -> None:
+        self._successor = successor
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        raise AttributeError(f"{owner.__name__} has no {self._name!r}; use {self._successor}")
+
+
+class Convertible:
+    """Methods of every object of the API."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object as a dict of plain JSON types, for `json.dumps` and the responses of web frameworks."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def to_json(self) -> str:
+        """Return the object as JSON text."""
+        return msgspec.json.encode(self).decode()
+
+    if not TYPE_CHECKING:
+        dict = _Renamed("to_dict()")
+        model_dump = _Renamed("to_dict()")
+        json = _Renamed("to_json()")
+        model_dump_json = _Renamed("to_json()")
+
+
+class ApiObject(Convertible, Struct):
+    """Base of the objects of the API."""
 
 
 class ResponseMeta:
@@ -91,22 +130,46 @@ class ResponseMeta:
         attributes.update(_raw=raw, _headers=headers, _status=status, _round_trip_time=round_trip_time)
 
 
-class Response(ResponseMeta, Struct, kw_only=True, dict=True):
+def _awaited(response: ResponseT) -> Generator[None, None, ResponseT]:
+    """Reject ``await client.chat(...)`` of the sync client with the way out.
+
+    Only then: libraries await every result that is awaitable, so a response of the async client returns itself.
+    """
+    if response.__dict__.get("_from_sync_client"):
+        raise TypeError("this call of Humanloop has returned its response already; to await calls, use AsyncHumanloop")
+    return response
+    yield
+
+
+class Response(ResponseMeta, ApiObject, kw_only=True, dict=True):
     """Base of every response that is a JSON object.
 
     ``response["data"]`` and ``dict(response)`` read its `body`.
     """
 
     @property
-    def body(self) -> dict[str, Json]:
+    def body(self) -> dict[str, Any]:
         """The response as decoded JSON, unknown fields included; the 0.5 SDK's `body`."""
-        return cast("dict[str, Json]", self._decoded())
+        return cast("dict[str, Any]", self._decoded())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return `body`: the response as a dict of plain JSON types, unknown fields included."""
+        return self.body
+
+    def to_json(self) -> str:
+        """Return `body` as JSON text."""
+        return msgspec.json.encode(self.body).decode()
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, Self]:
+            return _awaited(self)
 
     def keys(self) -> KeysView[str]:
         """Return the names in `body`. ``dict()`` and the encoders of web frameworks call this."""
         return self.body.keys()
 
-    def __getitem__(self, name: str) -> Json:
+    def __getitem__(self, name: str) -> Any:
         return self.body[name]
 
     def __contains__(self, name: object) -> bool:
@@ -129,9 +192,22 @@ class ResponseList(ResponseMeta, list[ItemT]):
     """A response that is a JSON list: a list of its items."""
 
     @property
-    def body(self) -> list[Json]:
+    def body(self) -> list[Any]:
         """The response as decoded JSON, unknown fields included; the 0.5 SDK's `body`."""
-        return cast("list[Json]", self._decoded())
+        return cast("list[Any]", self._decoded())
+
+    def to_dict(self) -> list[Any]:
+        """Return `body`: a list of the items as dicts of plain JSON types."""
+        return self.body
+
+    def to_json(self) -> str:
+        """Return `body` as JSON text."""
+        return msgspec.json.encode(self.body).decode()
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, Self]:
+            return _awaited(self)
 
 
 class ResponseText(ResponseMeta, str):
@@ -141,6 +217,11 @@ class ResponseText(ResponseMeta, str):
     def body(self) -> str:
         """The text as a plain `str`; the 0.5 SDK's `body`."""
         return str(self)
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, Self]:
+            return _awaited(self)
 
 
 class PaginatedData(Response, Generic[ItemT], kw_only=True):
@@ -159,7 +240,7 @@ class PaginatedData(Response, Generic[ItemT], kw_only=True):
     total: int
 
 
-class Usage(Struct, kw_only=True):
+class Usage(ApiObject, kw_only=True):
     """Token counts of one call, all samples together."""
 
     prompt_tokens: int
@@ -168,7 +249,7 @@ class Usage(Struct, kw_only=True):
     reasoning_tokens: int | None = None
 
 
-class FunctionTool(Struct, kw_only=True):
+class FunctionTool(ApiObject, kw_only=True):
     """A call of a function.
 
     Attributes:
@@ -180,7 +261,7 @@ class FunctionTool(Struct, kw_only=True):
     arguments: str | None = None
 
 
-class ToolCall(Struct, kw_only=True):
+class ToolCall(ApiObject, kw_only=True):
     """A tool call of an assistant's message.
 
     Attributes:
@@ -194,7 +275,7 @@ class ToolCall(Struct, kw_only=True):
     function: FunctionTool
 
 
-class FunctionToolChoice(Struct, kw_only=True):
+class FunctionToolChoice(ApiObject, kw_only=True):
     """The function that a `ToolChoice` names.
 
     Attributes:
@@ -204,7 +285,7 @@ class FunctionToolChoice(Struct, kw_only=True):
     name: str
 
 
-class ToolChoice(Struct, kw_only=True):
+class ToolChoice(ApiObject, kw_only=True):
     """A function that the model must call.
 
     Attributes:
@@ -219,7 +300,7 @@ class ToolChoice(Struct, kw_only=True):
 ToolChoiceValue: TypeAlias = Literal["none", "auto", "required"] | ToolChoice
 
 
-class ToolResultResponse(Struct, kw_only=True):
+class ToolResultResponse(ApiObject, kw_only=True):
     """The result of a tool that the template called before the model call."""
 
     id: str
@@ -228,7 +309,7 @@ class ToolResultResponse(Struct, kw_only=True):
     result: str
 
 
-class ResponseFormat(Struct, kw_only=True):
+class ResponseFormat(ApiObject, kw_only=True):
     """The format to enforce on the output.
 
     Attributes:
@@ -240,7 +321,7 @@ class ResponseFormat(Struct, kw_only=True):
     json_schema: dict[str, Json] | None = None
 
 
-class ProviderApiKeys(Struct, kw_only=True):
+class ProviderApiKeys(ApiObject, kw_only=True):
     """Provider keys of one request. The server uses them for that request and never stores them."""
 
     openai: str | None = None
@@ -260,7 +341,7 @@ class ProviderApiKeys(Struct, kw_only=True):
         return f"ProviderApiKeys({', '.join(f'{name}=...' for name, _ in self.__rich_repr__())})"
 
 
-class ImageUrl(Struct, kw_only=True):
+class ImageUrl(ApiObject, kw_only=True):
     """An image by its address.
 
     Attributes:
@@ -272,7 +353,7 @@ class ImageUrl(Struct, kw_only=True):
     detail: Literal["high", "low", "auto"] | None = None
 
 
-class TextChatContent(Struct, kw_only=True, tag_field="type", tag="text"):
+class TextChatContent(ApiObject, kw_only=True, tag_field="type", tag="text"):
     """A text part of a message.
 
     Attributes:
@@ -282,7 +363,7 @@ class TextChatContent(Struct, kw_only=True, tag_field="type", tag="text"):
     text: str
 
 
-class ImageChatContent(Struct, kw_only=True, tag_field="type", tag="image_url"):
+class ImageChatContent(ApiObject, kw_only=True, tag_field="type", tag="image_url"):
     """An image part of a message.
 
     Attributes:
@@ -292,7 +373,7 @@ class ImageChatContent(Struct, kw_only=True, tag_field="type", tag="image_url"):
     image_url: ImageUrl
 
 
-class AnthropicThinkingContent(Struct, kw_only=True, tag_field="type", tag="thinking"):
+class AnthropicThinkingContent(ApiObject, kw_only=True, tag_field="type", tag="thinking"):
     """A thinking block, to return to the model unchanged.
 
     Attributes:
@@ -304,7 +385,7 @@ class AnthropicThinkingContent(Struct, kw_only=True, tag_field="type", tag="thin
     signature: str
 
 
-class AnthropicRedactedThinkingContent(Struct, kw_only=True, tag_field="type", tag="redacted_thinking"):
+class AnthropicRedactedThinkingContent(ApiObject, kw_only=True, tag_field="type", tag="redacted_thinking"):
     """An encrypted thinking block, to return to the model unchanged.
 
     Attributes:
@@ -314,7 +395,7 @@ class AnthropicRedactedThinkingContent(Struct, kw_only=True, tag_field="type", t
     data: str
 
 
-class ChatMessage(Struct, kw_only=True):
+class ChatMessage(ApiObject, kw_only=True):
     """A message of a conversation (``ChatMessageWithToolCall`` in the v4 document).
 
     Attributes:
@@ -336,7 +417,7 @@ class ChatMessage(Struct, kw_only=True):
     thinking: list[AnthropicThinkingContent | AnthropicRedactedThinkingContent] | None = None
 
 
-class ToolFields(Struct, kw_only=True):
+class ToolFields(ApiObject, kw_only=True):
     """The fields of a tool in requests and responses.
 
     Attributes:
@@ -374,7 +455,7 @@ class ModelConfigTool(ToolFields, kw_only=True):
             raise ValueError("a tool needs a `name`, or the `id` of an organisation's tool")
 
 
-class ModelConfigFields(Struct, kw_only=True, forbid_unknown_fields=True):
+class ModelConfigFields(ApiObject, kw_only=True, forbid_unknown_fields=True):
     """The parameters of every model configuration.
 
     Attributes:
@@ -438,7 +519,7 @@ class ModelConfigChatRequest(ModelConfigFields, kw_only=True):
     tools: list[ModelConfigTool] | None = None
 
 
-class ValidationIssue(Struct, kw_only=True):
+class ValidationIssue(ApiObject, kw_only=True):
     """One problem of a request.
 
     Attributes:
@@ -452,13 +533,13 @@ class ValidationIssue(Struct, kw_only=True):
     type: str
 
 
-class HTTPValidationError(Struct, kw_only=True):
+class HTTPValidationError(ApiObject, kw_only=True):
     """Body of a 422 response to a request that does not match the operation's schema."""
 
     detail: list[ValidationIssue]
 
 
-class ErrorDetail(Struct, kw_only=True):
+class ErrorDetail(ApiObject, kw_only=True):
     """Details of an error.
 
     Attributes:
@@ -474,7 +555,7 @@ class ErrorDetail(Struct, kw_only=True):
     origin: str
 
 
-class ErrorResponse(Struct, kw_only=True):
+class ErrorResponse(ApiObject, kw_only=True):
     """Body of every other error response, and of an error event inside a stream."""
 
     detail: ErrorDetail

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from decimal import Decimal
+from types import NoneType
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -32,40 +34,112 @@ class HttpRequest:
 def encode_body(params: Mapping[str, object] | Sequence[object]) -> bytes:
     """Encode a request body: an object, or a list of objects or Structs.
 
-    Fields that are None are left out, because v4 reads null as absent.
+    Fields that are None are left out, because v4 reads null as absent. Subclasses of str, int and float are encoded as
+    `json` encodes them.
 
     Raises:
-        InvalidArgument: A value cannot be encoded as JSON.
+        InvalidArgument: A value cannot be encoded as JSON. The message names its place: ``messages[2].content``.
     """
+    present: object = _present(params) if isinstance(params, Mapping) else [*map(_present, params)]
+    if (body := _encoded(present)) is not None:
+        return body
+    # Outside of the handler of the encoder's error, which can hold the whole body, and so keys.
+    place, problem = _find_problem(present)
+    raise InvalidArgument(f"{place or 'the body'} {problem}")
+
+
+def _encoded(value: object) -> bytes | None:
+    """Return a value as JSON, or None if it has no JSON form."""
     try:
-        present = _present(params) if isinstance(params, Mapping) else [*map(_present, params)]
-        _check_values(msgspec.to_builtins(present, builtin_types=_BYTES))
-        return msgspec.json.encode(present)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        raise InvalidArgument(f"an argument cannot be encoded as JSON: {exc}") from exc
+        body = _encoder.encode(value)
+        return body if _is_json(value) else None
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+
+
+def as_builtins(value: object) -> object:
+    """Return a value as built-in types; `bytes` stays `bytes`, which msgspec would encode as base64."""
+    return msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview, Decimal), enc_hook=_exact)
+
+
+def _exact(value: object) -> object:
+    """Return an instance of a subclass of a JSON type as that type, and a read-only mapping as a dict."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    raise TypeError
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_exact)
+_SAFE = frozenset({str, int, bool, NoneType})
+
+
+def _is_json(value: object) -> bool:
+    """Return whether a value contains no bytes, nan or inf, which msgspec would encode. Plain loops, for speed."""
+    if isinstance(value, dict):
+        for name, item in cast("dict[object, object]", value).items():
+            if type(name) is bytes or (type(item) not in _SAFE and not _is_json(item)):
+                return False
+        return True
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in cast("Iterable[object]", value):  # noqa: SIM110
+            if type(item) not in _SAFE and not _is_json(item):
+                return False
+        return True
+    if isinstance(value, float | Decimal):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return _is_json(dict(cast("Mapping[object, object]", value)))
+    if isinstance(value, msgspec.Struct) or is_dataclass(value):
+        return _is_json(as_builtins(value))
+    return not isinstance(value, bytes | bytearray | memoryview)
 
 
 def _present(item: object) -> object:
     if isinstance(item, msgspec.Struct):
-        item = msgspec.to_builtins(item)
+        item = as_builtins(item)
     if not isinstance(item, Mapping):
         return item
     return {name: value for name, value in cast("Mapping[str, object]", item).items() if value is not None}
 
 
-_BYTES = (bytes, bytearray, memoryview)
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
-def _check_values(value: object) -> None:
-    """Raise for values that msgspec encodes as something else: nan and inf as null, and bytes as base64."""
-    if isinstance(value, dict | list | tuple):
-        for item in cast("Iterable[object]", value.values() if isinstance(value, dict) else value):
-            _check_values(item)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("nan and inf are not JSON numbers")
-    elif isinstance(value, _BYTES):
-        kind = type(cast("object", value))  # pyright does not know the items of a memoryview
-        raise TypeError(f"{kind.__name__} is not text; decode it, for example with `.decode()`")
+_MAX_DEPTH = 100
+"""Depth down to which `_find_problem` descends."""
+
+
+def _find_problem(value: object, place: str = "", depth: int = 0) -> tuple[str, str]:
+    """Return the place of the innermost value that has no JSON form, and its problem."""
+    if depth > _MAX_DEPTH:
+        return f"{place[:40]}...", f"is nested deeper than {_MAX_DEPTH} levels, or contains itself"
+    if isinstance(value, msgspec.Struct):
+        value = as_builtins(value)
+    if isinstance(value, Mapping):
+        for name, item in cast("Mapping[object, object]", value).items():
+            if not isinstance(name, str | int | float) or _encoded({name: None}) is None:
+                return place, f"has the key {name!a}, which cannot be encoded as JSON; use text"
+            if _encoded(item) is None:
+                return _find_problem(item, f"{place}.{name}" if place else str(name), depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(cast("Sequence[object]", value)):
+            if _encoded(item) is None:
+                return _find_problem(item, f"{place}[{index}]", depth + 1)
+    elif isinstance(value, str):
+        half = next(character for character in value if "\ud800" <= character <= "\udfff")
+        return place, f"contains {half!a}, half of a surrogate pair; check whether it was cut inside an emoji"
+    elif isinstance(value, float | Decimal):
+        return place, f"is {value}, which is not a JSON number"
+    kind = _kind(cast("Any", value))
+    hint = "; decode it to text" if kind in {"bytes", "bytearray", "memoryview"} else ""
+    return place, f"is of type {kind}, which cannot be encoded as JSON{hint}"
 
 
 class MalformedBody(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,8 +32,12 @@ def retry_delay(attempt: int, *, jitter: float, retry_after: float | None = None
 def parse_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Return the ``Retry-After`` header (RFC 9110, section 10.2.3) in seconds, or None if it is absent or invalid.
 
-    A date is converted to the seconds from `now`; a date in the past gives 0.
+    A date is converted to the seconds from `now`; a date in the past gives 0. ``retry-after-ms``, a number of
+    milliseconds that OpenAI and Azure send, has precedence because it is more precise.
     """
+    with contextlib.suppress(ValueError):
+        if 0 <= (milliseconds := float(headers.get("retry-after-ms", ""))) < float("inf"):
+            return milliseconds / 1000
     value = headers.get("Retry-After") or headers.get("retry-after")
     if value is None:
         return None

@@ -76,7 +76,7 @@ PROGRAMS = {
         asyncio.run(main())""",
     "never awaited": """
         async def main():
-            async with client() as c: opening(c)
+            async with client() as c: opening(c).close()
         asyncio.run(main())""",
     "twice": """
         async def main(c):

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from humanloop_async import ApiConnectionError, ApiException, AsyncHumanloop, InvalidArgument
-from humanloop_async.transport.proxy import split_proxy
+from humanloop_async.transport.proxy import Proxy, parse_proxy
 from tests.scripted import ScriptedServer, completion
 
 
@@ -23,7 +23,7 @@ from tests.scripted import ScriptedServer, completion
 def test_a_proxy_url_is_split_into_url_and_credentials(
     proxy: str, expected: tuple[str, tuple[str, str] | None]
 ) -> None:
-    assert split_proxy(proxy, ["http", "https"]) == expected
+    assert parse_proxy("proxy", proxy, ["http", "https"]) == Proxy(*expected)
 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -76,17 +79,74 @@ def endless() -> list[Any]:
     return loop
 
 
+class Markup(str):
+    """As in markupsafe: encoders must take the characters, not `__str__`."""
+
+    def __str__(self) -> str:
+        return "escaped"
+
+
+class Count(int):
+    pass
+
+
+class Score(float):
+    """As `numpy.float64`."""
+
+
+@pytest.mark.parametrize("value", [Markup("a"), Count(3), Score(1.5), {Markup("a"): 1}, MappingProxyType({"a": [1]})])
+def test_subclasses_of_json_types_are_encoded_as_json_encodes_them(value: object) -> None:
+    plain = dict(value) if isinstance(value, MappingProxyType) else value
+    assert json.loads(encode_body({"inputs": {"a": value}})) == {"inputs": {"a": json.loads(json.dumps(plain))}}
+
+
+@dataclass
+class Photo:
+    """An object with a field that has no JSON form."""
+
+    data: bytes
+
+
 @pytest.mark.parametrize(
-    "value",
-    [object(), {(1, 2): 3}, "\ud800", endless(), len, 1j, {"deep": {"deeper": object()}}],
-    ids=lambda value: type(value).__name__,
+    ("value", "place", "problem"),
+    [
+        (object(), "", "is of type object, which cannot be encoded as JSON"),
+        (len, "", "is of type builtin_function_or_method, which"),
+        (1j, "", "is of type complex, which"),
+        (b"a", "", "is of type bytes, which cannot be encoded as JSON; decode it to text"),
+        (bytearray(b"a"), "", "is of type bytearray, which"),
+        ([1, (2, b"a")], "[1][1]", "is of type bytes, which"),
+        ({b"a": 1}, "", "has the key b'a', which"),
+        ({(1, 2): 3}, "", "has the key (1, 2), which"),
+        ({"a": {"\ud83d": 3}}, ".a", r"has the key '\ud83d', which"),
+        ("cut \ud83d", "", r"contains '\ud83d', half of a surrogate pair"),
+        (ChatMessage(role="user", content="\udc4b"), ".content", r"contains '\udc4b', half of a surrogate pair"),
+        (Photo(b"a"), "", "is of type Photo, which"),
+        (float("nan"), "", "is nan, which is not a JSON number"),
+        ([Score("inf")], "[0]", "is inf, which is not"),
+        (Decimal("NaN"), "", "is NaN, which is not"),
+        ({"null": Decimal("-Infinity")}, ".null", "is -Infinity, which is not"),
+    ],
+    ids=str,
 )
-def test_a_value_that_cannot_be_encoded_is_an_invalid_argument(value: object) -> None:
-    """The error is an `InvalidArgument` and a `ValueError`, and its cause is the encoder's error."""
-    with pytest.raises(InvalidArgument, match="cannot be encoded as JSON") as caught:
-        encode_body({"inputs": value})
+def test_an_error_names_the_place_of_a_value_that_cannot_be_encoded(value: object, place: str, problem: str) -> None:
+    """Neither its cause nor its context holds the body, which has keys."""
+    body = {"provider_api_keys": {"openai": "sk-SECRET"}, "messages": [{}, {}, {"content": value}]}
+    with pytest.raises(InvalidArgument, match=re.escape(f"messages[2].content{place} {problem}")) as caught:
+        encode_body(body)
     assert isinstance(caught.value, ValueError)
-    assert caught.value.__cause__ is not None
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_value_that_contains_itself_is_an_invalid_argument() -> None:
+    with pytest.raises(InvalidArgument, match=r"^inputs\[0\].* contains itself$") as caught:
+        encode_body({"inputs": endless()})
+    assert len(str(caught.value)) < 120
+
+
+def test_an_error_names_the_item_of_a_list_of_objects() -> None:
+    with pytest.raises(InvalidArgument, match=r"\[1\]\.output is of type bytes"):
+        encode_body([{"output": "a"}, {"output": b"a"}])
 
 
 # Decoding by the server
@@ -286,7 +346,7 @@ def test_bytes_are_not_sent_as_base64(value: object) -> None:
         {"messages": [ChatMessage(**message)]},
     ]
     for params in bodies:
-        with pytest.raises(InvalidArgument, match="is not text"):
+        with pytest.raises(InvalidArgument, match="cannot be encoded as JSON; decode it to text"):
             encode_body(params)
 
 

@@ -58,6 +58,14 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
     assert parse_retry_after({"retry-after": value}, NOW) == seconds
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"),
+    [("250", 0.25), ("1500.5", 1.5005), ("0", 0.0), ("-1", 7.0), ("soon", 7.0), ("nan", 7.0), ("inf", 7.0)],
+)
+def test_milliseconds_have_precedence_if_they_are_valid(milliseconds: str, seconds: float) -> None:
+    assert parse_retry_after({"retry-after-ms": milliseconds, "Retry-After": "7"}) == seconds
+
+
 def test_without_the_header_the_result_is_none() -> None:
     assert parse_retry_after({}, NOW) is None
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from ...errors import ApiConnectionError, InvalidArgument
 from ...transport.aiohttp_transport import AiohttpTransport
 from ...transport.base import ResponseStream
-from ...transport.proxy import split_proxy
+from ...transport.proxy import parse_proxy
 from ...wire.requests import HttpRequest
 from .urls import as_address, host_matches, is_loopback, is_public, url_host
 
@@ -59,9 +59,9 @@ class Network(Struct, frozen=True, kw_only=True):
                 return None
             url = url if "://" in url else f"http://{url}"
             try:
-                split_proxy(url, ("http", "https"))
+                parse_proxy(variable, url, ("http", "https"))
             except InvalidArgument as exc:
-                raise ValueError(f"{variable}: {exc}") from None
+                raise ValueError(str(exc)) from None
             return url
 
         return cls(
