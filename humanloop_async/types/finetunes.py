@@ -17,7 +17,7 @@ class FinetuneConfig(ApiObject, kw_only=True):
 
     base_model: str
     parameters: dict[str, Json] | None = None
-    provider: str = "openai"
+    provider: str | None = "openai"
 
 
 class FinetuneRequest(ApiObject, kw_only=True):

@@ -187,7 +187,7 @@ class FinetuneConfigParam(TypedDict, total=False):
     """Name of the model to fine-tune."""
     parameters: Mapping[str, object] | None
     """The provider's parameters of the fine-tune."""
-    provider: str
+    provider: str | None
     """Name of the provider. Default "openai"."""
 
 

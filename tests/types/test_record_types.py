@@ -14,8 +14,9 @@ from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from humanloop_async.wire.responses import decode_response
 from tests.examples import full, null_laden
 
+NO_OBJECTS = {type(None), t.ResponseText}
 ANSWERS = sorted(
-    {op.response for op in OPERATIONS if op not in GENERATION_OPERATIONS and op.response is not type(None)}, key=str
+    {op.response for op in OPERATIONS if op not in GENERATION_OPERATIONS and op.response not in NO_OBJECTS}, key=str
 )
 
 

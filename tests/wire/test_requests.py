@@ -400,10 +400,24 @@ def test_drop_nulls_goes_one_level_deep_and_leaves_its_argument() -> None:
 
 # Bodies of the other operations: an object or a list, configurations without a type
 
-STRICT = {t.ProjectModelConfigRequest}
-BODIES = sorted(
-    {op.request for op in OPERATIONS if op not in GENERATION_OPERATIONS and op.request is not type(None)}, key=str
+STRICT = {t.ProjectModelConfigRequest, t.SerializeModelConfigRequest}
+WITH_PROVIDER_KEYS = {t.FinetuneRequest}
+BODIES: list[type[msgspec.Struct]] = sorted(
+    {
+        op.request
+        for op in OPERATIONS
+        if op not in GENERATION_OPERATIONS and isinstance(op.request, type) and issubclass(op.request, msgspec.Struct)
+    },
+    key=str,
 )
+
+
+def valid(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return a body with every field, without those that exclude others."""
+    body: dict[str, Any] = full(kind)
+    if kind is t.CreateDatapointRequest:
+        del body["log_ids"]
+    return body
 
 
 def dumped(body: object) -> bytes:
@@ -412,14 +426,14 @@ def dumped(body: object) -> bytes:
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
 def test_nulls_are_absent_fields(kind: type[msgspec.Struct]) -> None:
-    assert json.loads(msgspec.json.encode(decode_request(dumped(full(kind)), kind))) == full(kind)
+    assert json.loads(msgspec.json.encode(decode_request(dumped(valid(kind)), kind))).items() >= valid(kind).items()
     sparse = {name: value for name, value in null_laden(kind).items() if value is not None}
     assert decode_request(dumped(null_laden(kind)), kind) == decode_request(dumped(sparse), kind)
 
 
-@pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", sorted(set(BODIES) - WITH_PROVIDER_KEYS, key=str), ids=lambda kind: kind.__name__)
 def test_the_provider_keys_that_old_clients_add_are_ignored(kind: type[msgspec.Struct]) -> None:
-    body = dumped({**full(kind), "provider_api_keys": {"openai": "sk-secret"}})
+    body = dumped({**valid(kind), "provider_api_keys": {"openai": "sk-secret"}})
     if kind in STRICT:
         with pytest.raises(InvalidBody, match="extra fields not permitted"):
             decode_request(body, kind)
