@@ -87,7 +87,9 @@ async def _serve(
             answer = await retry_transaction(run)
     if answer.status == 204:
         return web.Response(status=204)
-    if operation.response is ResponseText and "text/prompt" in request.headers.get("Accept", ""):
+    accept = request.headers.get("Accept", "")
+    # The official Python client accepts both types, and decodes only JSON with its async methods.
+    if operation.response is ResponseText and "text/prompt" in accept and "application/json" not in accept:
         text = msgspec.json.decode(answer.body, type=str)
         return web.Response(text=text, content_type="text/prompt", charset="utf-8")
     return json_response(answer.body, answer.status, REPLAYED if replayed else None)

@@ -112,6 +112,9 @@ async def test_an_exported_configuration_can_be_registered_again(api: Api) -> No
     async with api.session.post(url, headers={"Accept": "text/prompt"}) as response:
         assert (response.status, response.content_type) == (200, "text/prompt")
         assert await response.text() == text
+    for accept in ("application/json, text/prompt", "text/prompt, application/json"):
+        async with api.session.post(url, headers={"Accept": accept}) as response:
+            assert (response.content_type, await response.json()) == ("application/json", text)
     status, read = await api.post("/model-configs/deserialize", {"config": text})
     assert status == 200
     assert {**read, "id": config_id} == registered["config"]
