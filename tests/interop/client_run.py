@@ -32,12 +32,16 @@ OPENAI_RESPONSE = {
 }
 
 LACKED = {
-    "python-0.5.18": {"Logs_list", "Logs_get", "Logs_delete", "Projects_delete"},
+    "python-0.5.18": {
+        *("Datasets_list", "Logs_list", "Logs_get", "Logs_delete", "Projects_delete"),
+        *(f"ModelConfigs_{name}" for name in ("export", "serialize", "deserialize")),
+    },
     "python-0.7.35": {
         *("Chats_createExperiment", "Completions_createExperiment", "Projects_deactivateExperiment"),
         *(f"Experiments_{name}" for name in ("list", "create", "update", "delete", "sample")),
+        *(f"Finetunes_{name}" for name in ("listAllForProject", "create", "summary", "update")),
     },
-    "node-0.5.36": {"Logs_get"},
+    "node-0.5.36": {"Datasets_list", "Logs_get"},
 }
 """For each client, the operations for which it has no method."""
 
@@ -59,6 +63,8 @@ class Stored:
     logs: dict[str, types.LogResponse]
     sessions: dict[str, types.SessionResponse]
     experiments: dict[str, types.ExperimentResponse]
+    datasets: dict[str, types.DatasetResponse]
+    datapoints: dict[str, types.DatapointResponse]
 
 
 @dataclass(frozen=True)
@@ -118,11 +124,18 @@ async def output_of(argv: list[str], environ: dict[str, str]) -> Any:
 
 
 async def find(sdk: AsyncHumanloop, project_id: str) -> Stored:
+    datasets = await sdk.datasets.list_all_for_project(project_id)
     return Stored(
         project=await sdk.projects.get(project_id),
         logs={log.id: log async for log in sdk.logs.list(project_id, size=100)},
         sessions={session.id: session async for session in sdk.sessions.list(project_id)},
         experiments={experiment.id: experiment for experiment in await sdk.experiments.list(project_id)},
+        datasets={dataset.id: dataset for dataset in datasets},
+        datapoints={
+            datapoint.id: datapoint
+            for dataset in datasets
+            async for datapoint in sdk.datasets.list_datapoints(dataset.id)
+        },
     )
 
 

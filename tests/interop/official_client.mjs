@@ -7,11 +7,21 @@ import process from "node:process";
 const { Humanloop, HumanloopError } = createRequire(import.meta.url)("humanloop"); // found by NODE_PATH
 
 const [basePath, apiKey, providerKey] = process.argv.slice(2);
-const TAGS = ["chats", "completions", "experiments", "feedbackApi", "logs", "modelConfigs", "projects", "sessions"];
+const TAGS = [
+  ...["chats", "completions", "datapoints", "datasets", "experiments", "feedbackApi"],
+  ...["finetunes", "logs", "modelConfigs", "projects", "sessions"],
+];
 const MESSAGES = [{ role: "user", content: "hi" }];
 const POSITIVE = [{ type: "rating", value: "good" }];
 const PROMPT = { provider: "mock", model: "m", prompt_template: "Hello {{ name }}" };
 const TOOL = { name: "look-up", description: "finds", parameters: { type: "object", properties: {} } };
+const CHAT_CONFIG = {
+  provider: "mock",
+  model: "m",
+  endpoint: "chat",
+  tools: [TOOL],
+  chat_template: [{ role: "system", content: "Be {{ mood }}." }],
+};
 
 const client = new Humanloop({ basePath, apiKey, openaiApiKey: providerKey, anthropicApiKey: providerKey });
 
@@ -52,11 +62,15 @@ class Scenario {
 
   async run() {
     await this.configure();
+    await this.addFeedbackTypes();
+    await this.writeAndReadFiles();
     await this.beginExperiment();
     await this.generate();
     await this.callToolsAndProviders();
     await this.logInSessions();
     await this.giveFeedback();
+    await this.collectDatasets();
+    await this.tryFinetunes();
     await this.listPages();
     await this.findAndDelete();
     await this.endExperiment();
@@ -84,14 +98,7 @@ class Scenario {
     results.config = await register({ project, ...PROMPT, temperature: 0.2, name: "calm", stop: ["\n\n"] });
     results.same_config = await register({ project, ...PROMPT, temperature: 0.2, stop: "\n\n" });
     results.other_config = await register({ project, ...PROMPT, temperature: 0.9 });
-    results.chat_config = await register({
-      project_id: id,
-      provider: "mock",
-      model: "m",
-      endpoint: "chat",
-      chat_template: [{ role: "system", content: "Be {{ mood }}." }],
-      tools: [TOOL],
-    });
+    results.chat_config = await register({ project_id: id, ...CHAT_CONFIG });
     const chatConfigId = results.chat_config.config.id;
     results.config_by_id = await data(modelConfigs.get({ id: chatConfigId }));
     results.configs = await data(projects.listConfigs({ id, evaluationAggregates: true }));
@@ -102,6 +109,33 @@ class Scenario {
     results.active = await data(projects.getActiveConfig({ id }));
     results.active_on_staging = await data(projects.getActiveConfig({ id, environment: "staging" }));
     results.got_project = await data(projects.get({ id }));
+  }
+
+  // Create a type of feedback, then add a label to it and another type at once.
+  async addFeedbackTypes() {
+    const { results, projectId: id } = this;
+    const { projects } = client;
+    const [warm, cold] = [
+      { value: "warm", sentiment: "positive" },
+      { value: "cold", sentiment: "negative" },
+    ];
+    const tone = { type: "tone", class: "select" };
+    results.feedback_type = await data(projects.createFeedbackType({ id, ...tone, values: [warm] }));
+    const requestBody = [
+      { ...tone, values: [cold] },
+      { type: "score", class: "number" },
+    ];
+    results.feedback_types = await data(projects.updateFeedbackTypes({ id, requestBody }));
+  }
+
+  // Write the same configuration from the server's store and from arguments, and read the file.
+  async writeAndReadFiles() {
+    const { results } = this;
+    const { modelConfigs } = client;
+    results.exported_config = await data(modelConfigs.export({ id: results.chat_config.config.id }));
+    const { name } = results.config_by_id;
+    results.serialized_config = await data(modelConfigs.serialize({ name, ...CHAT_CONFIG }));
+    results.deserialized_config = await data(modelConfigs.deserialize({ config: results.exported_config }));
   }
 
   async beginExperiment() {
@@ -228,6 +262,45 @@ class Scenario {
       ]),
     );
     await client.feedback({ type: "rating", data_id: second, unset: true });
+  }
+
+  // Collect datapoints in a dataset, change and delete some, and delete another dataset.
+  async collectDatasets() {
+    const { results, projectId } = this;
+    const { datapoints, datasets } = client;
+    const create = (name) => data(datasets.create({ projectId, name, description: "of countries" }));
+    results.dataset = await create("capitals");
+    const { id } = results.dataset;
+    results.updated_dataset = await data(datasets.update({ id, name: "cities" }));
+    const add = (requestBody) => data(datasets.createDatapoint({ datasetId: id, requestBody }));
+    results.datapoints = await add([
+      { inputs: { country: "France" }, target: { output: "Paris" } },
+      { messages: MESSAGES, target: { output: "hello" } },
+    ]);
+    results.logged_datapoints = await add({ log_ids: [results.generated.completion.data[0].id] });
+    const [first, second] = results.datapoints.map((datapoint) => datapoint.id);
+    results.updated_datapoint = await data(datapoints.update({ id: first, target: { output: "Lutetia" } }));
+    results.got_datapoint = await data(datapoints.get({ id: first }));
+    const list = (page) => datasets.listDatapoints(page);
+    results.datapoint_pages = await threePages(list, { datasetId: id, page: 0, size: 2 });
+    await datapoints.delete([second]);
+    results.got_dataset = await data(datasets.get({ id }));
+    results.other_dataset = await create("others");
+    results.datasets = await data(datasets.listAllForProject({ projectId }));
+    await datasets.delete({ id: results.other_dataset.id });
+  }
+
+  // Call the operations of fine-tunes, which the server does not have.
+  async tryFinetunes() {
+    const { results, projectId } = this;
+    const { finetunes } = client;
+    const finetune = () => ({ projectId, name: "mine", dataset_id: results.dataset.id, config: { base_model: "m" } });
+    results.finetunes = [
+      await errorOf(finetunes.listAllForProject({ projectId })),
+      await errorOf(finetunes.summary(finetune())),
+      await errorOf(finetunes.create(finetune())),
+      await errorOf(finetunes.update({ id: "ft_any", projectId, name: "ours" })),
+    ];
   }
 
   // List three pages of every list. Pages of sessions are numbered from 1.

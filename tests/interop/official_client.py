@@ -16,11 +16,21 @@ from humanloop import ApiException, Humanloop
 from humanloop.exceptions import ApiStreamingException
 
 BASE_URL, KEY, PROVIDER_KEY = sys.argv[1:]
-TAGS = ("chats", "completions", "experiments", "feedback_api", "logs", "model_configs", "projects", "sessions")
+TAGS = (
+    *("chats", "completions", "datapoints", "datasets", "experiments", "feedback_api"),
+    *("finetunes", "logs", "model_configs", "projects", "sessions"),
+)
 MESSAGES = [{"role": "user", "content": "hi"}]
 POSITIVE = [{"type": "rating", "value": "good"}]
 PROMPT = {"provider": "mock", "model": "m", "prompt_template": "Hello {{ name }}"}
 TOOL = {"name": "look-up", "description": "finds", "parameters": {"type": "object", "properties": {}}}
+CHAT_CONFIG = {
+    "provider": "mock",
+    "model": "m",
+    "endpoint": "chat",
+    "tools": [TOOL],
+    "chat_template": [{"role": "system", "content": "Be {{ mood }}."}],
+}
 OTHER_KEYS = ("openai_azure_api_key", "openai_azure_endpoint_api_key", "anthropic_api_key", "cohere_api_key")
 
 client = Humanloop(api_key=KEY, host=BASE_URL, openai_api_key=PROVIDER_KEY, **dict.fromkeys(OTHER_KEYS, PROVIDER_KEY))
@@ -53,14 +63,19 @@ class Scenario:
 
     def run(self):
         self.configure()
+        self.add_feedback_types()
         if is_05:
             self.begin_experiment()
+        else:
+            self.write_and_read_files()
         self.generate()
         self.call_tools_and_providers()
         self.log_in_sessions()
         self.give_feedback()
+        self.collect_datasets()
         self.list_pages()
         if is_05:
+            self.try_finetunes()
             self.end_experiment()
         else:
             self.find_and_delete()
@@ -108,11 +123,7 @@ class Scenario:
         results["chat_config"] = call(
             "model_configs.register",
             project_id=self.project_id,
-            provider="mock",
-            model="m",
-            endpoint="chat",
-            chat_template=[{"role": "system", "content": "Be {{ mood }}."}],
-            tools=[TOOL],
+            **CHAT_CONFIG,
         )
         results["config_by_id"] = call("model_configs.get", id=self.config_id("chat_config"))
         results["configs"] = call("projects.list_configs", id=self.project_id, evaluation_aggregates=True)
@@ -126,6 +137,25 @@ class Scenario:
         results["active"] = call("projects.get_active_config", id=self.project_id)
         results["active_on_staging"] = call("projects.get_active_config", id=self.project_id, environment="staging")
         results["got_project"] = call("projects.get", id=self.project_id)
+
+    def add_feedback_types(self):
+        """Create a type of feedback, then add a label to it and another type at once."""
+        results, call, project_id = self.results, self.call, self.project_id
+        warm, cold = {"value": "warm", "sentiment": "positive"}, {"value": "cold", "sentiment": "negative"}
+        results["feedback_type"] = call(
+            "projects.create_feedback_type", id=project_id, type="tone", _class="select", values=[warm]
+        )
+        types = [{"type": "tone", "class": "select", "values": [cold]}, {"type": "score", "class": "number"}]
+        body = {"body": types} if is_05 else {}  # 0.7 has no argument for it, and sends no body
+        results["feedback_types"] = call("projects.update_feedback_types", **body, id=project_id)
+
+    def write_and_read_files(self):
+        """Write the same configuration from the server's store and from arguments, and read the file."""
+        results, call = self.results, self.call
+        results["exported_config"] = call("model_configs.export", id=self.config_id("chat_config"))
+        name = results["config_by_id"]["name"]
+        results["serialized_config"] = call("model_configs.serialize", name=name, **CHAT_CONFIG)
+        results["deserialized_config"] = call("model_configs.deserialize", config=results["exported_config"])
 
     def begin_experiment(self):
         results, call = self.results, self.call
@@ -247,6 +277,48 @@ class Scenario:
         ]
         results["feedback_list"] = call("feedback_api.feedback", several)
         call("feedback", type="rating", data_id=second, unset=True)
+
+    def collect_datasets(self):
+        """Collect datapoints in a dataset, change and delete some, and delete another dataset."""
+        results, call, project_id = self.results, self.call, self.project_id
+        create = {"project_id": project_id, "description": "of countries"}
+        results["dataset"] = call("datasets.create", **create, name="capitals")
+        dataset_id = results["dataset"]["id"]
+        results["updated_dataset"] = call("datasets.update", id=dataset_id, name="cities")
+        datapoints = [
+            {"inputs": {"country": "France"}, "target": {"output": "Paris"}},
+            {"messages": MESSAGES, "target": {"output": "hello"}},
+        ]
+        results["datapoints"] = call("datasets.create_datapoint", body=datapoints, dataset_id=dataset_id)
+        log_ids = [results["generated"]["completion"]["data"][0]["id"]]
+        results["logged_datapoints"] = call("datasets.create_datapoint", dataset_id=dataset_id, log_ids=log_ids)
+        first, second = (datapoint["id"] for datapoint in results["datapoints"])
+        changes = {"target": {"output": "Lutetia"}} if is_05 else {}  # 0.7 has no arguments for them
+        results["updated_datapoint"] = call("datapoints.update", id=first, **changes)
+        results["got_datapoint"] = call("datapoints.get", id=first)
+        pages = [call("datasets.list_datapoints", dataset_id=dataset_id, page=page, size=2) for page in range(3)]
+        results["datapoint_pages"] = pages
+        if is_05:
+            call("datapoints.delete", body=[second])
+        else:  # its method has no argument for the ids, and sends no body
+            results["deleted_nothing"] = error_of(lambda: call("datapoints.delete"))
+        results["got_dataset"] = call("datasets.get", id=dataset_id)
+        results["other_dataset"] = call("datasets.create", **create, name="others")
+        results["datasets"] = call("datasets.list_all_for_project", project_id=project_id)
+        if not is_05:
+            results["all_datasets"] = call("datasets.list")
+        call("datasets.delete", id=results["other_dataset"]["id"])
+
+    def try_finetunes(self):
+        """Call the operations of fine-tunes, which the server does not have."""
+        call, project_id = self.call, self.project_id
+        finetune = {"name": "mine", "dataset_id": self.results["dataset"]["id"], "config": {"base_model": "m"}}
+        self.results["finetunes"] = [
+            error_of(lambda: call("finetunes.list_all_for_project", project_id=project_id)),
+            error_of(lambda: call("finetunes.summary", project_id=project_id, **finetune)),
+            error_of(lambda: call("finetunes.create", project_id=project_id, **finetune)),
+            error_of(lambda: call("finetunes.update", id="ft_any", project_id=project_id, name="ours")),
+        ]
 
     def list_pages(self):
         """List three pages of every list. Pages of sessions are numbered from 1."""

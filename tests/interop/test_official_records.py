@@ -47,6 +47,16 @@ def test_configurations(results: Any) -> None:
     assert [row["config"]["id"] for row in by_client] == [row["config"]["id"] for row in results["configs"]]
 
 
+def test_configurations_as_files(run: Run, results: Any) -> None:
+    """The file of a stored configuration is that of the same parameters, and has all of them."""
+    only_for(run, "python-0.7.35", "node")  # 0.5 for Python has no such methods
+    assert results["serialized_config"] == results["exported_config"]
+    assert "Be {{ mood }}." in results["exported_config"]
+    read, stored = results["deserialized_config"], results["config_by_id"]
+    assert read.keys() == stored.keys()
+    assert {name for name in stored if read[name] != stored[name]} == {"id"}
+
+
 def test_deployments(results: Any, stored: Stored) -> None:
     """The server deploys the first configuration. Each environment has one, until it is undeployed."""
     first, chat = config_id(results, "config"), config_id(results, "chat_config")
@@ -162,3 +172,53 @@ def test_feedback(results: Any, stored: Stored) -> None:
     assert several[1]["created_at"] == "2024-02-03T04:05:06Z"
     assert {given.id for given in stored.logs[first].feedback or ()} == {one["id"], several[0]["id"]}
     assert {given.id for given in stored.logs[second].feedback or ()} == {several[1]["id"]}
+
+
+def test_feedback_types(run: Run, results: Any, stored: Stored) -> None:
+    """A new type has its labels, and an update adds a label and another type."""
+    created, warm, cold = results["feedback_type"], ("warm", "positive"), ("cold", "negative")
+    assert created["type"] == "tone"
+    assert [pick(label, "value", "sentiment") for label in created["values"]] == [warm]
+    types = {kind.type: kind for kind in stored.project.feedback_types or ()}
+    labels = [(label.value, label.sentiment) for label in types["tone"].values or ()]
+    assert {kind["type"] for kind in results["feedback_types"]} == types.keys()
+    # 0.7 cannot send the types, so its update changes nothing.
+    updated = run.client != "python-0.7.35"
+    assert (labels, "score" in types) == (([warm, cold], True) if updated else ([warm], False))
+
+
+def test_datasets(results: Any, stored: Stored) -> None:
+    """A dataset is created, renamed and listed. Another one is deleted."""
+    dataset, other, found = results["dataset"], results["other_dataset"], results["got_dataset"]
+    fields = ("project_id", "name", "description", "datapoint_count")
+    assert pick(dataset, *fields) == (stored.project.id, "capitals", "of countries", 0)
+    assert pick(results["updated_dataset"], "id", *fields[1:3]) == (dataset["id"], "cities", "of countries")
+    assert pick(found, "id", "name", "datapoint_count") == (dataset["id"], "cities", len(stored.datapoints))
+    assert [listed["id"] for listed in results["datasets"]] == [other["id"], dataset["id"]]
+    all_datasets = results.get("all_datasets", results["datasets"])  # only 0.7 lists those of all projects
+    assert [listed["id"] for listed in all_datasets][:2] == [other["id"], dataset["id"]]
+    assert stored.datasets.keys() == {dataset["id"]}
+
+
+def test_datapoints(run: Run, results: Any, stored: Stored) -> None:
+    """Datapoints are added, as they are or from logs, then changed, listed in pages from 0, and deleted."""
+    first, second = results["datapoints"]
+    (logged,) = results["logged_datapoints"]
+    sample = results["generated"]["completion"]["data"][0]
+    assert pick(first, "inputs", "messages", "target") == ({"country": "France"}, None, {"output": "Paris"})
+    assert [pick(message, "role", "content") for message in second["messages"]] == [("user", "hi")]
+    assert pick(logged, "inputs", "target") == ({"name": "Ada"}, {"output": sample["output"]})
+    assert stored.datapoints[logged["id"]].source_project_data_id == sample["id"]
+    pages = results["datapoint_pages"]
+    ids = [first["id"], second["id"], logged["id"]]
+    assert [[record["id"] for record in page["records"]] for page in pages] == [ids[:2], ids[2:], []]
+    assert [pick(page, "page", "size", "total") for page in pages] == [(number, 2, 3) for number in range(3)]
+    assert results["updated_datapoint"] == results["got_datapoint"]
+    assert pick(results["got_datapoint"], "id", "inputs") == pick(first, "id", "inputs")
+    if run.client == "python-0.7.35":  # which can send neither the changes nor the ids to delete
+        assert results["got_datapoint"]["target"] == {"output": "Paris"}
+        assert results["deleted_nothing"]["status"] == 400
+        assert list(stored.datapoints) == ids
+    else:
+        assert results["got_datapoint"]["target"] == {"output": "Lutetia"}
+        assert list(stored.datapoints) == [first["id"], logged["id"]]
