@@ -161,6 +161,8 @@ class AsyncHumanloop(Resources):
         return self._core.config.base_url
 
     def __repr__(self) -> str:
+        if "_core" not in vars(self):  # in a traceback of a failed `__init__`
+            return "<AsyncHumanloop: not initialized>"
         return f"AsyncHumanloop(base_url={self.base_url!r})"
 
     if not TYPE_CHECKING:

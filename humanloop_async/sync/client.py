@@ -77,6 +77,8 @@ class Humanloop(Resources):
         return self._client.base_url
 
     def __repr__(self) -> str:
+        if "_client" not in vars(self):  # in a traceback of a failed `__init__`
+            return "<Humanloop: not initialized>"
         return f"Humanloop(base_url={self.base_url!r})"
 
     def __enter__(self) -> Humanloop:

@@ -112,7 +112,7 @@ class LoopThread:
                 state.runner = started
             finally:
                 if state.runner is not started:
-                    started.stop()
+                    started.discard()
             return state.running() or started  # raises if the client was closed during the start
 
 
@@ -230,7 +230,7 @@ class _Runner:
     def __init__(self, on_stop: Callable[[], Awaitable[object]]) -> None:
         self.pid = os.getpid()
         self.thread_id = 0
-        self._on_stop = on_stop
+        self._on_stop: Callable[[], Awaitable[object]] | None = on_stop
         self._thread = threading.Thread(target=self._run, name="humanloop_async", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: deque[_Job[Any]] = deque()  # submitted, not started
@@ -283,6 +283,11 @@ class _Runner:
         self._stopping = True
         self.call_soon(self._stop_event.set)
 
+    def discard(self) -> None:
+        """Stop before any use, without closing the client."""
+        self._on_stop = None
+        self.stop()
+
     def join(self, timeout: float = -1) -> None:
         """Wait until the thread has ended, unless this is the thread."""
         if threading.get_ident() == self.thread_id:
@@ -324,8 +329,9 @@ class _Runner:
         self._ready.release()
         self._start_jobs()
         await self._stop_event.wait()
-        with contextlib.suppress(Exception):
-            await self._on_stop()
+        if self._on_stop is not None:
+            with contextlib.suppress(Exception):
+                await self._on_stop()
         if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()

@@ -368,9 +368,6 @@ def _redact(exc: BaseException) -> None:
         exc.request_info = aiohttp.RequestInfo(info.url, info.method, no_headers, info.real_url)
         exc.history = ()
         exc.args = (exc.request_info, exc.history)
-    elif isinstance(exc, aiohttp.ClientConnectorError):
-        exc._conn_key = exc._conn_key._replace(proxy_auth=None, proxy_headers_hash=None)
-        exc.args = (exc._conn_key, exc.os_error)
 
 
 def _close_session(loop: Loop, session: aiohttp.ClientSession) -> None:

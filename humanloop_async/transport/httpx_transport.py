@@ -416,8 +416,9 @@ def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:
 
 
 def _redact(exc: BaseException) -> None:
-    if isinstance(exc, httpx.RequestError) and exc._request is not None:
-        exc.request = httpx.Request(exc.request.method, exc.request.url)
+    if isinstance(exc, httpx.RequestError):
+        with contextlib.suppress(RuntimeError):  # it has no request
+            exc.request = httpx.Request(exc.request.method, exc.request.url)
 
 
 def _may_retry(exc: Exception) -> bool:

@@ -161,3 +161,4 @@ async def test_keys_are_never_shown(server: ScriptedServer) -> None:
         shown.append(opening)
     for thing in shown:
         assert "SECRET" not in repr(thing) + str(thing)
+    opening.close()

@@ -43,6 +43,10 @@ async def plain_calls(flag: bool) -> None:
         assert_type(completion.data[0].finish_reason, str | None)
         assert_type(completion.status, int)
         assert_type(completion.round_trip_time, float)
+        text: str = completion.body["data"][0]["output"]
+        text = completion["data"][0]["output"]
+        text = completion.to_dict()["data"][0]["output"] + text
+        assert_type(client.with_options(timeout=3, max_retries=0), AsyncHumanloop)
         struct = ModelConfigCompletionRequest(model="m")
         assert_type(await client.completions.create(model_config=struct, stream=False), CompletionResponse)
         assert_type(await client.complete(model_config=struct, stream=True), CompletionStream)
