@@ -67,6 +67,9 @@ class Stream(Generic[ChunkT, ResponseT]):
     if not TYPE_CHECKING:
         content = _Renamed("a loop over the stream, or its text_stream")
 
+        def __dir__(self) -> list[str]:
+            return [name for name in super().__dir__() if name != "content"]
+
     @property
     def text_stream(self) -> TextStream:
         """The text of a call with one sample, piece by piece; empty pieces are left out.

@@ -79,6 +79,9 @@ class SyncStream(Generic[ChunkT, ResponseT]):
     if not TYPE_CHECKING:
         content = _Renamed("a loop over the stream, or its text_stream")
 
+        def __dir__(self) -> list[str]:
+            return [name for name in super().__dir__() if name != "content"]
+
         def __await__(self) -> NoReturn:
             raise TypeError("a stream of Humanloop is open already; to await calls, use AsyncHumanloop")
 
