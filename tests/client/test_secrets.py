@@ -206,7 +206,6 @@ async def test_the_exception_that_the_program_handles_keeps_its_traceback(transp
         {"provider_api_keys": {"openai": SECRET, "other": object()}},
         {"idempotency_key": "\n"},
     ],
-    ids=str,
 )
 async def test_an_error_of_an_argument_holds_no_key(options: dict[str, Any]) -> None:
     async with AsyncHumanloop(SECRET, openai_api_key=SECRET) as client:
