@@ -127,7 +127,6 @@ class Photo:
         (Decimal("NaN"), "", "is NaN, which is not"),
         ({"null": Decimal("-Infinity")}, ".null", "is -Infinity, which is not"),
     ],
-    ids=str,
 )
 def test_an_error_names_the_place_of_a_value_that_cannot_be_encoded(value: object, place: str, problem: str) -> None:
     """Neither its cause nor its context holds the body, which has keys."""
