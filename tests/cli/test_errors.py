@@ -24,7 +24,7 @@ def test_a_missing_input_is_named_in_the_error(served: Served) -> None:
 def test_an_error_of_the_server_is_shown_with_its_message(served: Served) -> None:
     unknown = run("complete", "x", "--provider", "nope", "--model", "m", env=served.env)
     assert unknown.returncode == 1
-    assert "unknown provider 'nope'; this server has local, mock, openai" in unknown.stderr
+    assert "unknown provider 'nope'; this server has ai21, anthropic, " in unknown.stderr
 
     unauthorized = run(*MOCK, "x", "--api-key", "sekret-of-mine", env={**served.env})
     assert unauthorized.returncode == 1
