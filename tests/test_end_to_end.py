@@ -81,7 +81,7 @@ async def test_errors_of_the_server_reach_the_caller(embedded: EmbeddedServer) -
         with pytest.raises(UnprocessableEntityError) as missing:
             await client.complete(project="p", model_config=CONFIG)
         assert "name" in str(missing.value)
-        with pytest.raises(UnprocessableEntityError, match="num_sample"):
+        with pytest.raises(TypeError, match="num_sample"):
             await client.complete(model_config=CONFIG, num_sample=1)  # type: ignore[call-overload]
         failing: Any = {**CHAT, "other": {"fail_after": 0, "status": 429}}
         with pytest.raises(RateLimitError) as rate_limited:

@@ -188,9 +188,9 @@ async def test_the_writer_closes_while_the_database_is_unreachable(
 async def test_the_writer_closes_if_its_lease_cannot_be_ended(
     impatient: Database, database_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with read_only(database_address):
+    with ExitStack() as stack:
         async with LogWriter(impatient):
-            pass
+            stack.enter_context(read_only(database_address))
     assert "could not end the server's lease" in caplog.text
 
 

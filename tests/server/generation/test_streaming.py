@@ -326,7 +326,12 @@ def test_no_log_stays_running_when_clients_disconnect_at_any_moment(run: Callabl
 
     async def call(server: EmbeddedServer, number: int) -> None:
         await asyncio.sleep(moments.random() * 2)
-        body = {**with_config(CHAT, seed=number % 20), "num_samples": 1 + number % 3, "stream": number % 2 == 0}
+        pace = {"tokens_per_second": 10 if number == 0 else 200}
+        body = {
+            **with_config(CHAT, seed=number % 20, other=pace),
+            "num_samples": 1 + number % 3,
+            "stream": number % 2 == 0,
+        }
         try:
             async with (
                 asyncio.timeout(moments.random() * 0.1 if number > 1 else None),
@@ -338,8 +343,7 @@ def test_no_log_stays_running_when_clients_disconnect_at_any_moment(run: Callabl
             pass
 
     async def main() -> Counter[str]:
-        providers = ProviderSettings(mock_tokens_per_second=200)
-        async with EmbeddedServer(database=tmp_path / "x.db", providers=providers) as server:
+        async with EmbeddedServer(database=tmp_path / "x.db") as server:
             api = Api(server, None, tmp_path / "x.db")  # type: ignore[arg-type]
             await asyncio.gather(*(call(server, number) for number in range(200)))
             await _eventually(lambda: "running" not in (log["status"] for log in api.logs()), seconds=5)

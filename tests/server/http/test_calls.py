@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from types import NoneType
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from humanloop_async.server.http import handlers
 from humanloop_async.server.http.calls import HANDLERS
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS, AnyOperation
+from humanloop_async.wire.operations.finetunes import FINETUNE_OPERATIONS
 
 RECORDS = [operation for operation in OPERATIONS if operation not in GENERATION_OPERATIONS]
 
@@ -26,4 +27,8 @@ def test_handlers_are_those_of_the_table() -> None:
 def test_a_handler_declares_the_query_of_its_operation(operation: AnyOperation) -> None:
     """Type checkers compare the body and the response with the table; the table does not type the query."""
     call = get_type_hints(HANDLERS[operation.id])["call"]
-    assert get_args(call)[1] == (operation.query or NoneType)
+    declared = get_args(call)[1]
+    if operation in FINETUNE_OPERATIONS:  # one handler rejects them all
+        assert declared is Any
+    else:
+        assert declared == (operation.query or NoneType)

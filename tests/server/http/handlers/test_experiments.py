@@ -195,7 +195,7 @@ async def test_an_experiment_without_an_active_config_is_rejected(client: AsyncH
         await client.complete_experiment(experiment_id="exp_x")
     await client.experiments.update(setting.id, config_ids_to_register=[*setting.configs.values()])
     for project in ({"project": "other"}, {"project_id": "pr_x"}):
-        with pytest.raises(UnprocessableEntityError, match="belongs to 'greeter'"):
+        with pytest.raises(UnprocessableEntityError, match="belongs to project 'greeter'"):
             await setting.complete(**project)
     assert (await setting.complete(project="greeter", project_id=setting.project_id))[0] == "A"
 
