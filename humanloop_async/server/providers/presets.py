@@ -1,6 +1,7 @@
 """Well-known providers with an OpenAI-compatible API: their URLs, keys and capabilities.
 
-Sources, read on 2026-11-30: docs.ai21.com/reference/jamba-1-6-api-ref and the types of ``ai21`` 4.3.0 on PyPI;
+Read on 2026-11-30: docs.ai21.com/reference/jamba-1-6-api-ref and the types of ``ai21`` 4.3.0 on PyPI. Of the other
+pages only excerpts were read, and none of vLLM's and LM Studio's: check a row before you rely on it. The pages are
 api-docs.deepseek.com; ai.google.dev/gemini-api/docs/openai; console.groq.com/docs/openai; docs.mistral.ai/api;
 openrouter.ai/docs/api-reference; docs.together.ai/docs/openai-api-compatibility; docs.x.ai/docs/api-reference;
 docs.ollama.com/api/openai-compatibility; docs.vllm.ai (OpenAI-compatible server); lmstudio.ai/docs/developer.
