@@ -172,21 +172,17 @@ async def test_what_was_seen_to_end_survives_a_kill_and_nothing_is_half(
     database_address: str, servers: Servers, kills: int, seed: int
 ) -> None:
     load = Load(random.Random(seed))
-    for _ in range(kills):
+    killed = 0
+    while killed < kills or load.ended <= kills:  # a busy machine needs more servers to finish as many samples
+        killed += 1
         async with servers.serving() as (pid, url):
             clients = [asyncio.create_task(load.run(url, client)) for client in range(CLIENTS)]
-            before = load.ended
             await asyncio.sleep(load.chance.uniform(0.1, 0.6))
-            for _ in range(load.chance.randrange(20)):  # on a busy machine it takes longer
-                if load.ended > before:
-                    break
-                await asyncio.sleep(0.1)
             os.kill(pid, signal.SIGKILL)
             await asyncio.gather(*clients)
         check(database_address, load)
         # Expire the lease of the dead server, which would take 15 seconds.
         rows(database_address, "DELETE FROM servers")
-    assert load.ended >= kills // 2
     assert load.cut
 
     interrupted = list(load.cut)
