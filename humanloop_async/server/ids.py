@@ -9,12 +9,27 @@ from typing import Literal, TypeAlias
 _ALPHABET = string.ascii_letters + string.digits
 
 
-Prefix: TypeAlias = Literal["ann", "config", "data", "env", "evtc", "evts", "exp", "key", "pr", "sesh", "srv", "trial"]
+Prefix: TypeAlias = Literal[
+    "ann",
+    "config",
+    "data",
+    "env",
+    "ev",
+    "evfn",
+    "evr",
+    "evtc",
+    "evts",
+    "evv",
+    "exp",
+    "key",
+    "pr",
+    "sesh",
+    "srv",
+    "trial",
+]
 
 
-def new_id(
-    prefix: Literal["ann", "config", "data", "env", "evtc", "evts", "exp", "key", "pr", "sesh", "srv", "trial"],
-) -> str:
+def new_id(prefix: Prefix) -> str:
     """Return a new identifier: the prefix, an underscore and 21 characters."""
     # One random number for all 21 characters: `secrets.choice` would need 21 system calls.
     number = secrets.randbits(160)

@@ -263,6 +263,7 @@ datasets = Table(
     Column("version", Integer, nullable=False),  # number of the current one; a change of datapoints creates the next
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),  # deleted, but evaluations still read its earlier versions
 )
 
 datapoints = Table(  # a datapoint has one row for each of its contents over time
@@ -281,6 +282,113 @@ datapoints = Table(  # a datapoint has one row for each of its contents over tim
     Column("updated_at", UtcTime, nullable=False),
     Index(None, "dataset_id", "position"),
 )
+
+# Evaluators and evaluations.
+
+evaluators = Table(
+    "evaluators",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("type", ShortText, nullable=False),  # python, llm, human or external
+    Column("name", PlainText, nullable=False),
+    Column("description", PlainText, nullable=False),
+    Column("version", Integer, nullable=False),  # number of the current one
+    # The project of an llm evaluator's logs. NULL: created with the next log.
+    Column("logging_project_id", ShortText, ForeignKey("projects.id", ondelete="SET NULL"), index=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),  # deleted, but its results stay readable
+)
+
+evaluator_versions = Table(
+    "evaluator_versions",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("evaluator_id", ShortText, ForeignKey("evaluators.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("arguments_type", ShortText, nullable=False),  # target_free or target_required
+    Column("return_type", ShortText, nullable=False),  # boolean, number, select, multi_select or text
+    Column("code", PlainText),  # if the type is python
+    Column("config_id", ShortText, ForeignKey("model_configs.id")),  # if the type is llm; one without a project
+    Column("options", JsonText),  # the values of select and multi_select
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("evaluator_id", "number"),
+)
+
+project_evaluators = Table(  # evaluators that run on a project's new logs
+    "project_evaluators",
+    metadata,
+    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("evaluator_id", ShortText, ForeignKey("evaluators.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("name", PlainText),
+    Column("config_id", ShortText, ForeignKey("model_configs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("dataset_id", ShortText, ForeignKey("datasets.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("dataset_version", Integer, nullable=False),
+    Column("status", ShortText, nullable=False),  # pending, running, completed, cancelled or failed
+    Column("hl_generated", Boolean, nullable=False),  # False: the caller sends the logs
+    Column("owner", ShortText),  # the only server process that has the provider keys of the request, if it had some
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Index(None, "project_id", "created_at", "id"),
+)
+
+evaluation_evaluators = Table(
+    "evaluation_evaluators",
+    metadata,
+    Column("evaluation_id", ShortText, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True),
+    Column("evaluator_id", ShortText, ForeignKey("evaluators.id"), primary_key=True, index=True),
+    Column("version_id", ShortText, ForeignKey("evaluator_versions.id"), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+evaluation_datapoints = Table(  # steps: the generation of a log for a datapoint
+    "evaluation_datapoints",
+    metadata,
+    Column("evaluation_id", ShortText, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True),
+    Column("datapoint_id", ShortText, primary_key=True),
+    Column("position", Integer, nullable=False),  # order in the dataset
+    # waiting (for the caller's log), pending (not begun), running, complete or error
+    Column("status", ShortText, nullable=False),
+    Column("owner", ShortText),  # the server process that generates, while the status is running
+    Column("log_id", ShortText, index=True),  # the log, which is stored when its generation begins
+    Column("error", PlainText),  # why there is no log
+    Index(None, "evaluation_id", "position"),
+)
+
+evaluation_results = Table(  # steps: an evaluator's verdict on a log, in an evaluation or as an active evaluator
+    "evaluation_results",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("evaluation_id", ShortText, ForeignKey("evaluations.id", ondelete="CASCADE")),  # NULL: active evaluator
+    Column("datapoint_id", ShortText),  # in an evaluation
+    Column("log_id", ShortText, ForeignKey("logs.id", ondelete="CASCADE"), nullable=False),
+    Column("evaluator_id", ShortText, ForeignKey("evaluators.id"), nullable=False),
+    Column("version_id", ShortText, ForeignKey("evaluator_versions.id"), nullable=False),
+    Column("status", ShortText, nullable=False),  # pending (not begun), running, complete or error
+    Column("owner", ShortText),  # the server process that evaluates, while the status is running
+    Column("value", JsonText),
+    Column("error", PlainText),
+    Column("evaluator_log_id", ShortText),  # the log of an llm evaluator, stored when its generation begins
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    UniqueConstraint("evaluation_id", "datapoint_id", "evaluator_id"),
+    Index(None, "log_id", "evaluator_id"),
+    Index(None, "evaluator_id"),
+)
+for _steps in (evaluation_datapoints, evaluation_results):  # small indexes to find open steps
+    for _column, _open in (
+        (_steps.c.status, _steps.c.status == "pending"),
+        (_steps.c.owner, _steps.c.owner.is_not(None)),
+    ):
+        Index(None, _column, sqlite_where=_open, postgresql_where=_open)
 
 idempotency = Table(  # calls with an Idempotency-Key, and their outcomes
     "idempotency",

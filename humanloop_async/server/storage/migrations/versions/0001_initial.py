@@ -301,6 +301,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_datasets_project_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_datasets"),
     )
@@ -324,9 +325,186 @@ def upgrade() -> None:
     )
     op.create_index("ix_datapoints_dataset_id_position", "datapoints", ["dataset_id", "position"])
 
+    op.create_table(
+        "evaluators",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("logging_project_id", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(
+            ["logging_project_id"], ["projects.id"], name="fk_evaluators_logging_project_id", ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_evaluators"),
+    )
+    op.create_index("ix_evaluators_logging_project_id", "evaluators", ["logging_project_id"])
+
+    op.create_table(
+        "evaluator_versions",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("evaluator_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("arguments_type", sa.String(), nullable=False),
+        sa.Column("return_type", sa.String(), nullable=False),
+        sa.Column("code", sa.Text()),
+        sa.Column("config_id", sa.String()),
+        sa.Column("options", sa.Text()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["config_id"], ["model_configs.id"], name="fk_evaluator_versions_config_id"),
+        sa.ForeignKeyConstraint(
+            ["evaluator_id"], ["evaluators.id"], name="fk_evaluator_versions_evaluator_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_evaluator_versions"),
+        sa.UniqueConstraint("evaluator_id", "number", name="uq_evaluator_versions_evaluator_id_number"),
+    )
+
+    op.create_table(
+        "project_evaluators",
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("evaluator_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["evaluator_id"], ["evaluators.id"], name="fk_project_evaluators_evaluator_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name="fk_project_evaluators_project_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", "evaluator_id", name="pk_project_evaluators"),
+    )
+    op.create_index("ix_project_evaluators_evaluator_id", "project_evaluators", ["evaluator_id"])
+
+    op.create_table(
+        "evaluations",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=False),
+        sa.Column("name", sa.Text()),
+        sa.Column("config_id", sa.String(), nullable=False),
+        sa.Column("dataset_id", sa.String(), nullable=False),
+        sa.Column("dataset_version", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("hl_generated", sa.Boolean(), nullable=False),
+        sa.Column("owner", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["config_id"], ["model_configs.id"], name="fk_evaluations_config_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name="fk_evaluations_dataset_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_evaluations_project_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name="pk_evaluations"),
+    )
+    op.create_index("ix_evaluations_config_id", "evaluations", ["config_id"])
+    op.create_index("ix_evaluations_dataset_id", "evaluations", ["dataset_id"])
+    op.create_index("ix_evaluations_project_id_created_at_id", "evaluations", ["project_id", "created_at", "id"])
+
+    op.create_table(
+        "evaluation_evaluators",
+        sa.Column("evaluation_id", sa.String(), nullable=False),
+        sa.Column("evaluator_id", sa.String(), nullable=False),
+        sa.Column("version_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluations.id"], name="fk_evaluation_evaluators_evaluation_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["evaluator_id"], ["evaluators.id"], name="fk_evaluation_evaluators_evaluator_id"),
+        sa.ForeignKeyConstraint(["version_id"], ["evaluator_versions.id"], name="fk_evaluation_evaluators_version_id"),
+        sa.PrimaryKeyConstraint("evaluation_id", "evaluator_id", name="pk_evaluation_evaluators"),
+    )
+    op.create_index("ix_evaluation_evaluators_evaluator_id", "evaluation_evaluators", ["evaluator_id"])
+
+    op.create_table(
+        "evaluation_datapoints",
+        sa.Column("evaluation_id", sa.String(), nullable=False),
+        sa.Column("datapoint_id", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("owner", sa.String()),
+        sa.Column("log_id", sa.String()),
+        sa.Column("error", sa.Text()),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluations.id"], name="fk_evaluation_datapoints_evaluation_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("evaluation_id", "datapoint_id", name="pk_evaluation_datapoints"),
+    )
+    op.create_index(
+        "ix_evaluation_datapoints_evaluation_id_position", "evaluation_datapoints", ["evaluation_id", "position"]
+    )
+    op.create_index("ix_evaluation_datapoints_log_id", "evaluation_datapoints", ["log_id"])
+    op.create_index(
+        "ix_evaluation_datapoints_owner",
+        "evaluation_datapoints",
+        ["owner"],
+        sqlite_where=sa.text("owner IS NOT NULL"),
+        postgresql_where=sa.text("owner IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_evaluation_datapoints_status",
+        "evaluation_datapoints",
+        ["status"],
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+
+    op.create_table(
+        "evaluation_results",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("evaluation_id", sa.String()),
+        sa.Column("datapoint_id", sa.String()),
+        sa.Column("log_id", sa.String(), nullable=False),
+        sa.Column("evaluator_id", sa.String(), nullable=False),
+        sa.Column("version_id", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("owner", sa.String()),
+        sa.Column("value", sa.Text()),
+        sa.Column("error", sa.Text()),
+        sa.Column("evaluator_log_id", sa.String()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluations.id"], name="fk_evaluation_results_evaluation_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["evaluator_id"], ["evaluators.id"], name="fk_evaluation_results_evaluator_id"),
+        sa.ForeignKeyConstraint(["log_id"], ["logs.id"], name="fk_evaluation_results_log_id", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["version_id"], ["evaluator_versions.id"], name="fk_evaluation_results_version_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_evaluation_results"),
+        sa.UniqueConstraint(
+            "evaluation_id",
+            "datapoint_id",
+            "evaluator_id",
+            name="uq_evaluation_results_evaluation_id_datapoint_id_evaluator_id",
+        ),
+    )
+    op.create_index("ix_evaluation_results_evaluator_id", "evaluation_results", ["evaluator_id"])
+    op.create_index("ix_evaluation_results_log_id_evaluator_id", "evaluation_results", ["log_id", "evaluator_id"])
+    op.create_index(
+        "ix_evaluation_results_owner",
+        "evaluation_results",
+        ["owner"],
+        sqlite_where=sa.text("owner IS NOT NULL"),
+        postgresql_where=sa.text("owner IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_evaluation_results_status",
+        "evaluation_results",
+        ["status"],
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+
 
 def downgrade() -> None:
     tables = (  # those that refer to others first
+        "evaluation_results",
+        "evaluation_datapoints",
+        "evaluation_evaluators",
+        "evaluations",
+        "project_evaluators",
+        "evaluator_versions",
+        "evaluators",
         "datapoints",
         "datasets",
         "feedback",
