@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, event, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -281,9 +280,7 @@ def _sqlite_engine(url: URL, busy_timeout: float, pool_size: int) -> AsyncEngine
     from .sqlite import SqliteConnection
 
     connect = partial(SqliteConnection, url.database or "", busy_timeout)
-    engine = create_async_engine(url, async_creator=connect, pool_size=pool_size, **_ENGINE)
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    return engine
+    return create_async_engine(url, async_creator=connect, pool_size=pool_size, **_ENGINE)
 
 
 def _asyncpg() -> Any:
@@ -302,15 +299,6 @@ def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
     # asyncpg knows when PostgreSQL has closed the connection; SQLAlchemy's pre-ping would ask before every use.
     if connection.driver_connection.is_closed():
         raise DisconnectionError
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    # By default Python's driver chooses when to begin a transaction, and begins none around CREATE TABLE.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _begin_immediate(connection: Connection) -> None:

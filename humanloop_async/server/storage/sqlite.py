@@ -32,8 +32,9 @@ class SqliteConnection(aiosqlite.Connection):
 
     def __init__(self, path: str, timeout: float) -> None:
         # aiosqlite's queue guards the connection, but SQLAlchemy reads attributes from the loop's thread.
-        connect = partial(sqlite3.connect, path, timeout=min(timeout, _MAX_WAIT), check_same_thread=False)
-        super().__init__(connect, iter_chunk_size=64)
+        # A list, because the connection must not refer to itself: only the garbage collector would free it.
+        self._opened: list[sqlite3.Connection] = []
+        super().__init__(partial(_connect, path, min(timeout, _MAX_WAIT), self._opened), iter_chunk_size=64)
         self.timeout = timeout
         self._thread.daemon = True  # a connection that was never closed must not keep the process from exiting
         self._stopped: asyncio.Future[None] | None = None
@@ -54,12 +55,29 @@ class SqliteConnection(aiosqlite.Connection):
         # The worker thread handles only the first stop request; SQLAlchemy may send several, and later waiters would
         # hang.
         if self._stopped is None:
+            # aiosqlite closes only what it has received. A caller cancelled while the file opens receives nothing.
+            cast("Any", self)._tx.put_nowait((None, partial(_close, self._opened)))
             self._stopped = cast("Any", super()).stop()
         return self._stopped
 
     async def rollback(self) -> None:
         if self.in_transaction:
             await super().rollback()
+
+
+def _connect(path: str, timeout: float, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    """Open a file and add the connection to a list."""
+    # By default Python's driver chooses when to begin a transaction, and begins none around CREATE TABLE.
+    connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False, isolation_level=None)
+    opened.append(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _close(opened: list[sqlite3.Connection]) -> None:
+    for connection in opened:
+        connection.close()
 
 
 class _Cursor:

@@ -8,12 +8,13 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from humanloop_async.server.storage.database import Database
+from humanloop_async.server.storage.database import Database, database_url
 from humanloop_async.server.storage.errors import is_unreachable
 from tests.server.served import read_only
 
@@ -40,6 +41,44 @@ async def test_a_cancelled_query_ends_in_its_thread(tmp_path: Path, cancels: int
         while len(asyncio.all_tasks()) > 1 or set(threading.enumerate()) > threads:  # noqa: ASYNC110 - neither has an event to wait for
             await asyncio.sleep(0.01)
     assert asking.cancelled()
+
+
+async def test_a_caller_cancelled_while_a_file_opens_leaves_no_connection_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.db"
+    await (await Database.open(str(path))).aclose()
+    opened, closed = [], []
+
+    class Recorded(sqlite3.Connection):
+        def close(self) -> None:
+            closed.append(id(self))
+            super().close()
+
+    def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(_connect(*args, **kwargs, factory=Recorded))
+        return opened[-1]
+
+    async def read(database: Database) -> None:
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    threads = set(threading.enumerate())
+    _connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    for turns in range(20):
+        database = Database(database_url(str(path)))
+        reading = asyncio.create_task(read(database))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await database.aclose()
+    assert opened
+    async with asyncio.timeout(10):
+        while set(threading.enumerate()) > threads:  # noqa: ASYNC110 - a thread's end has no event to wait for
+            await asyncio.sleep(0.01)
+    assert {id(connection) for connection in opened} == set(closed)
 
 
 async def test_a_writer_waits_for_another_process_as_long_as_it_is_told(tmp_path: Path) -> None:
