@@ -162,9 +162,14 @@ class Service:
                 async with asyncio.timeout(timeout):
                     await self._idle.wait()
             except TimeoutError:
-                for task in self._running:
-                    task.cancel()
+                self.cancel_generations()
                 timeout = 1  # to send their errors; cancel again those whose client does not read
+
+    def cancel_generations(self) -> None:
+        """Reject new generations, and cancel the running ones."""
+        self.stopping = True
+        for task in self._running:
+            task.cancel()
 
     async def check_ready(self) -> None:
         """Check that calls can be served.

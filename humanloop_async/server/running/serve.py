@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
-import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +18,7 @@ from ..http.requests import SERVICE
 from ..http.routing import BASE_PATH
 from ..settings import ServeError, ServerSettings
 from .connections import close_idle_connections, listen
+from .signals import StopSignals
 
 HEAD_TIMEOUT = 30.0
 """Seconds that the first request of a connection may take to arrive."""
@@ -33,10 +32,12 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         base_url: Base URL for clients, such as ``http://127.0.0.1:8460/v4``.
         new_key: The API key that was created at start, if there was none. It cannot be shown again.
+        stop_now: Cancels the running generations, so that the server stops without waiting for them.
     """
 
     base_url: str
     new_key: str | None
+    stop_now: Callable[[], object]
 
     def __repr__(self) -> str:  # the key is secret
         return f"ServerInfo({self.base_url})"
@@ -81,7 +82,8 @@ async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], ob
 
     The server then rejects new generations (503), and cancels those that still run after
     `ServerSettings.shutdown_timeout` seconds; their logs get the status ``interrupted``. A second SIGTERM or SIGINT
-    ends the process at once. A second SIGHUP does not, because a closing terminal may send two.
+    cancels them at once, and ends the process within a second. A second SIGHUP does not, because a closing terminal may
+    send two.
 
     Args:
         settings: Configuration of the server.
@@ -90,14 +92,15 @@ async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], ob
     Raises:
         ServeError: The server cannot listen on the address, or must not without an API key.
         DatabaseError: The database cannot be opened.
+        SystemExit: A second signal ended the server.
     """
-    stop = asyncio.Event()
-    with stop_on_hangup(stop):
+    signals = StopSignals()
+    with ExitStack() as stack:
         async with running(settings) as info:
-            with stop_on_signals(stop):
-                if on_ready is not None:
-                    on_ready(info)
-                await stop.wait()
+            stack.enter_context(signals.handled(info.stop_now))
+            if on_ready is not None:
+                on_ready(info)
+            await signals.wait()
 
 
 @asynccontextmanager
@@ -131,7 +134,8 @@ async def running(
             raise cannot_listen(settings, exc) from exc
         closing = asyncio.create_task(close_idle_connections(runner, head_timeout))
         try:
-            yield ServerInfo(base_url=base_url(server.sockets[0].getsockname()), new_key=service.new_key)
+            address = base_url(server.sockets[0].getsockname())
+            yield ServerInfo(base_url=address, new_key=service.new_key, stop_now=service.cancel_generations)
         finally:
             closing.cancel()
             await service.drain()  # before the sockets close, so that new calls get a response
@@ -154,31 +158,3 @@ def base_url(address: tuple[str, int]) -> str:
     """Return the base URL of a server that listens on a socket address."""
     host, port = address[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
-
-
-@contextmanager
-def stop_on_signals(stop: asyncio.Event, *numbers: signal.Signals) -> Generator[None]:
-    """Set `stop` when a signal arrives inside the block: one of `numbers`, by default SIGINT and SIGTERM."""
-    loop = asyncio.get_running_loop()
-    numbers = numbers or (signal.SIGINT, signal.SIGTERM)
-    try:
-        for number in numbers:
-            loop.add_signal_handler(number, stop.set)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: callers cancel the task
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-def stop_on_hangup(stop: asyncio.Event) -> AbstractContextManager[None]:
-    """Set `stop` when SIGHUP arrives inside the block, unless the process ignores it, as under ``nohup``.
-
-    The block must include the shutdown: a closing terminal may send two.
-    """
-    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        return nullcontext()
-    return stop_on_signals(stop, signal.SIGHUP)

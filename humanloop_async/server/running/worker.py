@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +20,8 @@ from msgspec import Struct
 from ..http.access_log import access_logger
 from ..settings import ServeError, ServerSettings
 from ..storage.errors import DatabaseError
-from .serve import raise_file_limit, run, running, stop_on_hangup, stop_on_signals
+from .serve import raise_file_limit, run, running
+from .signals import StopSignals
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
@@ -32,18 +34,18 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
 
 class _ParentPipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # ends a process that is already stopping
+        os.kill(os.getpid(), signal.SIGTERM)  # a second signal if the process is already stopping
 
 
 async def _serve(config: WorkerConfig) -> None:
-    stop = asyncio.Event()
+    signals = StopSignals()
     listener = socket.socket(fileno=config.listener)  # closed by the server
     await asyncio.get_running_loop().connect_read_pipe(_ParentPipe, sys.stdin)
-    with stop_on_hangup(stop):
-        async with running(config.settings, listener):
-            with stop_on_signals(stop):
-                print("ready", flush=True)
-                await stop.wait()
+    with ExitStack() as stack:
+        async with running(config.settings, listener) as info:
+            stack.enter_context(signals.handled(info.stop_now))
+            print("ready", flush=True)
+            await signals.wait()
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ import msgspec
 from ..service import ensure_api_key
 from ..settings import ServeError, ServerSettings
 from ..storage.database import Database
-from .serve import ServerInfo, base_url, cannot_listen, stop_on_hangup, stop_on_signals
+from .serve import ServerInfo, base_url, cannot_listen
+from .signals import StopSignals
 from .worker import WorkerConfig
 
 MAX_DEATHS, DEATHS_WITHIN = 5, 60.0
@@ -57,22 +58,21 @@ async def serve_workers(
         new_key = await ensure_api_key(database, settings)
     finally:
         await database.aclose()
-    stop = asyncio.Event()
+    signals = StopSignals()
     with ExitStack() as stack:
-        stack.enter_context(stop_on_hangup(stop))
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
-        info = ServerInfo(base_url=base_url(listeners[0].getsockname()), new_key=new_key)
         configs = [
             WorkerConfig(settings=settings, listener=listener.fileno(), access_log=access_log) for listener in listeners
         ]
         workers = _Workers(count, lambda: on_ready and on_ready(info))
-        with stop_on_signals(stop):
-            try:
-                supervisors = (workers.supervise(configs[index % len(configs)]) for index in range(count))
-                await _wait_for_first(stop.wait(), *supervisors)
-            finally:
-                workers.terminate()
-        # From here on, another SIGINT or SIGTERM ends this process and its workers at once.
+        info = ServerInfo(base_url=base_url(listeners[0].getsockname()), new_key=new_key, stop_now=workers.terminate)
+        # A second signal goes to the workers, too. They end with this process at the latest, which closes their pipes.
+        stack.enter_context(signals.handled(workers.terminate))
+        try:
+            supervisors = (workers.supervise(configs[index % len(configs)]) for index in range(count))
+            await _wait_for_first(signals.wait(), *supervisors)
+        finally:
+            workers.terminate()
         await workers.wait()
 
 

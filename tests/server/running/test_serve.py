@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -47,10 +49,10 @@ class _Process:
 
 
 @asynccontextmanager
-async def _process(**settings: Any) -> AsyncGenerator[_Process]:
-    """Run a server in a separate process."""
+async def _process(*prefix: str, **settings: Any) -> AsyncGenerator[_Process]:
+    """Run a server in a separate process; `prefix` is a command that runs another one."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", _SERVE, json.dumps(settings), stdout=-1, stderr=-2
+        *prefix, sys.executable, "-W", "error", "-c", _SERVE, json.dumps(settings), stdout=-1, stderr=-2
     )
     try:
         assert process.stdout is not None
@@ -149,6 +151,56 @@ async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(
             server.process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(10):
                 assert await server.wait() == "stopped\n"
+
+
+@pytest.mark.parametrize("as_first_process", [False, True], ids=["", "pid 1"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_ends_the_process_within_a_second(
+    tmp_path: Path, number: signal.Signals, as_first_process: bool
+) -> None:
+    """Also with an idle connection and a client that reads nothing; the log keeps the text produced so far."""
+    database = str(tmp_path / "x.db")
+    prefix = _first_process() if as_first_process else []
+    async with (
+        _process(*prefix, database=database, api_key="test key", shutdown_timeout=60) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        async with session.get(server.base_url.removesuffix("/v4") + "/health") as response:
+            await response.read()  # the connection stays open
+        call = {**with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 20}), "stream": True}
+        unread = {**with_config(CHAT, max_tokens=None, other={"tokens": 100_000}), "stream": True}
+        pid = _child(server.process.pid) if as_first_process else server.process.pid
+        async with session.post(server.base_url + "/chat", json=unread):
+            async with session.post(server.base_url + "/chat", json=call) as response:
+                await anext(events_of(response))
+                os.kill(pid, number)
+                await asyncio.sleep(0.3)
+                assert server.process.returncode is None
+                os.kill(pid, number)
+                start = time.monotonic()
+                await server.wait()
+            assert time.monotonic() - start < 1.5  # one second, and the end of the interpreter on a busy machine
+        assert server.process.returncode == 128 + number
+    with closing(sqlite3.connect(database)) as connection:
+        logs = connection.execute("SELECT status, output FROM logs").fetchall()
+        assert len(logs) == 2
+        assert all(status == "interrupted" and output for status, output in logs)
+
+
+def _first_process() -> list[str]:
+    """Return the command that runs another one with the process id 1, as in a container."""
+    command = ["unshare", "--pid", "--fork", "--kill-child"]
+    try:
+        possible = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        possible = False
+    if not possible:
+        pytest.skip("not applicable: this system allows no new process namespaces")
+    return command
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
 
 async def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:

@@ -173,9 +173,11 @@ async def test_a_second_signal_ends_all_processes_at_once(database_address: str)
         await asyncio.sleep(0.3)
         assert not call.done()
         servers.process.send_signal(signal.SIGINT)
-        await gone(children)
-        with pytest.raises(aiohttp.ClientError):
-            await call
+        await gone(children, 1.5)
+        assert await call == 503  # cancelled
+        await servers.end()
+        assert servers.process.returncode == 128 + signal.SIGINT
+    assert rows(database_address, "SELECT status FROM logs") == [{"status": "interrupted"}]
 
 
 async def test_an_impossible_start_is_an_error_before_any_worker_starts(tmp_path: Path) -> None:
