@@ -51,7 +51,11 @@ def create(*, name: Annotated[str, Parameter(show_default=False)] = "", db: Data
 
 @app.command(name="list")
 def list_command(*, db: DatabaseOption = "humanloop.db") -> None:
-    """List all API keys: id, creation date, state, name."""
+    """List all API keys: id, creation date, last use, state, origin, name.
+
+    A key from HUMANLOOP_API_KEY is valid only on servers that have it there.
+    The last use is stored within about a minute.
+    """
 
     async def list_all(database: Database) -> list[Key]:
         from ..server.storage.keys import list_keys
@@ -60,8 +64,14 @@ def list_command(*, db: DatabaseOption = "humanloop.db") -> None:
             return await list_keys(connection)
 
     for key in run_with_database(db, list_all):
-        state = "valid" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
-        print(f"{key.id}  {key.created_at:%Y-%m-%d %H:%M}  {state:24}  {printable(key.name)}".rstrip())
+        used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:%M}"
+        origin = "HUMANLOOP_API_KEY" if key.origin == "environment" else key.origin
+        if key.revoked_at is not None:
+            state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
+        else:
+            state = "valid while set" if key.origin == "environment" else "valid"
+        columns = f"{key.id}  {key.created_at:%Y-%m-%d %H:%M}  {used:21}  {state:24}  {origin:17}"
+        print(f"{columns}  {printable(key.name)}".rstrip())
 
 
 @app.command

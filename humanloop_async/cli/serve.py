@@ -59,6 +59,9 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
         key = f"{info.new_key}\n             (new; keep it, it is not shown again)"
     elif settings.api_key is not None:
         key = "the value of HUMANLOOP_API_KEY"
+        if info.other_keys:
+            also = f"{info.other_keys} of the database" if info.other_keys > 1 else "one of the database"
+            key += f", and {also}\n             (run `humanloop-async keys list`)"
     else:
         key = "created at an earlier start\n             (lost? run `humanloop-async keys create`)"
     return f"""\

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import select
 
 from .errors import ApiError
@@ -21,7 +23,7 @@ from .records.sampling import Sampler
 from .settings import ServeError, ServerSettings
 from .storage.database import Database
 from .storage.errors import is_unreachable
-from .storage.keys import add_key, any_key, generate_key, valid_key_id
+from .storage.keys import add_key, count_keys, delete_key, generate_key, store_uses, valid_key_id
 from .templates.jinja import JinjaRenderer
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ MAX_SEARCHES = 2
 
 WRITE_TIMEOUT = 10.0
 """Seconds that calls whose clients have left get to finish when the server stops."""
+
+KEY_USE_INTERVAL = 60.0
+"""Seconds between two writes of the times at which keys were used."""
 
 READY_TIMEOUT = 5.0
 """Seconds that the database has to respond when a client asks whether the server is ready."""
@@ -72,7 +77,8 @@ class Service:
         body_bytes: The bytes of the request bodies in flight.
         decoding: Held while a thread decodes a large body: several would only compete for Python's lock.
         stopping: Whether new generations are rejected.
-        new_key: The API key that was created at start, if the database had none and none was configured.
+        keys: The API keys at the start.
+        key_uses: Times of the last uses of API keys, by their ids, which are not stored yet.
     """
 
     database: Database
@@ -80,11 +86,12 @@ class Service:
     log_writer: LogWriter
     idempotency: Idempotency
     generation_builder: GenerationBuilder
+    keys: KeysAtStart
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.stopping = False
-        self.new_key: str | None = None
+        self.key_uses: dict[str, datetime] = {}
         self.sampler = Sampler(settings.experiment_sampling, settings.experiment_sticky, settings.experiment_seed)
         self.searches = asyncio.Semaphore(MAX_SEARCHES)
         self.decoding = asyncio.Semaphore(1)
@@ -98,7 +105,8 @@ class Service:
         async with AsyncExitStack() as stack:
             self.database = await Database.open(self.settings.database)
             stack.push_async_callback(self.database.aclose)
-            self.new_key = await ensure_api_key(self.database, self.settings)
+            self.keys = await ensure_api_key(self.database, self.settings)
+            await stack.enter_async_context(self._key_uses_stored())
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
             idempotency = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
@@ -111,6 +119,34 @@ class Service:
             self.generation_builder = GenerationBuilder(self.settings, self.database, resolver, providers, jinja)
             stack.push_async_callback(self._finish_writes)
             yield
+
+    async def discard_new_key(self) -> None:
+        """Delete the API key that was created at the start, because nobody has seen it."""
+        await discard_key(self.database, self.keys)
+
+    @asynccontextmanager
+    async def _key_uses_stored(self) -> AsyncGenerator[None]:
+        """Store the last uses of keys now and then inside the block, and at its end."""
+
+        async def store() -> None:
+            uses, self.key_uses = self.key_uses, {}
+            with suppress(Exception):  # the next use is stored
+                if uses:
+                    async with asyncio.timeout(READY_TIMEOUT), self.database.write() as connection:
+                        await store_uses(connection, uses)
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(KEY_USE_INTERVAL)
+                await store()
+
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await store()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end, also if the current task is cancelled, and return its result."""
@@ -194,30 +230,50 @@ def _log_failure(task: asyncio.Task[Any]) -> None:
         logger.error("a call failed after its client had left", exc_info=exc)
 
 
-async def ensure_api_key(database: Database, settings: ServerSettings) -> str | None:
+class KeysAtStart(Struct, frozen=True, kw_only=True):
+    """The API keys when a server starts.
+
+    Attributes:
+        new_key: The key that was created, because none was configured and the database had none.
+        others: Number of valid keys in the database, without the new and the configured one.
+    """
+
+    new_key: str | None
+    others: int
+
+    def __repr__(self) -> str:  # the key is secret
+        return f"KeysAtStart(others={self.others})"
+
+
+async def discard_key(database: Database, keys: KeysAtStart) -> None:
+    """Delete the new API key, if there is one, because nobody has seen it."""
+    if keys.new_key is not None:
+        async with database.write() as connection:
+            await delete_key(connection, keys.new_key)
+
+
+async def ensure_api_key(database: Database, settings: ServerSettings) -> KeysAtStart:
     """Store the configured API key; without one, create a key if the database has none.
 
     Several servers may do this at the same time.
-
-    Returns:
-        The key that was created, or None.
 
     Raises:
         ServeError: The configured key has been revoked, or there is no key and other machines can reach the server.
     """
     async with database.exclusive() as connection:
         if settings.api_key is not None:
-            await add_key(connection, settings.api_key, "given at start")
-            if await valid_key_id(connection, settings.api_key) is None:
+            await add_key(connection, settings.api_key, "", "environment")
+            if await valid_key_id(connection, settings.api_key, settings.api_key) is None:
                 raise ServeError("the key in HUMANLOOP_API_KEY has been revoked; use another one")
-            return None
-        if await any_key(connection):
-            return None
+            is_stored = await valid_key_id(connection, settings.api_key) is not None  # also without the variable
+            return KeysAtStart(new_key=None, others=await count_keys(connection) - is_stored)
+        if count := await count_keys(connection):
+            return KeysAtStart(new_key=None, others=count)
         if not settings.is_loopback:
             raise ServeError(
                 f"other machines can reach {settings.host}, and the database has no API key; set "
                 "HUMANLOOP_API_KEY, or create a key with `humanloop-async keys create`"
             )
         key = generate_key()
-        await add_key(connection, key, "made at first start")
-        return key
+        await add_key(connection, key, "", "first start")
+        return KeysAtStart(new_key=key, others=0)

@@ -29,7 +29,7 @@ def test_keys_are_shown_once_and_take_effect_at_once(tmp_path: Path) -> None:
 
         code, listed, _ = keys(tmp_path, "list")
         assert code == 0
-        assert [line.split()[3] for line in listed.splitlines()] == ["valid", "valid"]
+        assert [line.split()[5:7] for line in listed.splitlines()] == [["valid", "first"], ["valid", "command"]]
         assert f"{key_id}  " in listed
         assert "Ada's" in listed
         assert "\x1b" not in listed

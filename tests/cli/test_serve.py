@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command_line import Served, environment, read_until, rest, run, running, serving
+from tests.cli.command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
 
 
 def curl_line(served: Served) -> str:
@@ -84,6 +84,43 @@ def test_a_port_in_use(tmp_path: Path, taken: int) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"humanloop-async: cannot listen on 127.0.0.1 port {taken}: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_banner_says_which_other_keys_are_valid(tmp_path: Path) -> None:
+    with serving(tmp_path) as first:
+        assert "HUMANLOOP_API_KEY," not in first.banner
+    with serving(tmp_path, env=key("old")) as second:
+        assert "the value of HUMANLOOP_API_KEY, and one of the database\n" in second.banner
+        assert call(second, "old") == 200
+    with serving(tmp_path, env=key("new")) as third:
+        assert "the value of HUMANLOOP_API_KEY, and one of the database\n" in third.banner
+        assert [call(third, value) for value in ("old", "new", first.key)] == [401, 200, 200]
+        third.process.terminate()
+        third.process.wait(20)
+    listed = run("keys", "list", "--db", str(tmp_path / "humanloop.db")).stdout.splitlines()
+    assert [("used 20" in line, "valid while set" in line) for line in listed] == [
+        (True, False),
+        (False, True),  # its server was killed before it stored the use
+        (True, True),
+    ]
+    assert [" first start" in line for line in listed] == [True, False, False]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_key_is_created_that_nobody_sees(tmp_path: Path, taken: int, workers: str) -> None:
+    """The port is taken, or the output cannot be written; the next start prints a new key."""
+    done = run("serve", "--port", str(taken), "--workers", workers, cwd=tmp_path)
+    assert "cannot listen" in done.stderr
+    with Path("/dev/full").open("w") as full:
+        arguments = ["serve", "--port", "0", "--workers", workers]
+        failed = subprocess.run(
+            [*COMMAND, *arguments], cwd=tmp_path, env=environment(), stdout=full, stderr=-1, timeout=50, check=False
+        )
+    assert failed.returncode == 1
+    assert b"No space left" in failed.stderr
+    with serving(tmp_path) as served:
+        assert "new; keep it" in served.banner
+    assert len(run("keys", "list", cwd=tmp_path).stdout.splitlines()) == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]])

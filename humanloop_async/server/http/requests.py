@@ -19,6 +19,7 @@ from ...wire.urls import decode_query
 from ..errors import ApiError, InvalidRequest
 from ..service import Service
 from ..settings import ServerSettings
+from ..storage.columns import utc_now
 from ..storage.keys import valid_key_id
 from .calls import Batch
 from .json_size import MAX_DEPTH, MAX_VALUES, measure
@@ -55,9 +56,10 @@ async def check_key(service: Service, request: web.Request) -> str:
     if not key:
         raise ApiError(401, "the X-API-KEY header is missing; send a key of this server")
     async with service.database.read() as connection:
-        key_id = await valid_key_id(connection, key)
+        key_id = await valid_key_id(connection, key, service.settings.api_key)
     if key_id is None:
         raise ApiError(401, "the key in X-API-KEY is not a key of this server")
+    service.key_uses[key_id] = utc_now()
     return key_id
 
 

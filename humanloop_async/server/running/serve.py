@@ -32,11 +32,13 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         base_url: Base URL for clients, such as ``http://127.0.0.1:8460/v4``.
         new_key: The API key that was created at start, if there was none. It cannot be shown again.
+        other_keys: Number of valid keys in the database, without the new one and that in the settings.
         stop_now: Cancels the running generations, so that the server stops without waiting for them.
     """
 
     base_url: str
     new_key: str | None
+    other_keys: int
     stop_now: Callable[[], object]
 
     def __repr__(self) -> str:  # the key is secret
@@ -131,11 +133,19 @@ async def running(
         try:
             server = await listen(runner, settings, listener)
         except (OSError, UnicodeError) as exc:
+            await service.discard_new_key()
             raise cannot_listen(settings, exc) from exc
         closing = asyncio.create_task(close_idle_connections(runner, head_timeout))
         try:
-            address = base_url(server.sockets[0].getsockname())
-            yield ServerInfo(base_url=address, new_key=service.new_key, stop_now=service.cancel_generations)
+            yield ServerInfo(
+                base_url=base_url(server.sockets[0].getsockname()),
+                new_key=service.keys.new_key,
+                other_keys=service.keys.others,
+                stop_now=service.cancel_generations,
+            )
+        except OSError:  # the address and the key could not be printed
+            await service.discard_new_key()
+            raise
         finally:
             closing.cancel()
             await service.drain()  # before the sockets close, so that new calls get a response

@@ -17,10 +17,11 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
+from typing import TypeVar
 
 import msgspec
 
-from ..service import ensure_api_key
+from ..service import discard_key, ensure_api_key
 from ..settings import ServeError, ServerSettings
 from ..storage.database import Database
 from .serve import ServerInfo, base_url, cannot_listen
@@ -32,6 +33,8 @@ MAX_DEATHS, DEATHS_WITHIN = 5, 60.0
 
 START_TIMEOUT = 60.0
 """Seconds that a worker may take to start."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -53,27 +56,40 @@ async def serve_workers(
         ServeError: The processes cannot listen on the address, must not without an API key, or die again and again.
         DatabaseError: The database cannot be opened.
     """
-    database = await Database.open(settings.database)  # migrates the tables before any worker starts
-    try:
-        new_key = await ensure_api_key(database, settings)
-    finally:
-        await database.aclose()
     signals = StopSignals()
     with ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
+        # Migrates the tables before any worker starts.
+        keys = await _with_database(settings, lambda database: ensure_api_key(database, settings))
         configs = [
             WorkerConfig(settings=settings, listener=listener.fileno(), access_log=access_log) for listener in listeners
         ]
         workers = _Workers(count, lambda: on_ready and on_ready(info))
-        info = ServerInfo(base_url=base_url(listeners[0].getsockname()), new_key=new_key, stop_now=workers.terminate)
+        info = ServerInfo(
+            base_url=base_url(listeners[0].getsockname()),
+            new_key=keys.new_key,
+            other_keys=keys.others,
+            stop_now=workers.terminate,
+        )
         # A second signal goes to the workers, too. They end with this process at the latest, which closes their pipes.
         stack.enter_context(signals.handled(workers.terminate))
         try:
             supervisors = (workers.supervise(configs[index % len(configs)]) for index in range(count))
             await _wait_for_first(signals.wait(), *supervisors)
+        except OSError:  # the address and the key could not be printed
+            await _with_database(settings, lambda database: discard_key(database, keys))
+            raise
         finally:
             workers.terminate()
         await workers.wait()
+
+
+async def _with_database(settings: ServerSettings, work: Callable[[Database], Awaitable[T]]) -> T:
+    database = await Database.open(settings.database)
+    try:
+        return await work(database)
+    finally:
+        await database.aclose()
 
 
 class _Workers:

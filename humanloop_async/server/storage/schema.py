@@ -40,7 +40,9 @@ api_keys = Table(
     Column("id", ShortText, primary_key=True),
     Column("digest", ShortText, nullable=False, unique=True),  # SHA-256 of the key, in hexadecimal
     Column("name", PlainText, nullable=False),
+    Column("origin", ShortText, nullable=False),  # command, first start or environment
     Column("created_at", UtcTime, nullable=False),
+    Column("last_used_at", UtcTime),  # within about a minute
     Column("revoked_at", UtcTime),
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from humanloop_async.server.running.embedded import EmbeddedServer
 from humanloop_async.server.settings import ServeError
 from humanloop_async.server.storage.database import Database
-from humanloop_async.server.storage.keys import add_key, any_key, generate_key, list_keys, revoke_key, valid_key_id
+from humanloop_async.server.storage.keys import add_key, count_keys, generate_key, list_keys, revoke_key, valid_key_id
 from humanloop_async.server.storage.schema import api_keys
 from tests.server.served import CHAT, Api, on_both_databases
 
@@ -51,10 +51,10 @@ async def test_stored_values_are_not_accepted_as_keys(api: Api) -> None:
 async def test_keys_are_stored_as_digests_and_checked_until_they_are_revoked(database: Database) -> None:
     key = generate_key()
     async with database.write() as connection:
-        assert not await any_key(connection)
+        assert await count_keys(connection) == 0
         await add_key(connection, key, "first")
         await add_key(connection, key, "again")
-        assert await any_key(connection)
+        assert await count_keys(connection) == 1
         assert await valid_key_id(connection, key)
         assert not await valid_key_id(connection, key + "x")
         rows = (await connection.execute(select(api_keys))).all()
@@ -62,7 +62,7 @@ async def test_keys_are_stored_as_digests_and_checked_until_they_are_revoked(dat
         assert key not in str(rows)
         await connection.execute(api_keys.update().values(revoked_at=datetime.now(UTC)))
         assert not await valid_key_id(connection, key)
-        assert not await any_key(connection)
+        assert await count_keys(connection) == 0
 
 
 async def test_the_list_shows_each_key_and_when_it_was_revoked(database: Database) -> None:
@@ -84,12 +84,43 @@ async def test_a_server_does_not_start_with_a_revoked_key(start: Callable[..., A
     async with start(api_key="a revoked key"):
         pass
     async with database.write() as connection:
-        key_id = await valid_key_id(connection, "a revoked key")
+        key_id = await valid_key_id(connection, "a revoked key", "a revoked key")
         assert key_id is not None
         await revoke_key(connection, key_id)
     with pytest.raises(ServeError, match="has been revoked"):
         async with start(api_key="a revoked key"):
             pass
+
+
+async def test_a_key_from_the_environment_is_valid_only_on_servers_that_have_it(
+    start: Callable[..., Any], database: Database
+) -> None:
+    """Servers that share a database may have different ones while an operator replaces the key."""
+    async with start(api_key="old") as before, start(api_key="new") as after:
+        assert [await status(before, key) for key in ("old", "new")] == [200, 401]
+        assert [await status(after, key) for key in ("old", "new")] == [401, 200]
+        async with database.write() as connection:
+            assert await count_keys(connection) == 0
+            await add_key(connection, "everywhere", "Ada")
+        assert [await status(api, "everywhere") for api in (before, after)] == [200, 200]
+    async with start(api_key="everywhere"):
+        pass
+    async with start(api_key="new") as later:
+        assert await status(later, "everywhere") == 200
+
+
+async def test_the_last_use_of_a_key_is_stored(start: Callable[..., Any], database: Database) -> None:
+    async with database.write() as connection:
+        await add_key(connection, "used", "Ada")
+        await add_key(connection, "unused", "Bob")
+    before = datetime.now(UTC)
+    async with start() as api:
+        assert await status(api, "used") == 200
+    async with database.read() as connection:
+        used, unused, _ = await list_keys(connection)
+    assert used.last_used_at is not None
+    assert before <= used.last_used_at <= datetime.now(UTC)
+    assert unused.last_used_at is None
 
 
 async def test_keys_of_another_database_are_unknown(api: Api, tmp_path: Any) -> None:
