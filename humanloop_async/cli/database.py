@@ -110,12 +110,13 @@ def backup(file: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
     """Write a consistent copy of the database to a file. Safe while servers run.
 
     The copy of a SQLite database is a SQLite database.
+    Only its owner can read it.
     The copy of a PostgreSQL database is an archive for pg_restore; pg_dump must be installed.
 
     Args:
         file: Path of the copy. Existing files are never overwritten.
     """
-    from ..server.storage.database import database_url
+    from ..server.storage.database import create_private_file, database_url
     from ..server.storage.errors import DatabaseError
 
     try:
@@ -126,6 +127,8 @@ def backup(file: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
     try:
         if file.exists():
             raise CommandError(f"{file} already exists; choose another file")
+        unfinished.unlink(missing_ok=True)
+        create_private_file(unfinished)
         if url.get_backend_name() == "sqlite":
             _copy_sqlite(Path(url.database or ""), unfinished)
         else:
@@ -144,7 +147,6 @@ def backup(file: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
 def _copy_sqlite(path: Path, file: Path) -> None:
     if not path.is_file():
         raise CommandError(f"the database {path} does not exist; pass its path with --db")
-    file.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(path, timeout=30)) as connection:
             connection.execute("VACUUM INTO ?", (str(file),))  # reads a snapshot, and does not block writers

@@ -82,6 +82,7 @@ def test_a_backup_of_a_running_server_is_complete(tmp_path: Path) -> None:
         done = run("db", "backup", str(copy), "--db", str(tmp_path / "humanloop.db"))
         assert (done.returncode, done.stdout) == (0, "")
         assert f"bytes to {copy}" in done.stderr
+        assert copy.stat().st_mode & 0o777 == 0o600
         again = run("db", "backup", str(copy), "--db", str(tmp_path / "humanloop.db"))
         assert again.returncode == 1
         assert "already exists" in again.stderr

@@ -137,7 +137,9 @@ class Generation:
         """
         outcome = None
         if self.idempotent_call is not None and encode is not None:
-            outcome = self.idempotent_call.succeeded(encode(), save=self.request.save)
+            outcome = self.idempotent_call.succeeded(
+                encode(), save=self.request.save, is_logged=self.context.project_id is not None
+            )
         await self._end(samples, "complete", usage=usage if len(self.samples) == 1 else None, outcome=outcome)
 
     async def fail(self, message: str, error: ApiError) -> None:

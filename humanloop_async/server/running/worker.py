@@ -40,6 +40,7 @@ class _ParentPipe(asyncio.Protocol):
 async def _serve(config: WorkerConfig) -> None:
     signals = StopSignals()
     listener = socket.socket(fileno=config.listener)  # closed by the server
+    listener.set_inheritable(False)  # it had to be inherited by this process, but not by its children
     await asyncio.get_running_loop().connect_read_pipe(_ParentPipe, sys.stdin)
     with ExitStack() as stack:
         async with running(config.settings, listener) as info:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import random
 import sqlite3
 import time
@@ -251,6 +252,7 @@ def _prepare_sqlite_file(path: Path, busy_timeout: float, *, create: bool) -> No
     """
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
+        create_private_file(path)
     elif not path.exists():
         raise FileNotFoundError("there is no such file")
     with closing(sqlite3.connect(path, timeout=busy_timeout)) as connection:
@@ -265,6 +267,19 @@ def _prepare_sqlite_file(path: Path, busy_timeout: float, *, create: bool) -> No
                 time.sleep(0.02)
             else:
                 return
+
+
+def create_private_file(path: Path) -> None:
+    """Create an empty file that only its owner can read, whatever the umask is; an existing file is unchanged.
+
+    SQLite gives the mode of a database to the files next to it, which end in ``-wal`` and ``-shm``.
+    """
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            os.chmod(path, 0o600)  # a umask may have taken even the owner's bits
+        finally:
+            os.close(descriptor)
 
 
 def _postgres_engine(url: URL, command_timeout: float | None, pool_size: int) -> AsyncEngine:

@@ -41,11 +41,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     Attributes:
         status: HTTP status; None releases the claim, so that a retry runs the call.
         body: The response's body; None if it must not be stored.
+        expires_at: When the outcome may be deleted; None keeps the time of the claim.
     """
 
     claim: Claim
     status: int | None
     body: bytes | None = None
+    expires_at: datetime | None = None
 
 
 class PreviousCall(Struct, frozen=True):
@@ -79,7 +81,11 @@ _same_claim = (
     _t.expires_at == bindparam("claim_expires_at"),
     _t.status.is_(None),
 )
-_store = update(idempotency).where(*_same_claim).values(status=bindparam("outcome"), body=bindparam("content"))
+_store = (
+    update(idempotency)
+    .where(*_same_claim)
+    .values(status=bindparam("outcome"), body=bindparam("content"), expires_at=bindparam("new_expires_at"))
+)
 _release = delete(idempotency).where(*_same_claim)
 _find = (
     select(_t.fingerprint, _t.owner, _t.status, _t.body, _t.expires_at, servers.c.alive_until)
@@ -103,7 +109,12 @@ async def store_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome
         for outcome in outcomes
     ]
     ended = [
-        {**name, "outcome": outcome.status, "content": outcome.body}
+        {
+            **name,
+            "outcome": outcome.status,
+            "content": outcome.body,
+            "new_expires_at": outcome.expires_at or outcome.claim.expires_at,
+        }
         for name, outcome in zip(names, outcomes, strict=True)
         if outcome.status is not None
     ]

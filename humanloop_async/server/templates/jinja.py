@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from weakref import WeakValueDictionary
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...types import Json
+from ..children import child_environment
 from .template import TemplateError, missing_inputs
 
 MAX_SECONDS = 2.0
@@ -25,8 +25,6 @@ MAX_WAIT = 5.0
 
 START_SECONDS = 30.0
 """Longest time to start the process, in seconds."""
-
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
 class _Reply(Struct):
@@ -143,7 +141,7 @@ class _Worker:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=64 * 1024 * 1024,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                env=child_environment(),
             )
             assert self._process.stdout is not None
             async with asyncio.timeout(START_SECONDS):

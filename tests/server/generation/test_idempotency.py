@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
 from humanloop_async.server.generation.idempotency import Idempotency
@@ -16,6 +18,7 @@ from humanloop_async.server.generation.log_writer import LogWriter
 from humanloop_async.server.settings import ServerSettings
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.idempotency import delete_expired
+from humanloop_async.server.storage.schema import idempotency
 from tests.server.served import CHAT, COMPLETION, Api, events_of, is_postgres, on_both_databases, read_only, with_config
 
 pytestmark = on_both_databases
@@ -194,6 +197,25 @@ async def test_with_save_false_a_response_is_repeated_from_memory_only(start: Ca
         status, answer, _ = await ask(api, "/chat", body, "k")
         assert status == 422
         assert "`save: false`" in answer["detail"]["message"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_response_of_a_call_that_is_not_logged_is_stored_for_minutes_only(
+    api: Api, database: Database, stream: bool
+) -> None:
+    logged = {**CHAT, "stream": stream}
+    not_logged = {name: value for name, value in logged.items() if name != "project"}
+    for body in (not_logged, logged):
+        for is_repetition in (False, True):
+            headers = {"Idempotency-Key": str(body)}
+            async with api.session.post(f"{api.server.base_url}/chat", json=body, headers=headers) as response:
+                assert response.status == 200
+                assert ("Idempotent-Replayed" in response.headers) is is_repetition
+                await response.read()
+    async with database.read() as connection:
+        stored = (await connection.scalars(select(idempotency.c.expires_at).order_by(idempotency.c.expires_at))).all()
+    hours = [(time - datetime.now(UTC)).total_seconds() / 3600 for time in stored]
+    assert hours == [pytest.approx(1 / 6, abs=0.1), pytest.approx(24, abs=0.1)]
 
 
 async def test_the_claim_of_a_server_that_died_is_taken_over(api: Api) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from humanloop_async.server.providers.base import ProviderCall, ProviderError
-from humanloop_async.server.providers.local import LocalProvider, unavailable
+from humanloop_async.server.providers.local import LocalProvider, _start_child, unavailable
 from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.types import ChatMessage, ImageChatContent, ImageUrl, ToolChoice
 from humanloop_async.types.shared import FunctionToolChoice
@@ -53,6 +55,42 @@ async def gone(pid: int, within: float) -> None:
     async with asyncio.timeout(within):
         while runs(pid):  # noqa: ASYNC110 - the end of a process that is not a child has no event
             await asyncio.sleep(0.05)
+
+
+_ENGINE = """
+import json, os, types
+
+CommonParams = lambda: types.SimpleNamespace(
+    model=types.SimpleNamespace(), cpuparams=types.SimpleNamespace(), cpuparams_batch=types.SimpleNamespace()
+)
+
+class Server:
+    listening_address = "127.0.0.1:1"
+
+    def __init__(self, params):
+        paths = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd") if int(fd) > 2]
+        links = [os.readlink(path) for path in paths if os.path.lexists(path)]
+        with open(params.model.path, "w") as file:
+            json.dump([dict(os.environ), [link for link in links if link.startswith("socket:")]], file)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not applicable: needs /proc")
+async def test_the_process_inherits_neither_keys_nor_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "xllamacpp.py").write_text(_ENGINE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    for name in ("HUMANLOOP_API_KEY", "OPENAI_API_KEY", "PGPASSWORD", "SOMETHING"):
+        monkeypatch.setenv(name, "secret")
+    report = tmp_path / "report"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.set_inheritable(False)
+        child = await _start_child({"model": str(report), "api_key": "k", "slots": 1, "context": 1, "threads": 1})
+        await child.aclose()
+    environment, sockets = json.loads(report.read_text())
+    assert "secret" not in environment.values()
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert sockets == []
 
 
 @real

@@ -88,6 +88,8 @@ async def gone(pids: set[int], seconds: float = 8) -> None:
         await asyncio.sleep(0.05)
 
 
+TEMPLATE = {"role": "system", "content": "{{ 1 + 1 }}"}
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="not applicable: needs /proc")
 
 
@@ -152,6 +154,22 @@ async def test_workers_that_die_again_and_again_stop_the_server(database_address
         output = await servers.end()
         assert "gave up: 6 workers died within 60 seconds" in output
         assert servers.process.returncode == 1
+
+
+@linux
+async def test_children_of_workers_inherit_no_sockets(database_address: str) -> None:
+    async with group(database_address, count=1) as servers:
+        assert await servers.ask(with_config(CHAT, template_language="jinja", chat_template=[TEMPLATE])) == 200
+        (worker,) = servers.workers()
+        children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()  # noqa: ASYNC240
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for pid in children for fd in os.listdir(f"/proc/{pid}/fd")]
+        listening = {
+            f"socket:[{line.split()[9]}]"
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]  # noqa: ASYNC240
+            if line.split()[3] == "0A"
+        }
+        assert len(links) >= 3
+        assert not listening.intersection(links)
 
 
 @linux

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -17,6 +18,20 @@ from sqlalchemy.exc import OperationalError
 from humanloop_async.server.storage.database import Database, database_url
 from humanloop_async.server.storage.errors import is_unreachable
 from tests.server.served import read_only
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+async def test_only_the_owner_can_read_the_files(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        database = await Database.open(str(tmp_path / "x.db"))
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE written (x)"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}  # noqa: ASYNC240
+        await database.aclose()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(["x.db", "x.db-wal", "x.db-shm"], 0o600)
 
 
 @pytest.mark.parametrize("cancels", [1, 2])
