@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Subpackages and modules, each with those that it may import besides itself."""
 
 SERVER_LAYERS = (
-    *("ids", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service"),
+    *("ids", "children", "templates", "providers", "settings", "errors", "storage", "records", "generation", "service"),
     *("http", "running"),
 )
 """Subpackages of the server, lowest first. Each may import those below it, and the core."""

@@ -57,7 +57,7 @@ class StopSignals:
                 stop_now()
 
         hangup = getattr(signal, "SIGHUP", None)
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
         if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
             numbers.append(hangup)
         loop = asyncio.get_running_loop()
