@@ -22,6 +22,9 @@ IN_WHEEL = [
     r"humanloop_async/server/storage/migrations/env\.py",
     r"humanloop_async/server/storage/migrations/script\.py\.mako",
     r"humanloop_async/server/storage/migrations/versions/\d+.*\.py",
+    r"humanloop_async/server/web/index\.html",
+    r"humanloop_async/server/web/style\.css",
+    r"humanloop_async/server/web/views/[a-z-]+\.js",
     r".*\.dist-info/licenses/LICENSE",
 ]
 IN_SDIST = [

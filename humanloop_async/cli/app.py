@@ -132,12 +132,15 @@ def serve_command(
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
     max_body: Annotated[float, Parameter(validator=Number(gt=0, lte=1024 * 1024))] = 16,
     mock_pace: Pace | None = None,
+    page: Annotated[bool, Parameter(show_default=False)] = True,
+    allowed_host: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    cors_origin: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     access_log: Flag = False,
 ) -> None:
     """Serve the v4 API until Ctrl-C.
 
     The first start creates the database and an API key, and prints the key.
-    Every start prints a curl line to try.
+    Every start prints the address of the web page, and a curl line to try.
 
     Args:
         host: Address to listen on. If it is not a loopback address, an API key must exist or be set.
@@ -150,6 +153,9 @@ def serve_command(
         max_generations: Maximum number of concurrent generations per process; further requests get 429.
         max_body: Maximum size of a request body, in MiB; larger requests get 413.
         mock_pace: Pace of each sample of provider mock, in words per second; 0 for no limit. Default: 0.
+        page: Serve the web page at /. Default: yes.
+        allowed_host: Further name of a server on loopback, such as the one a reverse proxy passes on; repeatable.
+        cors_origin: Origin whose web pages may call the API, such as https://app.example; * for all; repeatable.
         access_log: Log each request to standard error, without prompts and keys.
     """
     import msgspec
@@ -176,6 +182,9 @@ def serve_command(
         max_generations=max_generations,
         max_body_bytes=int(max_body * 1024 * 1024),
         providers=providers,
+        page=page,
+        allowed_hosts=allowed_host,
+        cors_origins=cors_origin,
     )
     run_server(settings, workers=workers, access_log=access_log)
 

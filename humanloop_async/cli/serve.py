@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from urllib.parse import quote
 
 import msgspec
 
 from .. import __version__
 from ..server.http.access_log import access_logger
+from ..server.http.routing import BASE_PATH
 from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
@@ -54,7 +56,7 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
 
 
 def banner(settings: ServerSettings, info: ServerInfo) -> str:
-    """Return the address, the database, the API key if it is new, and an example request."""
+    """Return the address, the web page, the database, the API key if it is new, and an example request."""
     if info.new_key is not None:
         key = f"{info.new_key}\n             (new; keep it, it is not shown again)"
     elif settings.api_key is not None:
@@ -67,7 +69,7 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
     return f"""\
 humanloop-async {__version__}: Humanloop v4 API
 
-  address    {info.base_url}
+  address    {info.base_url}{page_line(settings, info)}
   database   {display_url(settings.database)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   API key    {key}
@@ -77,6 +79,17 @@ Try it from another terminal:
 
 {example(info)}
 """
+
+
+def page_line(settings: ServerSettings, info: ServerInfo) -> str:
+    """Return the line with the URL of the web page, if it is served.
+
+    On loopback the URL contains a new key. Browsers do not send the part after ``#``, and the page removes it.
+    """
+    if not settings.page:
+        return ""
+    fragment = f"#key={quote(info.new_key)}" if info.new_key and settings.is_loopback else ""
+    return f"\n  web page   {info.base_url.removesuffix(BASE_PATH)}/{fragment}"
 
 
 def example(info: ServerInfo) -> str:

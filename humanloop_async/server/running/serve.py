@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ..http.access_log import log_disconnects
 from ..http.app import create_app
+from ..http.origins import host_check
 from ..http.requests import SERVICE
 from ..http.routing import BASE_PATH
 from ..settings import ServeError, ServerSettings
@@ -122,6 +123,8 @@ async def running(
     """
     app = create_app(settings, auto_decompress=False)
     app.middlewares.insert(0, log_disconnects)
+    if settings.is_loopback:
+        app.middlewares.append(host_check(settings))
     service = app[SERVICE]
     runner = web.AppRunner(
         app,

@@ -1,0 +1,56 @@
+"""Chromium, driven by Playwright, and the pages that it shows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from humanloop_async import EmbeddedServer
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Programs that can run the tests: Debian's Chromium, and others."""
+
+
+@asynccontextmanager
+async def running_browser() -> AsyncGenerator[Browser]:
+    """Start a browser; skip the test where there is none."""
+    api = pytest.importorskip("playwright.async_api", reason="playwright is not installed (dependency group `browser`)")
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("no browser is installed (Debian: apt-get install chromium)")
+    async with api.async_playwright() as playwright:
+        # Root, as in containers, cannot use Chromium's sandbox.
+        browser = await playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+def root(server: EmbeddedServer) -> str:
+    """Return the URL of a server's page."""
+    return server.base_url.removesuffix("/v4") + "/"
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str, **options: object) -> AsyncGenerator[Page]:
+    """Open a page in a new profile. Errors and blocked scripts of the page fail the test."""
+    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    page = await context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if "Content Security" in message.text else None)
+    page.set_default_timeout(15_000)
+    try:
+        await page.goto(url)
+        yield page
+        assert problems == []
+    finally:
+        await context.close()

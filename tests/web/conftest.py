@@ -1,0 +1,42 @@
+"""A browser for each module, and a server for each test, on one event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from humanloop_async import AsyncHumanloop, EmbeddedServer
+from tests.web.browser import opened, root, running_browser
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncGenerator[Browser]:
+    """A browser without a window."""
+    async with running_browser() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server() -> AsyncGenerator[EmbeddedServer]:
+    """The server of the page."""
+    async with EmbeddedServer() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(server: EmbeddedServer) -> AsyncGenerator[AsyncHumanloop]:
+    """A client of the server, to create the objects that the page shows."""
+    async with AsyncHumanloop(server.api_key, base_url=server.base_url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, server: EmbeddedServer) -> AsyncGenerator[Page]:
+    """The page of the server, opened with its key."""
+    async with opened(browser, f"{root(server)}#key={server.api_key}") as page:
+        yield page

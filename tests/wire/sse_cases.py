@@ -1,0 +1,50 @@
+"""Test vectors for decoders of server-sent events: a stream, and the data of its events."""
+
+from __future__ import annotations
+
+BOM = b"\xef\xbb\xbf"
+
+CASES: dict[str, tuple[bytes, list[bytes]]] = {
+    "nothing": (b"", []),
+    "one event": (b"data: one\n\n", [b"one"]),
+    "two events": (b"data: one\n\ndata: two\n\n", [b"one", b"two"]),
+    "crlf": (b"data: one\r\n\r\ndata: two\r\n\r\n", [b"one", b"two"]),
+    "cr": (b"data: one\r\rdata: two\r\r", [b"one", b"two"]),
+    "all three line ends": (b"data: a\r\n\ndata: b\n\r\ndata: c\r\r\ndata: d\n\r", [b"a", b"b", b"c", b"d"]),
+    "cr, then another line": (b"data: a\rdata: b\n\rdata: c\r\n\r", [b"a\nb", b"c"]),
+    "unfinished event": (b"data: one\n\ndata: two\n", [b"one"]),
+    "unfinished line": (b"data: one\n\ndata: tw", [b"one"]),
+    "no blank line at all": (b"data: one", []),
+    "no space": (b"data:one\n\n", [b"one"]),
+    "only the first space goes": (b"data:  one \n\n", [b" one "]),
+    "tab stays": (b"data:\tone\n\n", [b"\tone"]),
+    "colons in the value": (b"data: a: b:c\n\n", [b"a: b:c"]),
+    "the field's name in the value": (b"data: data: x\n\n", [b"data: x"]),
+    "empty data": (b"data:\n\n", [b""]),
+    "empty data after a space": (b"data: \n\n", [b""]),
+    "field without colon": (b"data\n\n", [b""]),
+    "two fields without colon": (b"data\ndata\n\n", [b"\n"]),
+    "several lines": (b"data: a\ndata: b\ndata:\ndata: c\n\n", [b"a\nb\n\nc"]),
+    "comments": (b": ping\n\n:\n\ndata: a\n:between\ndata: b\n\n: end\n\n", [b"a\nb"]),
+    "comment in front": (b": hello\ndata: a\n\n", [b"a"]),
+    "comment behind": (b"data: a\n: hello\n\ndata: b\n\n", [b"a", b"b"]),
+    "other fields": (b"event: x\nid: 7\nretry: 10\nfoo: y\ndata: a\n\ndata: b\nid\n\n", [b"a", b"b"]),
+    "other fields alone": (b"event: x\n\nid: 7\n\nretry: 1\n\ndata: a\n\n\n\n\n", [b"a"]),
+    "names are exact": (b"Data: a\n\n data: b\n\ndata : c\n\ndatas: d\n\ndat: e\n\n", []),
+    "many blank lines": (b"\n\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [b"a", b"b"]),
+    "odd blank lines": (b"\ndata: a\n\n\ndata: b\n\n", [b"a", b"b"]),
+    "byte order mark": (BOM + b"data: a\n\n", [b"a"]),
+    "one byte order mark only": (BOM + BOM + b"data: a\n\ndata: b\n\n", [b"b"]),
+    "byte order mark later": (b"data: a\n\n" + BOM + b"data: b\n\n", [b"a"]),
+    "byte order mark in a value": (b"data: " + BOM + b"a\n\n", [BOM + b"a"]),
+    "half a byte order mark": (b"\xef\xbbdata: a\n\ndata: b\n\n", [b"b"]),
+    "byte order mark and crlf": (BOM + b"\r\ndata: a\r\n\r\n", [b"a"]),
+    "nul": (b"data: a\0b\n\n\0data: c\n\n", [b"a\0b"]),
+    "line ends of Unicode are none here": (
+        "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode(),
+        ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg".encode()],
+    ),
+    "broken UTF-8 goes through": (b"data: a\xff\xc3\n\n", [b"a\xff\xc3"]),
+    "the usual form, then a comment": (b"data: a\n\ndata: b\n\n: ping\n\ndata: c\n\n", [b"a", b"b", b"c"]),
+    "the usual form, then the next event begun": (b"data: a\n\ndata: b\n\nda", [b"a", b"b"]),
+}
