@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -125,6 +126,7 @@ def serve_command(
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8460,
     db: DatabaseOption = "humanloop.db",
     environment: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ("production",),
+    tools: Annotated[Path | None, Parameter(show_default=False)] = None,
     experiment_sampling: Literal["uniform", "thompson"] = "uniform",
     experiment_sticky: Literal["none", "session", "user"] = "none",
     grace: Pace = 30.0,
@@ -146,6 +148,7 @@ def serve_command(
         host: Address to listen on. If it is not a loopback address, an API key must exist or be set.
         port: Port to listen on; 0 selects a free port.
         environment: Name of a deployment environment; repeatable, the default one first. Default: production.
+        tools: JSON or TOML file with the texts that templates insert by {{ tool(key) }}: {"tool": {"key": "text"}}.
         experiment_sampling: Sampling of experiments that set none: uniform, or thompson (favours better configs).
         experiment_sticky: Stickiness of experiments that set none: keep a session or user on its first config.
         grace: Time for running generations to finish after Ctrl-C, in seconds.
@@ -161,10 +164,12 @@ def serve_command(
     import msgspec
 
     from ..server.settings import ServerSettings
+    from ..server.templates.template import read_snippets
     from .serve import run_server
 
     try:
         settings = ServerSettings.from_environ(os.environ)
+        snippets = read_snippets(tools) if tools is not None else settings.tools
     except ValueError as exc:
         raise usage_error(str(exc)) from exc
     providers = settings.providers
@@ -176,6 +181,7 @@ def serve_command(
         port=port,
         database=db,
         environments=environment,
+        tools=snippets,
         experiment_sampling=experiment_sampling,
         experiment_sticky=experiment_sticky,
         shutdown_timeout=grace,

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from ..types.experiments import Sampling, Sticky
 from .providers.settings import ProviderSettings
+from .templates.template import Snippets
 
 
 class ServeError(Exception):
@@ -28,6 +29,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         providers: Configuration of the model providers.
         environments: Names of the environments that configurations are deployed to; the first is the default. An
             environment whose name is removed keeps its deployments until the name is added again.
+        tools: The snippet tools that templates may call: texts by key, by the tool's name.
         experiment_sampling: Default sampling of experiments that set none: ``uniform``, or ``thompson`` (favours better
             configurations).
         experiment_sticky: Default stickiness of experiments that set none: whether a session, or a user, keeps the
@@ -62,6 +64,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     environments: tuple[str, ...] = ("production",)
+    tools: Snippets = field(default_factory=dict[str, Mapping[str, str]])
     experiment_sampling: Sampling = "uniform"
     experiment_sticky: Sticky = "none"
     experiment_seed: int | None = None

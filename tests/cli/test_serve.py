@@ -173,6 +173,7 @@ def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
         (["extra"], {}, "extra"),
         (["--max-body", "inf"], {}, "Must be <="),
         (["--environment", b"\xff"], {}, "is not valid UTF-8"),
+        (["--tools", "missing.toml"], {}, "cannot read the tools in missing.toml: No such file or directory"),
         ([], {"HUMANLOOP_API_KEY": "a\nb"}, "HUMANLOOP_API_KEY"),
         ([], {"HUMANLOOP_API_KEY": "\udcff"}, "HUMANLOOP_API_KEY"),
         ([], {"OPENAI_BASE_URL": "http://[::1"}, "OPENAI_BASE_URL"),

@@ -13,6 +13,7 @@ from ...types import (
     ProviderApiKeys,
     ToolChoice,
     ToolChoiceValue,
+    ToolResultResponse,
 )
 from ..errors import ApiError, InvalidRequest
 from ..providers.base import ProviderCall, ProviderError
@@ -22,7 +23,7 @@ from ..settings import ServerSettings
 from ..storage.database import Database
 from ..storage.model_config import ModelConfig
 from ..templates.jinja import Busy, JinjaRenderer
-from ..templates.template import TemplateError, chat_texts, fill, with_chat_texts
+from ..templates.template import TemplateError, chat_texts, fill_with_tools, with_chat_texts
 from .config_resolver import ConfigResolver
 from .generation import Generation
 
@@ -53,7 +54,7 @@ class GenerationBuilder(Struct):
         resolved = await self.config_resolver.resolve(request)
         config = resolved.config
         self._check_config(request, config)
-        call = await self._provider_call(request, config, caller)
+        call, tool_results = await self._provider_call(request, config, caller)
         self._check_samples(request, call)
         try:
             provider = self.providers.get(config.provider)
@@ -68,7 +69,7 @@ class GenerationBuilder(Struct):
             environment=resolved.environment,
             trial=resolved.trial,
         )
-        return Generation(request, provider, call, body, context)
+        return Generation(request, provider, call, body, context, tool_results)
 
     def _check(self, request: GenerationRequest) -> None:
         if request.num_samples > self.settings.max_num_samples:
@@ -100,7 +101,10 @@ class GenerationBuilder(Struct):
                     "send its name, description and parameters",
                 )
 
-    async def _provider_call(self, request: GenerationRequest, config: ModelConfig, caller: str) -> ProviderCall:
+    async def _provider_call(
+        self, request: GenerationRequest, config: ModelConfig, caller: str
+    ) -> tuple[ProviderCall, list[ToolResultResponse]]:
+        tool_results: list[ToolResultResponse] = []
         call = ProviderCall(
             provider=config.provider,
             model=config.model,
@@ -121,7 +125,7 @@ class GenerationBuilder(Struct):
         )
         if isinstance(request, ChatFields):
             template = config.chat_template or []
-            texts = await self._render("chat_template", chat_texts(template), request, config, caller)
+            texts, tool_results = await self._render("chat_template", chat_texts(template), request, config, caller)
             call.messages = with_chat_texts(template, texts) + request.messages
             call.tool_choice = _tool_choice(request)
             call.response_format = request.response_format or config.response_format
@@ -129,22 +133,23 @@ class GenerationBuilder(Struct):
                 call.reasoning_effort = request.reasoning_effort
         elif isinstance(request, CompletionFields):
             call.endpoint = "complete"
-            [call.prompt] = await self._render(
+            [call.prompt], tool_results = await self._render(
                 "prompt_template", [config.prompt_template or ""], request, config, caller
             )
             call.logprobs, call.suffix = request.logprobs, request.suffix
-        return call
+        return call, tool_results
 
     async def _render(
         self, field: str, templates: list[str], request: GenerationRequest, config: ModelConfig, caller: str
-    ) -> list[str]:
+    ) -> tuple[list[str], list[ToolResultResponse]]:
         limit = self.settings.max_template_chars
         if sum(map(len, templates)) > limit:
             raise InvalidRequest.at("model_config", field, msg=f"the template must have at most {limit} characters")
         try:
             if config.template_language == "jinja":
-                return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars, caller)
-            return fill(templates, request.inputs, self.settings.max_rendered_chars)
+                return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars, caller), []
+            limit = self.settings.max_rendered_chars
+            return fill_with_tools(templates, request.inputs, limit, self.settings.tools)
         except TemplateError as exc:
             raise ApiError(422, str(exc)) from exc
         except Busy as exc:

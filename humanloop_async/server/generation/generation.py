@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from ...types import ChatFields, ChatMessage, GenerationRequest, Json, ToolCall, Usage
+from ...types import ChatFields, ChatMessage, GenerationRequest, Json, ToolCall, ToolResultResponse, Usage
 from ..errors import ApiError
 from ..ids import new_id
 from ..providers.base import Provider, ProviderCall
@@ -53,6 +53,7 @@ class Generation:
     request to the provider until the sample has finished. After a crash, `LogWriter` finds the logs that still run.
 
     Attributes:
+        tool_results: Results of the snippet tools that the template called; None if it called none.
         idempotent_call: Set if the request has an ``Idempotency-Key``. Its claim is stored with the running logs, and
             its outcome with the result of the last one.
     """
@@ -64,12 +65,14 @@ class Generation:
         call: ProviderCall,
         provider_request: dict[str, Json],
         context: CallContext,
+        tool_results: list[ToolResultResponse] | None = None,
     ) -> None:
         self.request = request
         self.provider = provider
         self.call = call
         self.provider_request = provider_request
         self.context = context
+        self.tool_results = tool_results or None
         self.samples = [Sample(index=index) for index in range(call.num_samples)]
         self.idempotent_call: IdempotentCall | None = None
         self._writer: LogWriter | None = None
@@ -214,6 +217,7 @@ class Generation:
             user=request.user,
             metadata=request.metadata,
             tool_choice=self.call.tool_choice,
+            tools=self.tool_results,
             environment=context.environment,
             trial=context.trial,
         )

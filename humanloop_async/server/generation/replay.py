@@ -61,7 +61,7 @@ def _event(common: _Object, sample: _Object) -> bytes:
     """Return one event. As in the first stream, one that is too long omits the fields that repeat the request."""
     limit = MAX_FIRST_LINE if sample.get("messages") else MAX_LINE
     lean = common | _NO_ECHO
-    without_inputs: _Object = {**sample, "inputs": {}}
+    without_inputs: _Object = {**sample, "inputs": {}, "tool_results": None}
     for top, data in ((common, sample), (lean, without_inputs), (lean, _without_messages(without_inputs))):
         event = b"data: " + to_ascii(msgspec.json.encode(top | {"data": [data]})) + b"\n\n"
         if len(event) <= limit:

@@ -65,6 +65,8 @@ def build_response(
     }
     inputs = request.inputs if echo and request.return_inputs else {}
     shared: dict[str, Any] = {"inputs": inputs, "model_config_id": context.config_id}
+    if echo:
+        shared["tool_results"] = generation.tool_results
     if isinstance(request, ChatFields):
         common |= {"tool_choice": request.tool_choice, "tool_call": request.tool_call}
         return ChatResponse(data=[ChatDataResponse(**fields, **shared) for fields in samples], **common)

@@ -135,6 +135,7 @@ def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list
         if (text := fields[name]) is not None:
             fields[name] = msgspec.Raw(text.encode())
     # `raw_output` and `output_message` are NULL where they follow from the other columns.
+    fields["tools"] = fields["tools"] or []
     text = fields["raw_output"] = row.output if row.raw_output is None else row.raw_output
     if row.output_message is None and row.messages is not None and text is not None:
         fields["output_message"] = ChatMessage(role="assistant", content=text)
@@ -148,6 +149,5 @@ def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list
         observability_status=_OBSERVABILITY.get(row.status, "failed"),
         evaluation_results=[],
         metric_values=[],
-        tools=[],
         batch_ids=[],
     )

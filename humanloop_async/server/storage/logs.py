@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, UpdateLogRequest
+from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, ToolResultResponse, UpdateLogRequest
 from .columns import utc_now
 from .experiments import Trial, add_trials
 from .idempotency import invalidate
@@ -25,7 +25,7 @@ FAILED = ("error", "cancelled", "interrupted")
 
 CONTENT = (
     *("inputs", "messages", "output", "raw_output", "output_message", "reasoning"),
-    *("provider_request", "provider_response", "stdout"),
+    *("provider_request", "provider_response", "stdout", "tools"),
 )
 """Columns of ``logs`` that stay empty with ``save: false``."""
 
@@ -66,6 +66,7 @@ class NewLog(Struct, kw_only=True):
     user: str | None = None
     metadata: dict[str, Json] | None = None
     tool_choice: ToolChoiceValue | None = None
+    tools: list[ToolResultResponse] | None = None
     judgment: FeedbackValue | None = None
     stdout: str | None = None
     prompt_tokens: int | None = None

@@ -117,6 +117,7 @@ logs = Table(
     Column("output_folded", PlainText),
     Column("metadata_folded", PlainText),
     Column("tool_choice", JsonText),
+    Column("tools", JsonText),
     Column("judgment", JsonText),
     Column("stdout", PlainText),
     Column("prompt_cost", Float),

@@ -1,21 +1,29 @@
 """Fill inputs into prompt templates and chat templates: ``{{ name }}`` in v4's default language.
 
-It replaces only names, in one pass, so that a value is never expanded again. Braces around anything but a name or a
-tool call stay as they are. `.jinja` renders Jinja templates.
+It replaces names and calls of snippet tools, in one pass, so that a value is never expanded again. All other braces
+stay as they are. `.jinja` renders Jinja templates.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
-from ...types import ChatMessage, ImageChatContent, ImageUrl, Json, TextChatContent
+from ...types import ChatMessage, ImageChatContent, ImageUrl, Json, TextChatContent, ToolResultResponse
 
-_VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
-# v4's other use of braces: a call of a tool, with the name of an input or a literal text as its argument.
-_TOOL = re.compile(r"""\{\{\s*([A-Za-z0-9_-]+)\(\s*(?:[A-Za-z0-9_]+|"[^"{}]*")\s*\)\s*\}\}""")
+# A name, or a call of a tool with the name of an input or a literal text as its argument.
+_EXPRESSION = re.compile(
+    r"""\{\{\s*(?:([A-Za-z0-9_]+)|([A-Za-z0-9_-]+)\(\s*(?:([A-Za-z0-9_]+)|"([^"{}]*)")\s*\))\s*\}\}"""
+)
+
+_TOOL_NAME = re.compile("[A-Za-z0-9_-]+")
+
+Snippets: TypeAlias = Mapping[str, Mapping[str, str]]
+"""The texts of each snippet tool by key, by the tool's name."""
 
 
 class TemplateError(ValueError):
@@ -28,30 +36,91 @@ def missing_inputs(names: Iterable[str]) -> TemplateError:
 
 
 def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -> list[str]:
-    """Return the templates with their variables replaced, with at most `max_chars` characters in total.
+    """Return the templates with their variables replaced, as `fill_with_tools` without any tool does."""
+    return fill_with_tools(templates, inputs, max_chars, {})[0]
 
-    Inputs that no template names are ignored. A tool call is an error: this server has no tools for templates, and the
-    model must not get the call as text.
+
+def called_tools(templates: Iterable[str]) -> set[str]:
+    """Return the names of the tools that the templates call."""
+    return {name for template in templates for name in _EXPRESSION.split(template)[2::5] if name}
+
+
+def fill_with_tools(
+    templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int, tools: Snippets
+) -> tuple[list[str], list[ToolResultResponse]]:
+    """Return the templates with their variables and tool calls replaced, and the result of each tool call.
+
+    Inputs that no template names are ignored. An input that only a tool call names is needed, too. Equal calls have one
+    result.
+
+    Args:
+        templates: The templates.
+        inputs: Values by name.
+        max_chars: Most characters of the filled templates, in total.
+        tools: The snippet tools that the templates may call.
 
     Raises:
-        TemplateError: Inputs are missing, a tool is called, or the result would be too long.
+        TemplateError: Inputs are missing, a tool or its text does not exist, or the result would be too long.
     """
-    for template in templates:
-        if tool := _TOOL.search(template):
-            raise TemplateError(
-                f"the template calls the tool {tool[1]!r:.80}; this server does not support tools in templates"
-            )
-    # `split` with a group yields text, name, text, name, ..., text.
-    split = [_VARIABLE.split(template) for template in templates]
-    names = {name for pieces in split for name in pieces[1::2]}
+    # `split` with four groups yields text, name, tool, argument, literal, text, ..., text.
+    split = [_EXPRESSION.split(template) for template in templates]
+    names = {name for pieces in split for group in (pieces[1::5], pieces[3::5]) for name in group if name}
     if missing := names - inputs.keys():
         raise missing_inputs(missing)
     values = {name: as_text(inputs[name]) for name in names}
+    results: dict[str, ToolResultResponse] = {}
     for pieces in split:
-        pieces[1::2] = [values[name] for name in pieces[1::2]]
+        texts: list[str] = pieces[::5]
+        replaced: list[str] = []
+        for name, tool, argument, literal in zip(*(pieces[group::5] for group in range(1, 5)), strict=True):
+            if name is not None:
+                replaced.append(values[name])
+                continue
+            signature = f"{tool}({argument})" if argument is not None else f'{tool}("{literal}")'
+            if signature not in results:
+                key = values[argument] if argument is not None else literal
+                result = _snippet(tools, tool, key)
+                results[signature] = ToolResultResponse(
+                    id=f"tool_{tool}", name=tool, signature=signature, result=result
+                )
+            replaced.append(results[signature].result)
+        pieces[:] = [piece for pair in zip(texts, replaced, strict=False) for piece in pair] + texts[-1:]
     # Before joining: a long value under a name used often could otherwise fill the memory.
     check_length(sum(len(piece) for pieces in split for piece in pieces), max_chars)
-    return ["".join(pieces) for pieces in split]
+    return ["".join(pieces) for pieces in split], [*results.values()]
+
+
+def _snippet(tools: Snippets, name: str, key: str) -> str:
+    texts = tools.get(name)
+    if texts is None:
+        known = ", ".join(sorted(tools)) or "none"
+        raise TemplateError(
+            f"the template calls the tool {name!r:.80}, which this server does not have; its tools: {known:.200}; "
+            "define it in the file of `serve --tools`"
+        )
+    if key not in texts:
+        raise TemplateError(
+            f"the tool {name!r:.80} has no text for {key!r:.80}; its keys: {', '.join(sorted(texts)):.200}"
+        )
+    return texts[key]
+
+
+def read_snippets(path: Path) -> Snippets:
+    """Read snippet tools from a JSON file, or from a TOML file if its name ends so: ``{tool: {key: text}}``.
+
+    Raises:
+        ValueError: The file cannot be read, or its content is of another shape; the message names the file.
+    """
+    decode = msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode
+    try:
+        snippets = decode(path.read_bytes(), type=dict[str, dict[str, str]])
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise ValueError(f"cannot read the tools in {path}: {reason}") from exc
+    for name in snippets:
+        if not _TOOL_NAME.fullmatch(name):
+            raise ValueError(f"{path}: the tool name {name!r:.80} has characters other than letters, digits, _ and -")
+    return snippets
 
 
 def check_length(chars: int, max_chars: int) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.server.served import CHAT, Api, with_config
+from tests.server.served import CHAT, Api, error_message, with_config
 
 
 async def test_the_configs_seed_and_the_requests_format_take_precedence(api: Api) -> None:
@@ -43,3 +43,35 @@ async def test_samples_of_a_large_call_have_a_limit(start: Callable[..., Any]) -
             assert status == 422
             assert body["detail"][0]["loc"] == ["body", "num_samples"]
             assert "10000 bytes" in body["detail"][0]["msg"]
+
+
+async def test_snippet_tools_fill_the_template_and_are_listed_everywhere(start: Callable[..., Any]) -> None:
+    call = with_config(CHAT, chat_template=[{"role": "system", "content": "Open {{office-hours(day)}}."}])
+    call = {**call, "inputs": {"day": "monday"}}
+    expected = {
+        "id": "tool_office-hours", "name": "office-hours", "signature": "office-hours(day)", "result": "9 to 5",
+    }  # fmt: skip
+    async with start(tools={"office-hours": {"monday": "9 to 5"}}) as api:
+        status, body = await api.post("/chat", call)
+        assert status == 200
+        [sample] = body["data"]
+        assert sample["messages"][0]["content"] == "Open 9 to 5."
+        assert sample["tool_results"] == [expected]
+        events = await api.stream("/chat", call)
+        assert all(event["data"][0]["tool_results"] == [expected] for event in events)
+        logs = (await api.call("GET", "/logs", query={"project_id": body["project_id"]}))[1]["records"]
+        assert [log["tools"] for log in logs] == [[expected], [expected]]
+        await api.post("/chat", {**call, "save": False})
+        assert api.logs()[-1]["tools"] is None  # the text is content
+        status, body = await api.post("/chat", {**call, "inputs": {"day": "sunday"}})
+        assert status == 422
+        assert "has no text for 'sunday'; its keys: monday" in error_message(body, 422)
+        assert len(api.logs()) == 3
+
+
+async def test_a_template_calls_no_tool_that_the_server_does_not_have(api: Api) -> None:
+    status, body = await api.post(
+        "/chat", with_config(CHAT, chat_template=[{"role": "system", "content": '{{t("k")}}'}])
+    )
+    assert status == 422
+    assert "serve --tools" in error_message(body, 422)

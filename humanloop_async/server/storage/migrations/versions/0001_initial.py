@@ -215,6 +215,7 @@ def upgrade() -> None:
         sa.Column("output_folded", sa.Text()),
         sa.Column("metadata_folded", sa.Text()),
         sa.Column("tool_choice", sa.Text()),
+        sa.Column("tools", sa.Text()),
         sa.Column("judgment", sa.Text()),
         sa.Column("stdout", sa.Text()),
         sa.Column("prompt_cost", sa.Float()),
