@@ -9,7 +9,7 @@ from typing import Any
 
 from ..transport.wakeup import running_loop
 
-_GRACE = 1.5
+_GRACE = 1.0
 """How long after its readers were cancelled a stream waits for another read, in seconds."""
 
 
@@ -18,9 +18,9 @@ class ReaderWatch:
 
     References cannot tell whether a stream will be read: the traceback of a cancelled task holds the stream as long as
     the task object exists, and web frameworks keep both. So the watch notes which task read each view of the stream
-    last. That reader has left if its read was cancelled, or if its task ended by cancellation or an exception, wherever
-    that happened. When a reader has left and none is left, the stream is closed after `_GRACE`, unless a task reads it
-    again.
+    last. That reader has left if its read was cancelled, or if its task ended after a cancellation or by an exception,
+    wherever that happened. When a reader has left and none is left, the stream is closed after `_GRACE`, unless a task
+    reads it again.
 
     Args:
         loop: The event loop of the stream.
@@ -72,7 +72,7 @@ class ReaderWatch:
             for view in views:
                 del self._readers[view]
             # Unlike `exception`, `get_stack` does not keep asyncio from reporting an exception that nobody retrieves.
-            if task.cancelled() or task.get_stack(limit=1):
+            if task.cancelled() or task.cancelling() or task.get_stack(limit=1):
                 self._abandoned = True
         self._check()
 

@@ -24,7 +24,7 @@ class Stream(Generic[ChunkT, ResponseT]):
 
     Leaving ``async with`` closes the connection, and so does leaving a loop over the stream before its
     end. A stream that is read to its end returns its connection to the pool. Without ``async with``, a stream whose
-    reader was cancelled is closed after 1.5 s, unless a task reads it again.
+    reader was cancelled is closed after 1 s, unless a task reads it again.
 
     Raises, from every method that reads:
         StreamTruncated: The connection ended before every sample had a ``finish_reason``.

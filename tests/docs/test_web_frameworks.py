@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,12 +64,20 @@ def test_a_program_streams_reports_errors_and_stops_when_its_browser_leaves(
         log = ended_log(server, "stories", f"{program} left")
         assert log.error == "the client disconnected before the generation finished"
 
+        # Chunks as lines of JSON.
+        with browser.stream("GET", "/story.jsonl", params={"topic": f"{program} lines"}) as response:
+            chunks = [json.loads(line) for line in response.iter_lines()]
+        log = ended_log(server, "stories", f"{program} lines")
+        assert response.headers["Content-Type"].startswith("application/jsonl")
+        assert "".join(chunk["output"] for chunk in chunks) == log.raw_output
+        assert chunks[-1]["finish_reason"] == "stop"
+
         # A response that is not streamed.
         response = browser.get("/story.json", params={"topic": f"{program} json"})
         assert response.json()["data"][0]["finish_reason"] == "stop"
 
         # The v4 server rejects the call (413): a status, not an empty story.
-        for path in ("/story", "/story.json"):
+        for path in ("/story", "/story.jsonl", "/story.json"):
             response = browser.get(path, params={"topic": "x" * 3000})
             assert response.status_code == 502
             assert response.json()["error"].startswith("413")

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from humanloop_async import ApiException, AsyncHumanloop
+from humanloop_async import ApiException, AsyncHumanloop, ChatMessageParam, ModelConfigChatParam
 
 CLIENT = web.AppKey("client", AsyncHumanloop)
-CONFIG = {"provider": "mock", "model": "any"}
+CONFIG: ModelConfigChatParam = {"provider": "mock", "model": "any"}
 
 
 async def client_context(app: web.Application) -> AsyncIterator[None]:
@@ -19,7 +19,7 @@ async def client_context(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def messages(request: web.Request) -> list[dict[str, str]]:
+def messages(request: web.Request) -> list[ChatMessageParam]:
     return [{"role": "user", "content": f"Tell a story about {request.query['topic']}."}]
 
 
@@ -30,6 +30,17 @@ async def story(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         async for text in stream.text_stream:
             await response.write(text.encode())
+        await response.write_eof()
+    return response
+
+
+async def chunks(request: web.Request) -> web.StreamResponse:
+    call = request.app[CLIENT].chat_stream(project="stories", model_config=CONFIG, messages=messages(request))
+    async with call as stream:
+        response = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
+        await response.prepare(request)
+        async for chunk in stream:
+            await response.write(chunk.to_json().encode() + b"\n")
         await response.write_eof()
     return response
 
@@ -54,7 +65,7 @@ async def api_errors(
 def create_app() -> web.Application:
     app = web.Application(middlewares=[api_errors])
     app.cleanup_ctx.append(client_context)
-    app.add_routes([web.get("/story", story), web.get("/story.json", whole_story)])
+    app.add_routes([web.get("/story", story), web.get("/story.jsonl", chunks), web.get("/story.json", whole_story)])
     return app
 
 

@@ -10,13 +10,13 @@ from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
-from humanloop_async import ApiException, AsyncHumanloop, ChatStream
+from humanloop_async import ApiException, AsyncHumanloop, ChatMessageParam, ChatStream, ModelConfigChatParam
 
-CONFIG = {"provider": "mock", "model": "any"}
+CONFIG: ModelConfigChatParam = {"provider": "mock", "model": "any"}
 client = AsyncHumanloop()  # one client for all requests; it connects on first use
 
 
-def messages(request: HttpRequest) -> list[dict[str, str]]:
+def messages(request: HttpRequest) -> list[ChatMessageParam]:
     return [{"role": "user", "content": f"Tell a story about {request.GET['topic']}."}]
 
 
@@ -35,6 +35,20 @@ async def text_of(stream: ChatStream) -> AsyncIterator[str]:
             yield text
 
 
+async def chunks(request: HttpRequest) -> StreamingHttpResponse | JsonResponse:
+    try:
+        stream = await client.chat_stream(project="stories", model_config=CONFIG, messages=messages(request))
+    except ApiException as exc:
+        return JsonResponse({"error": str(exc)}, status=502)
+    return StreamingHttpResponse(lines_of(stream), content_type="application/jsonl")
+
+
+async def lines_of(stream: ChatStream) -> AsyncIterator[str]:
+    async with stream:
+        async for chunk in stream:
+            yield chunk.to_json() + "\n"
+
+
 async def whole_story(request: HttpRequest) -> JsonResponse:
     try:
         response = await client.chat(project="stories", model_config=CONFIG, messages=messages(request))
@@ -43,6 +57,6 @@ async def whole_story(request: HttpRequest) -> JsonResponse:
     return JsonResponse(response.body)
 
 
-urlpatterns = [path("story", story), path("story.json", whole_story)]
+urlpatterns = [path("story", story), path("story.jsonl", chunks), path("story.json", whole_story)]
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["127.0.0.1"], SECRET_KEY="only for this example")
 app = get_asgi_application()

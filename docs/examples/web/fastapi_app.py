@@ -3,19 +3,19 @@
 Run it with ``uvicorn fastapi_app:app``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from humanloop_async import ApiException, AsyncHumanloop, ChatStream
+from humanloop_async import ApiException, AsyncHumanloop, ChatMessageParam, ChatStream, ModelConfigChatParam
 
-CONFIG = {"provider": "mock", "model": "any"}
+CONFIG: ModelConfigChatParam = {"provider": "mock", "model": "any"}
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with AsyncHumanloop() as app.state.client:  # one client for all requests
         yield
 
@@ -23,7 +23,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-def messages(topic: str) -> list[dict[str, str]]:
+def messages(topic: str) -> list[ChatMessageParam]:
     return [{"role": "user", "content": f"Tell a story about {topic}."}]
 
 
@@ -39,6 +39,19 @@ async def text_of(stream: ChatStream) -> AsyncIterator[str]:
     async with stream:  # closes the connection when the browser leaves
         async for text in stream.text_stream:
             yield text
+
+
+@app.get("/story.jsonl")
+async def chunks(topic: str, request: Request) -> StreamingResponse:
+    client: AsyncHumanloop = request.app.state.client
+    stream = await client.chat_stream(project="stories", model_config=CONFIG, messages=messages(topic))
+    return StreamingResponse(lines_of(stream), media_type="application/jsonl")
+
+
+async def lines_of(stream: ChatStream) -> AsyncIterator[str]:
+    async with stream:
+        async for chunk in stream:
+            yield chunk.to_json() + "\n"
 
 
 @app.get("/story.json")

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from flask import Flask, Response, jsonify, request
 
-from humanloop_async import ApiException, Humanloop, SyncChatStream
+from humanloop_async import ApiException, ChatMessageParam, Humanloop, ModelConfigChatParam, SyncChatStream
 
-CONFIG = {"provider": "mock", "model": "any"}
+CONFIG: ModelConfigChatParam = {"provider": "mock", "model": "any"}
 app = Flask(__name__)
 client = Humanloop()  # one client for all threads; it starts on first use
 
 
-def messages() -> list[dict[str, str]]:
+def messages() -> list[ChatMessageParam]:
     return [{"role": "user", "content": f"Tell a story about {request.args['topic']}."}]
 
 
@@ -28,6 +28,18 @@ def story() -> Response:
 def text_of(stream: SyncChatStream) -> Iterator[str]:
     with stream:  # closes the connection when the browser leaves
         yield from stream.text_stream
+
+
+@app.get("/story.jsonl")
+def chunks() -> Response:
+    stream = client.chat_stream(project="stories", model_config=CONFIG, messages=messages())
+    return Response(lines_of(stream), content_type="application/jsonl")
+
+
+def lines_of(stream: SyncChatStream) -> Iterator[str]:
+    with stream:
+        for chunk in stream:
+            yield chunk.to_json() + "\n"
 
 
 @app.get("/story.json")
