@@ -27,8 +27,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         api_key: API key to accept in addition to those in the database. With None, one is created if the database has
             none.
         providers: Configuration of the model providers.
-        environments: Names of the environments that configurations are deployed to; the first is the default. An
-            environment whose name is removed keeps its deployments until the name is added again.
+        environments: Names of the environments to create if they are missing; the first is the default one. All other
+            environments of the database are served, too.
         tools: The snippet tools that templates may call: texts by key, by the tool's name.
         experiment_sampling: Default sampling of experiments that set none: ``uniform``, or ``thompson`` (favours better
             configurations).

@@ -21,7 +21,7 @@ def names(of: App) -> list[str]:
 
 
 COMMANDS = names(app)
-GROUPS = ["db", "keys"]
+GROUPS = ["db", "environments", "keys"]
 PATHS = [(name,) for name in COMMANDS if name not in GROUPS] + [
     (group, name) for group in GROUPS for name in names(app[group])
 ]
@@ -37,9 +37,10 @@ def examples() -> Iterator[str]:
 
 
 def test_the_list_of_commands() -> None:
-    assert COMMANDS == ["chat", "complete", "db", "demo", "keys", "serve"]
+    assert COMMANDS == ["chat", "complete", "db", "demo", "environments", "keys", "serve"]
     assert {group: names(app[group]) for group in GROUPS} == {
         "db": ["backup", "status", "upgrade"],
+        "environments": ["create", "list"],
         "keys": ["create", "list", "revoke"],
     }
 

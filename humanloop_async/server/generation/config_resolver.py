@@ -79,7 +79,7 @@ class ConfigResolver(Struct):
     async def _deployed(
         self, connection: AsyncConnection, request: GenerationRequest, environment_name: str | None
     ) -> ResolvedConfig:
-        environment = self.environments.by_name(environment_name)
+        environment = await self.environments.by_name(connection, environment_name)
         try:  # not created if missing: a new project would have no deployment
             project_id = await ReferenceResolver(connection, create=False).project(request)
         except NotFound as exc:

@@ -18,7 +18,11 @@ async def get_or_create_environments(connection: AsyncConnection, names: Sequenc
     for name in names:
         values = {"id": new_id("env"), "name": name, "created_at": utc_now()}
         await insert_or_ignore(connection, environments, values)
-    rows = await connection.execute(
-        select(environments.c.name, environments.c.id).where(environments.c.name.in_(names))
-    )
+    return {name: id for name, id in (await environment_ids(connection)).items() if name in names}
+
+
+async def environment_ids(connection: AsyncConnection) -> dict[str, str]:
+    """Return the ids of all environments by name, the oldest first."""
+    columns = environments.c.name, environments.c.id
+    rows = await connection.execute(select(*columns).order_by(environments.c.created_at, environments.c.id))
     return {row.name: row.id for row in rows}

@@ -22,9 +22,10 @@ from .lookups import check_count, check_deployable, find_project, lock_project, 
 
 @handles(ops.GET_ACTIVE_CONFIG)
 async def get_active_config(call: ApiCall[None, t.EnvironmentQuery]) -> t.GetModelConfigResponse:
-    environment, project_id = call.service.environments.by_name(call.query.environment), call.path["id"]
+    project_id = call.path["id"]
     trial: Trial | None = None
     async with call.service.database.read() as connection:
+        environment = await call.service.environments.by_name(connection, call.query.environment)
         await find_project(connection, project_id)
         deployed = await deployments_of(connection, [project_id], environment.id)
         if not deployed:
@@ -62,7 +63,7 @@ async def deactivate_experiment(call: ApiCall[None, t.EnvironmentQuery]) -> t.Pr
 async def list_deployed_configs(call: ApiCall[None, None]) -> list[t.EnvironmentProjectConfigResponse]:
     async with call.service.database.read() as connection:
         project = await find_project(connection, call.path["id"])
-        return await _deployment_rows(connection, project, [*call.service.environments])
+        return await _deployment_rows(connection, project, await call.service.environments.all(connection))
 
 
 @handles(ops.DEPLOY_CONFIG)
@@ -70,8 +71,8 @@ async def deploy_config(
     call: ApiCall[t.EnvironmentProjectConfigRequest, None],
 ) -> list[t.EnvironmentProjectConfigResponse]:
     body, project_id = call.body, call.path["project_id"]
-    environments = _requested_environments(call.service.environments, body.environments)
     async with call.service.database.write() as connection:
+        environments = await _requested_environments(connection, call.service.environments, body.environments)
         project = await lock_project(connection, project_id)
         await update_project(connection, project_id, {})
         await check_deployable(connection, project_id, body.config_id, body.experiment_id)
@@ -84,8 +85,8 @@ async def deploy_config(
 
 @handles(ops.DELETE_DEPLOYED_CONFIG)
 async def delete_deployed_config(call: ApiCall[None, None]) -> None:
-    environment = call.service.environments.by_id(call.path["environment_id"])
     async with call.service.database.write() as connection:
+        environment = await call.service.environments.by_id(connection, call.path["environment_id"])
         project = await lock_project(connection, call.path["project_id"])
         await update_project(connection, project.id, {})
         await undeploy(connection, project.id, environment.id)
@@ -94,16 +95,17 @@ async def delete_deployed_config(call: ApiCall[None, None]) -> None:
 async def _deactivate(
     call: ApiCall[None, t.EnvironmentQuery], undeploy: Callable[[AsyncConnection, str, str], Awaitable[None]]
 ) -> t.ProjectResponse:
-    environment, project_id = call.service.environments.by_name(call.query.environment), call.path["id"]
+    project_id = call.path["id"]
     async with call.service.database.write() as connection:
+        environment = await call.service.environments.by_name(connection, call.query.environment)
         await lock_project(connection, project_id)
         await update_project(connection, project_id, {})
         await undeploy(connection, project_id, environment.id)
     return await project_response(call.service, project_id)
 
 
-def _requested_environments(
-    environments: Environments, requested: list[t.EnvironmentRequest] | None
+async def _requested_environments(
+    connection: AsyncConnection, environments: Environments, requested: list[t.EnvironmentRequest] | None
 ) -> list[Environment]:
     if requested is None:
         return [environments.default]
@@ -112,7 +114,7 @@ def _requested_environments(
         raise InvalidRequest.at(
             "environments", msg="is empty; name an environment, or omit the field for the default one"
         )
-    by_id = {item.id: environments.by_id(item.id) for item in requested}
+    by_id = {item.id: await environments.by_id(connection, item.id) for item in requested}
     for item in requested:
         if item.name not in (None, by_id[item.id].name):
             raise ApiError(
