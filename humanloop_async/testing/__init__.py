@@ -15,14 +15,38 @@ if TYPE_CHECKING:
     from .errors import RecordingNotFound as RecordingNotFound
     from .errors import UnmatchedRequest as UnmatchedRequest
     from .errors import UnsupportedRecording as UnsupportedRecording
+    from .faults import CleanEnd as CleanEnd
+    from .faults import CommentsOnly as CommentsOnly
+    from .faults import Cut as Cut
+    from .faults import ErrorEvent as ErrorEvent
+    from .faults import ErrorStatus as ErrorStatus
+    from .faults import Fault as Fault
+    from .faults import Faults as Faults
+    from .faults import InvalidJson as InvalidJson
+    from .faults import Reset as Reset
+    from .faults import Slow as Slow
+    from .faults import Stall as Stall
+    from .faults import WrongIndex as WrongIndex
+    from .faults import parse_fault as parse_fault
+    from .faulty import FaultTransport as FaultTransport
     from .record import RecordingTransport as RecordingTransport
     from .recording import RecordedCall as RecordedCall
     from .recording import RecordedRead as RecordedRead
     from .recording import load_recording as load_recording
     from .recording import save_recording as save_recording
     from .replay import ReplayTransport as ReplayTransport
+    from .server import TransportServer as TransportServer
 
 _HOMES = {
+    "CleanEnd": "faults",
+    "CommentsOnly": "faults",
+    "Cut": "faults",
+    "ErrorEvent": "faults",
+    "ErrorStatus": "faults",
+    "Fault": "faults",
+    "FaultTransport": "faulty",
+    "Faults": "faults",
+    "InvalidJson": "faults",
     "InvalidRecording": "errors",
     "RecordedCall": "recording",
     "RecordedRead": "recording",
@@ -31,13 +55,28 @@ _HOMES = {
     "RecordingNotFound": "errors",
     "RecordingTransport": "record",
     "ReplayTransport": "replay",
+    "Reset": "faults",
+    "Slow": "faults",
+    "Stall": "faults",
+    "TransportServer": "server",
     "UnmatchedRequest": "errors",
     "UnsupportedRecording": "errors",
+    "WrongIndex": "faults",
     "load_recording": "recording",
+    "parse_fault": "faults",
     "save_recording": "recording",
 }
 
 __all__ = [
+    "CleanEnd",
+    "CommentsOnly",
+    "Cut",
+    "ErrorEvent",
+    "ErrorStatus",
+    "Fault",
+    "FaultTransport",
+    "Faults",
+    "InvalidJson",
     "InvalidRecording",
     "RecordedCall",
     "RecordedRead",
@@ -46,9 +85,15 @@ __all__ = [
     "RecordingNotFound",
     "RecordingTransport",
     "ReplayTransport",
+    "Reset",
+    "Slow",
+    "Stall",
+    "TransportServer",
     "UnmatchedRequest",
     "UnsupportedRecording",
+    "WrongIndex",
     "load_recording",
+    "parse_fault",
     "save_recording",
 ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import anyio
 import msgspec
 from multidict import CIMultiDict
 
 from ..errors import ApiConnectionError, InvalidArgument
-from ..transport.wakeup import running_loop
 from ..wire.requests import HttpRequest
 from .errors import RecordingEnded, UnmatchedRequest
 from .recording import RecordedCall, load_recording
 from .redaction import comparable
+from .waiting import ClosableWait
 
 
 class ReplayTransport:
@@ -148,9 +146,8 @@ class ReplayedResponse:
         self._speed = speed
         self._sent_at = time.monotonic()
         self._position = 0  # of the next read
-        self._failure: Exception | None = None
-        self._closed: anyio.Event | None = None  # set by `close` while a task waits
-        self._loop = running_loop()
+        self._ended = False
+        self._wait = ClosableWait()
 
     @property
     def status(self) -> int:
@@ -172,27 +169,29 @@ class ReplayedResponse:
             ApiConnectionError: The recorded call ended without a response.
         """
         call = self._call
-        if call.status is not None:
-            await self._wait_until(call.responded_at, timeout)
-            return
-        await self._wait_until(call.ended_at, timeout)
-        raise self._recorded_failure()
+        await self._wait.until(self._due(call.ended_at if call.status is None else call.responded_at), timeout)
+        if call.status is None:
+            raise self._recorded_failure()
 
     async def read(self, timeout: float | None) -> bytes:
         """Return the bytes of the next recorded read; see `ResponseStream.read`."""
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
+        if self._ended:
+            return b""
         reads = self._call.reads
         if self._position < len(reads):
             read = reads[self._position]
-            await self._wait_until(read.at, timeout)
+            await self._wait.until(self._due(read.at), timeout)
             self._position += 1
             return read.data
-        await self._wait_until(self._call.ended_at, timeout)
+        await self._wait.until(self._due(self._call.ended_at), timeout)
         if self._call.cause == "complete":
+            self._ended = True
             return b""
-        self._failure = self._recorded_failure()
-        raise self._failure
+        self._wait.failure = self._recorded_failure()
+        raise self._wait.failure
+
+    def _due(self, at: float) -> float:
+        return self._sent_at + at / self._speed
 
     def _recorded_failure(self) -> Exception:
         call = self._call
@@ -204,40 +203,12 @@ class ReplayedResponse:
                 f"response after {len(call.content):,} bytes"
             )
         error = ApiConnectionError(call.message or f"the connection broke, as recorded ({call.cause})")
-        # The causes that the server of recordings tells from each other.
         error.__cause__ = ConnectionResetError() if call.cause == "reset" else EOFError("the connection was closed")
         return error
 
-    async def _wait_until(self, at: float, timeout: float | None) -> None:
-        """Wait until a recorded time is due, at most `timeout` seconds."""
-        due = self._sent_at + at / self._speed
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while (now := time.monotonic()) < due:
-            if now >= deadline:
-                self._failure = TimeoutError()
-                raise TimeoutError
-            self._closed = anyio.Event()
-            with anyio.move_on_after(min(due, deadline) - now):
-                await self._closed.wait()
-            self._closed = None
-            if self._failure is not None:
-                raise self._failure
-        if self._failure is not None:  # closed before
-            raise self._failure
-
     def close(self) -> None:
-        """End the reads; see `ResponseStream.close`. Thread-safe, because finalizers call it."""
-        if self._failure is None and not self._at_end():
-            self._failure = ApiConnectionError("the response was closed")
-        if (closed := self._closed) is None:
-            return
-        if self._loop is None or self._loop is running_loop():
-            closed.set()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(closed.set)
-
-    def _at_end(self) -> bool:
-        return self._call.cause == "complete" and self._position == len(self._call.reads)
+        """End the reads; see `ResponseStream.close`."""
+        self._wait.close()
 
     async def aclose(self) -> None:
         """End the reads; see `ResponseStream.aclose`."""
