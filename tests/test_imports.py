@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": CORE | {"config", "transport"},
     "sync": CORE | {"config", "transport", "client"},
     "testing": CORE | {"config", "transport", "client", "sync"},
+    "bench": CORE | {"config", "transport", "client"},
 }
 """Subpackages and modules, each with those that it may import besides itself."""
 

@@ -17,7 +17,7 @@ from cyclopts.validators import Number
 from .. import __version__
 from ..errors import ApiException
 from ..types import ChatMessage
-from . import database, environments, keys
+from . import bench, database, environments, keys
 from .chat import COMMANDS, ChatCall, converse
 from .database import DatabaseOption
 from .errors import FAILED, INTERRUPTED, OK, CommandError, explain, missing_module, usage_error
@@ -51,6 +51,7 @@ app = App(
 app.command(keys.app)
 app.command(database.app)
 app.command(environments.app)
+app.command(bench.app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -21,8 +21,8 @@ def names(of: App) -> list[str]:
 
 
 COMMANDS = names(app)
-GROUPS = ["db", "environments", "keys"]
-PATHS = [(name,) for name in COMMANDS if name not in GROUPS] + [
+GROUPS = ["bench", "db", "environments", "keys"]
+PATHS = [(name,) for name in COMMANDS if name not in GROUPS or app[name].default_command] + [
     (group, name) for group in GROUPS for name in names(app[group])
 ]
 
@@ -37,8 +37,9 @@ def examples() -> Iterator[str]:
 
 
 def test_the_list_of_commands() -> None:
-    assert COMMANDS == ["chat", "complete", "db", "demo", "environments", "keys", "serve"]
+    assert COMMANDS == ["bench", "chat", "complete", "db", "demo", "environments", "keys", "serve"]
     assert {group: names(app[group]) for group in GROUPS} == {
+        "bench": [],
         "db": ["backup", "status", "upgrade"],
         "environments": ["create", "list"],
         "keys": ["create", "list", "revoke"],

@@ -1,0 +1,82 @@
+"""A v4 server, called through this package's client."""
+
+from __future__ import annotations
+
+from array import array
+from time import perf_counter
+
+import msgspec
+
+from ..client.client import AsyncHumanloop
+from ..config import Timeout
+from ..errors import ApiException, InvalidArgument
+from ..transport.base import Transport
+from ..types import ChatMessage, ModelConfigChatRequest
+from .prompts import Prompt
+from .recording import OK, Record
+from .targets import TargetSettings
+
+
+class V4Target:
+    """Streams ``POST /chat``. Nothing is stored on the server: the requests have no project."""
+
+    def __init__(self, settings: TargetSettings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+        limit = settings.timeout
+        self._client = AsyncHumanloop(
+            settings.api_key,
+            base_url=settings.base_url,
+            timeout=Timeout(connect=limit, first_token=limit, idle=limit),
+            max_retries=0,  # a retry would hide a failure
+            transport=transport,
+        )
+
+    async def stream(self, prompt: Prompt, record: Record) -> None:
+        """Stream one chat; see `Target.stream`."""
+        samples = self._settings.num_samples
+        arrivals = record.arrivals = [array("d") for _ in range(samples)]
+        opened = False
+        try:
+            config, messages = self._config(prompt), _messages(prompt)
+            opening = self._client.chat_stream(
+                model_config=config, messages=messages, num_samples=samples, return_inputs=False
+            )
+            record.sent = perf_counter()
+            async with opening as stream:
+                opened = True
+                async for chunk in stream:
+                    if chunk.output or chunk.reasoning or chunk.tool_calls:
+                        arrivals[chunk.index].append(perf_counter())
+                record.ended = perf_counter()
+                if (usage := stream.partial.usage) is not None:
+                    record.prompt_tokens, record.tokens = usage.prompt_tokens, usage.generation_tokens
+                record.outcome = OK
+        except ApiException as exc:
+            record.fail(exc, opened=opened)
+        finally:
+            record.ended = record.ended or perf_counter()
+
+    def _config(self, prompt: Prompt) -> ModelConfigChatRequest:
+        settings = self._settings
+        config = ModelConfigChatRequest(
+            provider=settings.provider,
+            model=settings.model,
+            max_tokens=prompt.max_tokens or settings.max_tokens or -1,
+            other=dict(settings.extra),
+        )
+        if settings.temperature is not None:
+            config.temperature = settings.temperature
+        return config
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._transport.aclose()
+
+
+def _messages(prompt: Prompt) -> list[ChatMessage]:
+    try:
+        return msgspec.convert(prompt.messages, list[ChatMessage])
+    except msgspec.ValidationError as exc:
+        raise InvalidArgument(f"a prompt is not a list of v4 messages: {exc}") from exc
