@@ -107,7 +107,6 @@ class LogWriter:
         self._lease = timedelta(seconds=lease)
         self._lease_renewed = _NEVER
         self._running = 0  # logs and claims that have begun and not ended
-        self._db_unreachable = False  # at the last try
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -203,16 +202,12 @@ class LogWriter:
             claims_taken = await retry_transaction(partial(self._store, batch))
         except Exception as exc:  # noqa: BLE001 - a bad row must not stop the writer
             if is_unreachable(exc):
-                if not self._db_unreachable:
-                    logger.error("cannot write logs, the database is unreachable: %s", first_line(exc))
-                self._db_unreachable = True
                 for entry in batch:
                     entry.fail(exc)
                 return [entry for entry in batch if entry.is_final]
             if len(batch) > 1:  # find the bad row, and store the others
                 return [kept for entry in batch for kept in await self._commit([entry])]
             return await self._commit_degraded(batch[0], exc)
-        self._db_unreachable = False
         for entry in batch:
             if entry in claims_taken:
                 entry.fail(ClaimTaken())
@@ -256,7 +251,13 @@ class LogWriter:
                         await self._renew(connection)
                 await self._mark_interrupted()
             except Exception as exc:  # noqa: BLE001 - the next round tries again
-                logger.warning("cannot renew the lease or mark interrupted logs: %s", first_line(exc))
+                if not is_unreachable(exc):
+                    logger.warning("cannot renew the lease or mark interrupted logs: %s", first_line(exc))
+
+    async def renew_lease(self, connection: AsyncConnection) -> None:
+        """Renew this process's lease, whatever is left of it: a small write, which shows whether writing works."""
+        self._lease_renewed = _NEVER
+        await self._renew(connection)
 
     async def _renew(self, connection: AsyncConnection) -> None:
         now = datetime.now(UTC)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..errors import ApiError
-from ..storage.errors import first_line, is_unreachable
+from ..storage.errors import is_unreachable
 from .access_log import cut
 from .routing import BASE_PATH, json_response
 
@@ -50,8 +50,7 @@ def _api_error(request: web.Request, exc: Exception) -> ApiError:
 
 def unexpected_error(exc: BaseException) -> ApiError:
     """Log an unexpected exception, and return the error that its client gets (500, or 503 without the database)."""
-    if is_unreachable(exc):
-        logger.error("the database is unreachable: %s", first_line(exc))
+    if is_unreachable(exc):  # `DatabaseHealth` writes a line for all calls that fail
         return ApiError(503, "the database is unreachable", retry_after=1)
     logger.error("a request failed", exc_info=exc)
     return ApiError(500, "internal server error; see the server log")

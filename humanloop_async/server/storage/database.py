@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from .errors import DatabaseError, first_line
+from .health import DatabaseHealth
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ COMMAND_TIMEOUT = 120.0
 
 CLOSE_TIMEOUT = 5.0
 """Longest wait for the connections of one pool to close, in seconds."""
+
+CHECK_INTERVAL = 10.0
+"""Seconds after a write in which a check of the database need not write."""
 
 READERS, WRITERS = 10, 5
 """Pool sizes of a server process. Further calls wait for a connection, which each call holds only for a moment."""
@@ -127,6 +131,10 @@ class Database:
         else:
             # SQLite commits each statement outside a transaction; PostgreSQL's driver needs this option for it.
             self._reader = self._reader.execution_options(isolation_level="AUTOCOMMIT")
+        self._file = Path(url.database or "") if self._is_sqlite else None
+        self._file_id: tuple[int, int] | None = None  # device and inode; set when the file is open
+        self.health = DatabaseHealth()
+        self._checking = asyncio.Lock()
         # SQLite has one writer at a time. Waiting on this lock is fair and quick; SQLite's own waiting is neither.
         self._write_lock = asyncio.Lock()
 
@@ -155,6 +163,7 @@ class Database:
             if url.get_backend_name() == "sqlite":
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), busy_timeout, create=migrate)
             database = cls(url, command_timeout=command_timeout, busy_timeout=busy_timeout)
+            database._file_id = database._current_file_id()
             # Changing a large table may take long, and so may waiting for another process that does.
             migrator = database if database._is_sqlite else cls(url, command_timeout=None)
             try:
@@ -177,8 +186,13 @@ class Database:
         if (joined := self._joined()) is not None:
             yield joined
             return
-        async with self._reader.connect() as connection:
-            yield connection
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except Exception as exc:
+            self.health.failed("read", exc)
+            raise
+        self.health.worked("read")
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:
@@ -187,8 +201,15 @@ class Database:
             async with joined.begin_nested():
                 yield joined
             return
-        async with self._write_lock if self._is_sqlite else nullcontext(), self._writer.begin() as connection:
-            yield connection
+        try:
+            if self._file_id is not None and self._current_file_id() != self._file_id:
+                raise ConnectionError(f"the file {self._file} has been deleted or replaced; restart the server")
+            async with self._write_lock if self._is_sqlite else nullcontext(), self._writer.begin() as connection:
+                yield connection
+        except Exception as exc:
+            self.health.failed("write", exc)
+            raise
+        self.health.worked("write")
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncGenerator[AsyncConnection]:
@@ -210,6 +231,34 @@ class Database:
             if not self._is_sqlite:  # every write transaction of SQLite is exclusive
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             yield connection
+
+    async def check(self, write: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Check that the database can be read and written.
+
+        Args:
+            write: Writes something; called if no write has worked in the last `CHECK_INTERVAL` seconds.
+
+        Raises:
+            Exception: The error of the read or the write.
+        """
+        async with self._checking:
+            async with self.read() as connection:
+                await connection.execute(text("SELECT 1"))
+            is_recent = time.monotonic() - self.health.last_write < CHECK_INTERVAL
+            if is_recent and self.health.can_write and self._current_file_id() == self._file_id:
+                return
+            async with self.write() as connection:
+                await write(connection)
+
+    def _current_file_id(self) -> tuple[int, int] | None:
+        """Return the device and the inode of SQLite's file. Open connections still write to a deleted one."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     async def aclose(self) -> None:
         """Close every connection, or abandon those that do not close in time. Further calls do nothing."""

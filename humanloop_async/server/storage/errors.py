@@ -14,6 +14,9 @@ UNREACHABLE = (ConnectionError, TimeoutError, InterfaceError, OperationalError, 
 _UNREACHABLE_STATES = ("08", "53", "57", "25006")
 
 
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 class DatabaseError(Exception):
     """The database cannot be opened or migrated; the message says what to do."""
 
@@ -30,7 +33,10 @@ def is_unreachable(exc: BaseException) -> bool:
     if isinstance(exc, InternalError):
         # asyncpg raises it after PostgreSQL's closing message, until it sees the end of the connection.
         return "cannot switch to state" in str(cause)
-    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(cause.__cause__, ValueError):
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code in _DAMAGED:
+        return True
+    if code == sqlite3.SQLITE_ERROR or isinstance(cause.__cause__, ValueError):
         return False
     return isinstance(exc, UNREACHABLE)
 
