@@ -34,7 +34,7 @@ class Cluster:
 
     def __init__(self, folder: Path, port: int, as_user: Mapping[str, Any], bin: Path) -> None:
         self.folder, self.port, self.bin = folder, port, bin
-        self._as_user = as_user
+        self.as_user = as_user
         self._numbers = count(1)
 
     def url(self, name: str) -> str:
@@ -58,7 +58,7 @@ class Cluster:
         command = [self.bin / "pg_ctl", "-D", self.folder / "data", "-w", "-t", "15", "-l", self.folder / "log"]
         if arguments[0] in {"start", "restart"}:
             command += ["-o", f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 {options}"]
-        _run([*command, *arguments], self._as_user)
+        _run([*command, *arguments], self.as_user)
 
 
 def fetch(url: str, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:

@@ -111,16 +111,23 @@ class Database:
         url: From `database_url`.
         command_timeout: Longest run of one statement on PostgreSQL, in seconds; None is no limit.
         busy_timeout: Longest wait for another process that is writing to the same SQLite file, in seconds.
+        is_pooled: Whether a pooler, such as PgBouncer, is between this program and PostgreSQL. It may execute each
+            transaction on another connection.
     """
 
     def __init__(
-        self, url: URL, *, command_timeout: float | None = COMMAND_TIMEOUT, busy_timeout: float = BUSY_TIMEOUT
+        self,
+        url: URL,
+        *,
+        command_timeout: float | None = COMMAND_TIMEOUT,
+        busy_timeout: float = BUSY_TIMEOUT,
+        is_pooled: bool = False,
     ) -> None:
         self._is_sqlite = url.get_backend_name() == "sqlite"
         new_engine = (
             partial(_sqlite_engine, url, busy_timeout)
             if self._is_sqlite
-            else partial(_postgres_engine, url, command_timeout)
+            else partial(_postgres_engine, url, command_timeout, is_pooled)
         )
         # A separate pool for writing: slow searches must not keep logs from being written.
         self._writer = new_engine(WRITERS)
@@ -128,8 +135,9 @@ class Database:
         if self._is_sqlite:
             # Take the write lock first: a transaction that reads and then writes could fail halfway otherwise.
             event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-        else:
-            # SQLite commits each statement outside a transaction; PostgreSQL's driver needs this option for it.
+        elif not is_pooled:
+            # SQLite commits each statement outside a transaction; PostgreSQL's driver needs this option for it. Behind
+            # a pooler, one statement may need a transaction: the driver prepares and executes it in two steps.
             self._reader = self._reader.execution_options(isolation_level="AUTOCOMMIT")
         self._file = Path(url.database or "") if self._is_sqlite else None
         self._file_id: tuple[int, int] | None = None  # device and inode; set when the file is open
@@ -160,12 +168,15 @@ class Database:
         """
         url = database_url(path_or_url)
         try:
+            is_pooled = False
             if url.get_backend_name() == "sqlite":
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), busy_timeout, create=migrate)
-            database = cls(url, command_timeout=command_timeout, busy_timeout=busy_timeout)
+            else:
+                is_pooled = await _is_pooled(url)
+            database = cls(url, command_timeout=command_timeout, busy_timeout=busy_timeout, is_pooled=is_pooled)
             database._file_id = database._current_file_id()
             # Changing a large table may take long, and so may waiting for another process that does.
-            migrator = database if database._is_sqlite else cls(url, command_timeout=None)
+            migrator = database if database._is_sqlite else cls(url, command_timeout=None, is_pooled=is_pooled)
             try:
                 await (migrator._migrate() if migrate else database._ping())
             except BaseException:
@@ -331,11 +342,35 @@ def create_private_file(path: Path) -> None:
             os.close(descriptor)
 
 
-def _postgres_engine(url: URL, command_timeout: float | None, pool_size: int) -> AsyncEngine:
+def _dsn(url: URL) -> str:
     # asyncpg parses the URL, so that all options of libpq's URLs work (`?sslmode=`, `?host=/run/...`).
-    dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connect = partial(_asyncpg().connect, dsn, timeout=CONNECT_TIMEOUT, command_timeout=command_timeout)
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=pool_size, **_ENGINE)
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def _is_pooled(url: URL) -> bool:
+    """Return whether a pooler is between this program and PostgreSQL.
+
+    A pooler's clients get the process id of no server in PostgreSQL's BackendKeyData, because they have none.
+    """
+    connection = await _asyncpg().connect(_dsn(url), timeout=CONNECT_TIMEOUT, statement_cache_size=0)
+    try:
+        async with connection.transaction():
+            server_pid = await connection.fetchval("SELECT pg_backend_pid()")
+        return bool(server_pid != connection.get_server_pid())
+    finally:
+        await connection.close(timeout=CLOSE_TIMEOUT)
+
+
+def _postgres_engine(url: URL, command_timeout: float | None, is_pooled: bool, pool_size: int) -> AsyncEngine:
+    connect = partial(_asyncpg().connect, _dsn(url), timeout=CONNECT_TIMEOUT, command_timeout=command_timeout)
+    arguments: dict[str, Any] = {}
+    if is_pooled:
+        # The next transaction may have another connection, without the statements that this one prepares. So each is
+        # prepared without a name, and replaced by the next one.
+        connect = partial(connect, statement_cache_size=0)
+        arguments = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+    arguments["async_creator_fn"] = connect
+    engine = create_async_engine("postgresql+asyncpg://", connect_args=arguments, pool_size=pool_size, **_ENGINE)
     event.listen(engine.sync_engine, "checkout", _replace_closed)
     return engine
 
