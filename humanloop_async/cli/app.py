@@ -98,6 +98,10 @@ def _fail(exc: CommandError) -> int:
     return exc.code
 
 
+MEBIBYTE = 1024 * 1024
+Mebibytes = Annotated[float, Parameter(validator=Number(gt=0, lte=1024 * 1024))]
+Seconds = Annotated[float, Parameter(validator=Number(gt=0, lte=24 * 60 * 60))]
+
 SERVE_EPILOGUE = """\
 Examples:
   humanloop-async serve
@@ -134,7 +138,13 @@ def serve_command(
     grace: Pace = 30.0,
     workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
-    max_body: Annotated[float, Parameter(validator=Number(gt=0, lte=1024 * 1024))] = 16,
+    db_connections: Annotated[int, Parameter(validator=Number(gte=2))] = 15,
+    max_body: Mebibytes = 16,
+    max_bodies: Mebibytes = 256,
+    max_samples_size: Mebibytes = 32,
+    list_timeout: Seconds = 30,
+    idle_timeout: Seconds = 75,
+    idempotency_ttl: Annotated[float, Parameter(validator=Number(gt=0))] = 24,
     mock_pace: Pace | None = None,
     page: Annotated[bool, Parameter(show_default=False)] = True,
     allowed_host: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
@@ -156,7 +166,13 @@ def serve_command(
         grace: Time for running generations to finish after Ctrl-C, in seconds.
         workers: Number of server processes. The limits apply to each process, and each loads a separate local model.
         max_generations: Maximum number of concurrent generations per process; further requests get 429.
+        db_connections: Maximum number of database connections per process; further calls wait for one.
         max_body: Maximum size of a request body, in MiB; larger requests get 413.
+        max_bodies: Maximum size of all request bodies in progress per process, in MiB; further requests get 503.
+        max_samples_size: Maximum size of a call's inputs and prompt times its samples, in MiB; more gets 422.
+        list_timeout: Maximum time of a list of logs, in seconds; a slower one gets 503.
+        idle_timeout: Time after which an idle connection is closed, in seconds.
+        idempotency_ttl: Time for which the response to an Idempotency-Key is stored, in hours.
         mock_pace: Pace of each sample of provider mock, in words per second; 0 for no limit. Default: 0.
         page: Serve the web page at /. Default: yes.
         allowed_host: Further name of a server on loopback, such as the one a reverse proxy passes on; repeatable.
@@ -188,7 +204,13 @@ def serve_command(
         experiment_sticky=experiment_sticky,
         shutdown_timeout=grace,
         max_generations=max_generations,
-        max_body_bytes=int(max_body * 1024 * 1024),
+        db_connections=db_connections,
+        max_body_bytes=int(max_body * MEBIBYTE),
+        max_bodies_bytes=int(max_bodies * MEBIBYTE),
+        max_samples_bytes=int(max_samples_size * MEBIBYTE),
+        list_timeout=list_timeout,
+        idle_timeout=idle_timeout,
+        idempotency_ttl=idempotency_ttl * 60 * 60,
         providers=providers,
         page=page,
         allowed_hosts=allowed_host,

@@ -102,7 +102,7 @@ class Service:
     async def run(self) -> AsyncGenerator[None]:
         """Open all parts, and close them in reverse order. This is a cleanup context of aiohttp."""
         async with AsyncExitStack() as stack:
-            self.database = await Database.open(self.settings.database)
+            self.database = await Database.open(self.settings.database, connections=self.settings.db_connections)
             stack.push_async_callback(self.database.aclose)
             self.keys = await ensure_api_key(self.database, self.settings)
             await stack.enter_async_context(self._key_uses_stored())

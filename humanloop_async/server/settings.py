@@ -24,6 +24,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         host: Address to listen on. Any address except loopback needs an `api_key`, or a key in the database.
         port: Port to listen on; 0 selects a free one.
         database: Path of a SQLite file, or a ``postgresql://`` URL.
+        db_connections: Most connections of one process to the database, at least 2.
         api_key: API key to accept in addition to those in the database. With None, one is created if the database has
             none.
         providers: Configuration of the model providers.
@@ -61,6 +62,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8460
     database: str = "humanloop.db"
+    db_connections: int = 15
     api_key: str | None = None
     providers: ProviderSettings = field(default_factory=ProviderSettings)
     environments: tuple[str, ...] = ("production",)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from humanloop_async.cli.app import app
+from humanloop_async.server.settings import ServerSettings
 from tests.cli.command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
 
 
@@ -218,3 +220,23 @@ def test_the_banner_lists_the_environments(tmp_path: Path) -> None:
         "humanloop-async: invalid environments ['live', 'live']: give at least one, "
         "with distinct names of 1 to 255 characters\n",
     )
+
+
+def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[ServerSettings] = []
+    monkeypatch.setattr("humanloop_async.cli.serve.run_server", lambda settings, **_: started.append(settings))
+    options = {
+        "--db-connections": ("4", "db_connections", 4),
+        "--max-body": ("0.5", "max_body_bytes", 512 * 1024),
+        "--max-bodies": ("8", "max_bodies_bytes", 8 * 1024 * 1024),
+        "--max-samples-size": ("2", "max_samples_bytes", 2 * 1024 * 1024),
+        "--list-timeout": ("1.5", "list_timeout", 1.5),
+        "--idle-timeout": ("9", "idle_timeout", 9),
+        "--idempotency-ttl": ("0.5", "idempotency_ttl", 1800),
+    }
+    arguments = [text for option, (value, _, _) in options.items() for text in (option, value)]
+    for given in ([], arguments):
+        app(["serve", *given], result_action="return_value", exit_on_error=False)
+    default, changed = started
+    assert default == ServerSettings()
+    assert all(getattr(changed, name) == value for _, name, value in options.values())

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from .errors import DatabaseError, first_line
 from .health import DatabaseHealth
+from .pool import Pool
 
 T = TypeVar("T")
 
@@ -39,8 +40,8 @@ CLOSE_TIMEOUT = 5.0
 CHECK_INTERVAL = 10.0
 """Seconds after a write in which a check of the database need not write."""
 
-READERS, WRITERS = 10, 5
-"""Pool sizes of a server process. Further calls wait for a connection, which each call holds only for a moment."""
+CONNECTIONS = 15
+"""Most connections of a server process. Further calls wait for one, which each call holds only for a moment."""
 
 ATTEMPTS = 5
 """Maximum attempts of a transaction that the database rolls back in favour of another."""
@@ -107,10 +108,16 @@ class Database:
     SQLite runs in WAL mode with ``synchronous=FULL``: a commit is on the disk when it returns, and survives a power
     cut. (NORMAL, the usual setting with WAL, only survives the end of the process.)
 
+    Attributes:
+        health: Whether the database works.
+        writers: Connections for writing.
+        readers: Connections for reading.
+
     Args:
         url: From `database_url`.
         command_timeout: Longest run of one statement on PostgreSQL, in seconds; None is no limit.
         busy_timeout: Longest wait for another process that is writing to the same SQLite file, in seconds.
+        connections: Most connections; at least 2. A third of them are for writing.
         is_pooled: Whether a pooler, such as PgBouncer, is between this program and PostgreSQL. It may execute each
             transaction on another connection.
     """
@@ -121,6 +128,7 @@ class Database:
         *,
         command_timeout: float | None = COMMAND_TIMEOUT,
         busy_timeout: float = BUSY_TIMEOUT,
+        connections: int = CONNECTIONS,
         is_pooled: bool = False,
     ) -> None:
         self._is_sqlite = url.get_backend_name() == "sqlite"
@@ -130,15 +138,17 @@ class Database:
             else partial(_postgres_engine, url, command_timeout, is_pooled)
         )
         # A separate pool for writing: slow searches must not keep logs from being written.
-        self._writer = new_engine(WRITERS)
-        self._reader = new_engine(READERS)
+        writers = max(1, connections // 3)
+        readers = max(1, connections - writers)
+        writer, reader = new_engine(writers), new_engine(readers)
         if self._is_sqlite:
             # Take the write lock first: a transaction that reads and then writes could fail halfway otherwise.
-            event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+            event.listen(writer.sync_engine, "begin", _begin_immediate)
         elif not is_pooled:
             # SQLite commits each statement outside a transaction; PostgreSQL's driver needs this option for it. Behind
             # a pooler, one statement may need a transaction: the driver prepares and executes it in two steps.
-            self._reader = self._reader.execution_options(isolation_level="AUTOCOMMIT")
+            reader = reader.execution_options(isolation_level="AUTOCOMMIT")
+        self.writers, self.readers = Pool(writer, writers), Pool(reader, readers)
         self._file = Path(url.database or "") if self._is_sqlite else None
         self._file_id: tuple[int, int] | None = None  # device and inode; set when the file is open
         self.health = DatabaseHealth()
@@ -154,6 +164,7 @@ class Database:
         migrate: bool = True,
         command_timeout: float | None = COMMAND_TIMEOUT,
         busy_timeout: float = BUSY_TIMEOUT,
+        connections: int = CONNECTIONS,
     ) -> Database:
         """Connect, and migrate the tables to this version.
 
@@ -162,6 +173,7 @@ class Database:
             migrate: Create SQLite's file if it is missing, and migrate the tables. False only connects.
             command_timeout: As for `Database`. Migrations have no limit.
             busy_timeout: As for `Database`.
+            connections: As for `Database`. Opening takes one more for a moment.
 
         Raises:
             DatabaseError: The database is unreachable, or its tables are newer than this program.
@@ -173,7 +185,13 @@ class Database:
                 await asyncio.to_thread(_prepare_sqlite_file, Path(url.database or ""), busy_timeout, create=migrate)
             else:
                 is_pooled = await _is_pooled(url)
-            database = cls(url, command_timeout=command_timeout, busy_timeout=busy_timeout, is_pooled=is_pooled)
+            database = cls(
+                url,
+                command_timeout=command_timeout,
+                busy_timeout=busy_timeout,
+                connections=connections,
+                is_pooled=is_pooled,
+            )
             database._file_id = database._current_file_id()
             # Changing a large table may take long, and so may waiting for another process that does.
             migrator = database if database._is_sqlite else cls(url, command_timeout=None, is_pooled=is_pooled)
@@ -198,7 +216,7 @@ class Database:
             yield joined
             return
         try:
-            async with self._reader.connect() as connection:
+            async with self.readers.connected() as connection:
                 yield connection
         except Exception as exc:
             self.health.failed("read", exc)
@@ -215,7 +233,8 @@ class Database:
         try:
             if self._file_id is not None and self._current_file_id() != self._file_id:
                 raise ConnectionError(f"the file {self._file} has been deleted or replaced; restart the server")
-            async with self._write_lock if self._is_sqlite else nullcontext(), self._writer.begin() as connection:
+            lock = self._write_lock if self._is_sqlite else nullcontext()
+            async with lock, self.writers.connected() as connection, connection.begin():
                 yield connection
         except Exception as exc:
             self.health.failed("write", exc)
@@ -273,10 +292,10 @@ class Database:
 
     async def aclose(self) -> None:
         """Close every connection, or abandon those that do not close in time. Further calls do nothing."""
-        for engine in (self._writer, self._reader):
+        for pool in (self.writers, self.readers):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await engine.dispose()
+                    await pool.aclose()
 
     def _joined(self) -> AsyncConnection | None:
         match _joined.get():

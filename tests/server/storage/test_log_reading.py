@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from humanloop_async.server.http.handlers import logs as handlers
-from humanloop_async.server.storage.database import READERS
+from humanloop_async.server.storage.database import CONNECTIONS
 from tests.server.served import CHAT, Api, on_both_databases
 from tests.server.storage.log_lists import PROJECT, found, listed, post, project_id
 
@@ -105,7 +105,7 @@ async def test_searches_leave_connections_for_other_calls(api: Api, monkeypatch:
     queries = [{"search": "x"}, {"metadata_search": "x"}, {"sort": "model.asc"}, {"sort": "feedback-rating.desc"}]
     running = [
         asyncio.create_task(api.call("GET", "/logs", query={"project_id": project, **query}))
-        for query in queries * READERS
+        for query in queries * CONNECTIONS
     ]
     await asyncio.sleep(0.1)
     async with asyncio.timeout(0.8):  # while the searches hold as many connections as they may

@@ -84,6 +84,6 @@ async def test_calls_work_through_pgbouncer(api: Api) -> None:
 async def test_a_direct_connection_keeps_its_prepared_statements(address: tuple[str, str]) -> None:
     for url, is_pooled in zip(address, (True, False), strict=True):
         database = await Database.open(url)
-        autocommits = database._reader.sync_engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        autocommits = database.readers.engine.sync_engine.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
         await database.aclose()
         assert autocommits is not is_pooled

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from humanloop_async import EmbeddedServer
 from humanloop_async.server.settings import ServerSettings
-from humanloop_async.server.storage.database import READERS, Database
+from humanloop_async.server.storage.database import CONNECTIONS, Database
 from humanloop_async.server.storage.errors import DatabaseError
 from tests.postgres import Cluster, programs, running_cluster
 from tests.server.served import CHAT, COMPLETION, Api, on_both_databases, rows, with_config
@@ -52,7 +52,7 @@ async def test_racing_servers_create_one_project_config_and_session(database_add
 @on_both_databases
 async def test_more_calls_than_connections_wait_for_each_other(api: Api) -> None:
     slow = with_config(CHAT, other={"tokens_per_second": 20})
-    answers = await asyncio.gather(*(api.post("/chat", slow) for _ in range(5 * READERS)))
+    answers = await asyncio.gather(*(api.post("/chat", slow) for _ in range(5 * CONNECTIONS)))
     assert {status for status, _ in answers} == {200}
 
 
