@@ -1,20 +1,22 @@
-"""``humanloop-async db``: show, upgrade and back up a server's database."""
+"""``humanloop-async db``: show, upgrade, back up and prune a server's database."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
-from .errors import CommandError
+from .errors import CommandError, usage_error
 from .terminal import print_status
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ Examples:
   humanloop-async db status --db postgresql://humanloop@db.example/humanloop
   humanloop-async db upgrade --db /var/lib/humanloop/v4.db
   humanloop-async db backup humanloop-monday.db
+  humanloop-async db prune --older-than 90d
 
 `serve` upgrades the tables at its start; `upgrade` does so without a start.
 A database holds the data of one organisation."""
@@ -142,6 +145,45 @@ def backup(file: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
         with suppress(OSError):
             unfinished.unlink()
     print_status(f"wrote {file.stat().st_size} bytes to {file}")
+
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@app.command
+def prune(
+    *,
+    older_than: Annotated[str, Parameter(help="Minimum age of the logs, as 12h, 90d or 8w (hours, days, weeks).")],
+    project: Annotated[str | None, Parameter(show_default=False)] = None,
+    db: DatabaseOption = "humanloop.db",
+) -> None:
+    """Delete old logs with their feedback. Safe while servers run.
+
+    The logs are deleted in portions, so that servers can write in between.
+    Sessions, projects and configurations stay.
+    SQLite keeps the space in its file, and uses it for new logs.
+
+    Args:
+        project: Name or id of the project. Default: all projects.
+    """
+    match = re.fullmatch(r"(\d{1,5})([hdw])", older_than)
+    if match is None:
+        raise usage_error(f"--older-than {older_than!r}: expected a number and h, d or w, such as 90d")
+    before = datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
+
+    async def delete_old(database: Database) -> int:
+        from ..server.storage.portions import delete_old_logs
+        from ..server.storage.projects import project_by_id, project_by_name
+
+        if project is None:
+            return await delete_old_logs(database, before)
+        async with database.read() as connection:
+            found = await project_by_id(connection, project) or await project_by_name(connection, project)
+        if found is None:
+            raise CommandError(f"no project has the name or id {project!r}")
+        return await delete_old_logs(database, before, found.id)
+
+    print_status(f"deleted {run_with_database(db, delete_old)} logs from before {before:%Y-%m-%d %H:%M} UTC")
 
 
 def _copy_sqlite(path: Path, file: Path) -> None:

@@ -181,3 +181,28 @@ def test_a_missing_asyncpg_names_the_extra_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "humanloop-async: asyncpg is not installed; run: pip install 'humanloop_async[postgres]'\n"
+
+
+def test_old_logs_are_deleted_while_a_server_runs(tmp_path: Path) -> None:
+    db = str(tmp_path / "humanloop.db")
+    old = (
+        "UPDATE logs SET created_at = '2020-01-01 00:00:00' "
+        "WHERE project_id IN (SELECT id FROM projects WHERE name IN ('old', 'also old'))"
+    )
+    with serving(tmp_path) as served:
+        for project in ("old", "old", "also old", "new"):
+            assert call(served, project=project) == 200
+        with closing(sqlite3.connect(db)) as connection, connection:
+            connection.execute(old)
+        done = run("db", "prune", "--older-than", "90d", "--project", "old", "--db", db)
+        assert (done.returncode, done.stderr.partition(" from")[0]) == (0, "deleted 2 logs")
+        assert run("db", "prune", "--older-than", "1h", "--db", db).stderr.startswith("deleted 1 logs")
+        assert run("db", "prune", "--older-than", "1h", "--db", db).stderr.startswith("deleted 0 logs")
+        assert call(served, project="new") == 200
+    for arguments, message in (
+        (["--older-than", "90"], "expected a number and h, d or w"),
+        (["--older-than", "90d", "--project", "no"], "no project has the name or id 'no'"),
+    ):
+        failed = run("db", "prune", *arguments, "--db", db)
+        assert failed.returncode in (1, 2)
+        assert message in failed.stderr

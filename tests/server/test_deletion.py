@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from humanloop_async.server.storage import portions
 from tests.server.served import CHAT, COMPLETION, Api, on_both_databases, with_config
 
 pytestmark = on_both_databases
@@ -161,3 +162,42 @@ async def test_no_text_is_stored_when_deletions_and_generations_race(api: Api) -
     logs = {log["id"] for log in api.logs()}
     kept = api.rows("SELECT body FROM idempotency WHERE status = 200")
     assert {sample["id"] for row in kept for sample in json.loads(row["body"])["data"]} <= logs
+
+
+async def test_a_large_project_is_deleted_in_portions_while_other_calls_run(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call waits for the whole deletion, and none fails."""
+    monkeypatch.setattr(portions, "PORTION", 100)
+    _, answers = await api.post("/logs", [{**LOG, "project": "large"}] * 3000)
+    project_id = answers[0]["project_id"]
+    stored: list[int] = []
+    deleting = asyncio.create_task(api.call("DELETE", f"/projects/{project_id}"))
+    calls = 0
+    while not deleting.done():
+        assert (await api.post("/chat", with_config(CHAT, max_tokens=1)))[0] == 200
+        calls += 1
+        (row,) = api.rows("SELECT count(*) AS count FROM logs WHERE project_id = ?", project_id)
+        stored.append(row["count"])
+    assert deleting.result()[0] == 204
+    assert calls > 5
+    assert any(0 < count < 3000 for count in stored), stored
+    assert (await api.call("GET", f"/projects/{project_id}"))[0] == 404
+
+
+async def test_projects_in_use_can_be_deleted(api: Api) -> None:
+    """Calls to the deleted project may get a 404; those to others are not affected."""
+    for number in range(4):
+        doomed = {**CHAT, "project": f"doomed {number}"}
+        _, answer = await api.post("/chat", doomed)
+        path = f"/projects/{answer['project_id']}"
+
+        async def use(body: dict[str, Any]) -> list[int]:
+            return [(await api.post("/chat", body))[0] for _ in range(10)]
+
+        users = [asyncio.create_task(use(body)) for body in [doomed, CHAT] * 5]
+        await asyncio.sleep(0.1)
+        assert (await api.call("DELETE", path))[0] == 204
+        results = await asyncio.gather(*users)
+        assert {status for statuses in results[1::2] for status in statuses} == {200}
+        assert {status for statuses in results[::2] for status in statuses} <= {200, 404}

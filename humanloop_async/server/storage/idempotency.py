@@ -104,6 +104,7 @@ async def insert_claims(connection: AsyncConnection, claims: Sequence[Claim]) ->
 
 async def store_outcomes(connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
     """Store the ends of claimed calls, and release claims. Claims that another request holds by now are unchanged."""
+    outcomes = sorted(outcomes, key=lambda outcome: outcome.claim.id)
     names = [
         {f"claim_{name}": getattr(outcome.claim, name) for name in ("id", "owner", "expires_at")}
         for outcome in outcomes
@@ -141,6 +142,8 @@ async def invalidate(connection: AsyncConnection, claim_ids: Collection[str] | S
     """Replace the outcomes of calls, or of calls that are still running, with `INVALIDATED`."""
     if isinstance(claim_ids, Select) or claim_ids:
         body = INVALIDATED.body()
+        # In the order of `store_outcomes`, which prevents deadlocks; an UPDATE has no order.
+        await connection.execute(select(_t.id).where(_t.id.in_(claim_ids)).order_by(_t.id).with_for_update())
         await connection.execute(
             update(idempotency).where(_t.id.in_(claim_ids)).values(status=INVALIDATED.status, body=body)
         )

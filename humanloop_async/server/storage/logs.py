@@ -142,6 +142,8 @@ async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
 
     This must be the last statement of its transaction.
     """
+    # Locked in the order in which others lock logs, which prevents deadlocks; a DELETE has no order.
+    await connection.execute(select(logs.c.id).where(logs.c.id.in_(ids)).order_by(logs.c.id).with_for_update())
     removal = delete(logs).where(logs.c.id.in_(ids))
     columns = logs.c.project_id, logs.c.created_at, logs.c.call_id, logs.c.status
     removed = (await connection.execute(removal.returning(*columns))).all()

@@ -51,7 +51,7 @@ async def test_writes_of_many_calls_share_their_commits(
     database: Database, project_id: str, database_address: str
 ) -> None:
     commits: list[object] = []
-    event.listen(database._writer.sync_engine, "commit", commits.append)
+    event.listen(database.writers.engine.sync_engine, "commit", commits.append)
     async with LogWriter(database) as writer:
 
         async def call() -> None:

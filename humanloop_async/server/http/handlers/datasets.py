@@ -8,6 +8,7 @@ from .... import types as t
 from ....wire.operations import datasets as ops
 from ...errors import ApiError, InvalidRequest
 from ...records.datapoints import new_datapoints
+from ...storage import portions
 from ...storage.datasets import (
     Dataset,
     add_datapoints,
@@ -68,6 +69,7 @@ async def update(call: ApiCall[t.UpdateDatasetRequest, None]) -> t.DatasetRespon
 
 @handles(ops.DELETE_DATASET)
 async def delete(call: ApiCall[None, None]) -> None:
+    await portions.delete_datapoints(call.service.database, call.path["id"])
     async with call.service.database.write() as connection:
         if not await delete_dataset(connection, call.path["id"]):
             raise _unknown(call.path["id"])

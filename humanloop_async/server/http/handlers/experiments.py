@@ -10,6 +10,7 @@ from ...errors import ApiError
 from ...generation.config_resolver import find_experiment
 from ...records import experiment_responses, project_responses
 from ...service import Service
+from ...storage import portions
 from ...storage.deployments import deploy
 from ...storage.experiments import (
     Trial,
@@ -90,6 +91,7 @@ async def update(call: ApiCall[t.UpdateExperimentRequest, None]) -> t.Experiment
 @handles(ops.DELETE_EXPERIMENT)
 async def delete(call: ApiCall[None, None]) -> None:
     experiment_id = call.path["experiment_id"]
+    await portions.delete_trials(call.service.database, experiment_id)
     async with call.service.database.write() as connection:
         await lock_experiment(connection, experiment_id)
         await delete_experiment(connection, experiment_id)

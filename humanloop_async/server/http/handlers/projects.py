@@ -8,6 +8,8 @@ from .... import types as t
 from ....wire.operations import projects as ops
 from ...errors import ApiError, error_location
 from ...records import project_responses
+from ...storage import portions
+from ...storage.columns import utc_now
 from ...storage.configs import project_configs
 from ...storage.deployments import deploy
 from ...storage.feedback_types import set_positive_labels
@@ -95,6 +97,8 @@ async def update(call: ApiCall[t.UpdateProjectRequest, None]) -> t.ProjectRespon
 
 @handles(ops.DELETE_PROJECT)
 async def delete(call: ApiCall[None, None]) -> None:
+    """Delete a project: most of it in portions, and what calls have added since in the last transaction."""
+    await portions.delete_contents(call.service.database, call.path["id"], before=utc_now())
     async with call.service.database.write() as connection:
         if not await delete_project(connection, call.path["id"]):
             raise unknown_project(call.path["id"])
