@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from .types import DatasetResponse as DatasetResponse
     from .types import EnvironmentProjectConfigResponse as EnvironmentProjectConfigResponse
     from .types import EnvironmentRequest as EnvironmentRequest
+    from .types import EvaluationDatapointSnapshotResponse as EvaluationDatapointSnapshotResponse
+    from .types import EvaluationProgress as EvaluationProgress
+    from .types import EvaluationResponse as EvaluationResponse
     from .types import EvaluationResultResponse as EvaluationResultResponse
     from .types import EvaluatorConfigResponse as EvaluatorConfigResponse
     from .types import EvaluatorResponse as EvaluatorResponse
@@ -206,6 +209,9 @@ MODULES: dict[str, str] = {
     "EnvironmentParam": "types.params",
     "EnvironmentProjectConfigResponse": "types",
     "EnvironmentRequest": "types",
+    "EvaluationDatapointSnapshotResponse": "types",
+    "EvaluationProgress": "types",
+    "EvaluationResponse": "types",
     "EvaluationResultResponse": "types",
     "EvaluatorConfigResponse": "types",
     "EvaluatorResponse": "types",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-_UNSERVED = {"evaluations", "evaluators"}
-"""The resources of v4 that the server does not have."""
-
 _V5 = {"agents", "directories", "files", "flows", "prompts", "tools"}
 """Resources of the v5 API on the 0.8 client."""
 
@@ -15,8 +12,6 @@ def missing_attribute(owner: object, name: str, *, sync: bool) -> AttributeError
     hint = ""
     if name.startswith("a") and callable(getattr(type(owner), name[1:], None)):
         hint = f"; use AsyncHumanloop, and await its {name[1:]}()" if sync else f"; await {name[1:]}()"
-    elif name in _UNSERVED:
-        hint = "; its operations are not served, see the page on compatibility"
     elif name in _V5:
         hint = "; it belongs to the v5 API, and this package speaks v4"
     return AttributeError(f"{kind!r} object has no attribute {name!r}{hint}", name=name, obj=owner)

@@ -23,6 +23,14 @@ from ..types import (
     Endpoint,
     EnvironmentProjectConfigResponse,
     EnvironmentRequest,
+    EvaluationDatapointSnapshotResponse,
+    EvaluationResponse,
+    EvaluationResultResponse,
+    EvaluationStatus,
+    EvaluatorArgumentsType,
+    EvaluatorResponse,
+    EvaluatorReturnType,
+    EvaluatorType,
     ExperimentResponse,
     Feedback,
     FeedbackClass,
@@ -73,7 +81,7 @@ from ..types.params import (
     ResponseFormatParam,
     ToolChoiceArgument,
 )
-from ..wire.operations import datasets, finetunes, generation, logs, projects
+from ..wire.operations import datasets, evaluations, finetunes, generation, logs, projects
 from .core import Core, OpeningStream, Resource
 from .pages import Pages
 from .stream import ChatStream, CompletionStream
@@ -2603,6 +2611,7 @@ class Projects(Resource):
         name: str | None = None,
         active_experiment_id: str | None = None,
         active_config_id: str | None = None,
+        active_evaluator_ids: Sequence[str] | None = None,
         positive_labels: Sequence[PositiveLabelParam | PositiveLabel] | None = None,
         directory_id: str | None = None,
         timeout: Timeout | float | None = None,
@@ -2617,6 +2626,8 @@ class Projects(Resource):
             name: New unique name of the project.
             active_experiment_id: Id of the experiment to deploy to the default environment.
             active_config_id: Id of the configuration to deploy to the default environment.
+            active_evaluator_ids: Ids of all evaluators to run on the project's new logs; an empty list for none. Not
+                part of v4, whose web application had it.
             positive_labels: Feedback that counts as a success.
             directory_id: Id of the directory to put the project into.
             timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
@@ -2638,6 +2649,7 @@ class Projects(Resource):
             "name": name,
             "active_experiment_id": active_experiment_id,
             "active_config_id": active_config_id,
+            "active_evaluator_ids": active_evaluator_ids,
             "positive_labels": positive_labels,
             "directory_id": directory_id,
             "timeout": timeout,
@@ -4803,6 +4815,686 @@ class Datapoints(Resource):
         return await self._core.call(datasets.DELETE_DATAPOINTS, params)
 
 
+class Evaluators(Resource):
+    """Evaluators: programs, models and people that judge logs.
+
+    None leaves an argument out, so that the server's default applies.
+    """
+
+    async def list(
+        self,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[EvaluatorResponse]:
+        """List all evaluators.
+
+        Args:
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /evaluators.
+        """
+        params: dict[str, object] = {
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.LIST_EVALUATORS, params)
+
+    async def create(
+        self,
+        *,
+        name: str,
+        description: str,
+        arguments_type: EvaluatorArgumentsType,
+        return_type: EvaluatorReturnType,
+        type: EvaluatorType,
+        code: str | None = None,
+        model_config: ModelConfigCompletionParam | ModelConfigCompletionRequest | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluatorResponse:
+        """Create an evaluator.
+
+        Args:
+            name: Name of the evaluator, 1 to 255 characters.
+            description: Description of the evaluator, at most 255 characters.
+            arguments_type: "target_free" for a judgment of the log alone, "target_required" for one that also needs the
+                datapoint.
+            return_type: Type of the judgment.
+            type: "llm" and "python" evaluators run on the server; the results of "human" and "external" ones are sent.
+            code: Code of a "python" evaluator. The last function that it defines gets the log, and the datapoint if the
+                arguments type is "target_required", as dicts, and returns the judgment.
+            model_config: Model configuration of an "llm" evaluator. Its prompt template can use ``{{ log.output }}``,
+                ``{{ log.inputs }}``, ``{{ testcase.target.output }}`` and any other field of the log and the datapoint.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /evaluators.
+        """
+        params: dict[str, object] = {
+            "name": name,
+            "description": description,
+            "arguments_type": arguments_type,
+            "return_type": return_type,
+            "type": type,
+            "code": code,
+            "model_config": model_config,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.CREATE_EVALUATOR, params)
+
+    async def get(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluatorResponse:
+        """Get an evaluator.
+
+        Args:
+            id: Id of the evaluator.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /evaluators/{id}.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.GET_EVALUATOR, params)
+
+    async def update(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        arguments_type: EvaluatorArgumentsType | None = None,
+        return_type: EvaluatorReturnType | None = None,
+        code: str | None = None,
+        model_config: ModelConfigCompletionParam | ModelConfigCompletionRequest | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluatorResponse:
+        """Change an evaluator.
+
+        Anything but its name and its description creates a new version. Evaluations keep the version that they have.
+
+        Args:
+            id: Id of the evaluator.
+            name: New name of the evaluator, 1 to 255 characters.
+            description: New description of the evaluator, at most 255 characters.
+            arguments_type: New type of the arguments.
+            return_type: New type of the judgment.
+            code: New code of a "python" evaluator.
+            model_config: New model configuration of an "llm" evaluator.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /evaluators/{id}.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "name": name,
+            "description": description,
+            "arguments_type": arguments_type,
+            "return_type": return_type,
+            "code": code,
+            "model_config": model_config,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.UPDATE_EVALUATOR, params)
+
+    async def delete(
+        self,
+        id: str,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Delete an evaluator.
+
+        It no longer runs on the new logs of projects. Evaluations that have it keep it and its results.
+
+        Args:
+            id: Id of the evaluator.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, DELETE /evaluators/{id}.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.DELETE_EVALUATOR, params)
+
+
+class Evaluations(Resource):
+    """Evaluations of configurations with datasets.
+
+    None leaves an argument out, so that the server's default applies.
+    """
+
+    async def list_all_for_project(
+        self,
+        project_id: str,
+        *,
+        evaluatee_id: str | None = None,
+        evaluator_aggregates: bool | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResponseList[EvaluationResponse]:
+        """List a project's evaluations, newest first.
+
+        Deprecated by v4 in favour of `evaluations.list`.
+
+        Args:
+            project_id: Id of the project.
+            evaluatee_id: Id of a configuration: list its evaluations only.
+            evaluator_aggregates: Whether to return `evaluator_aggregates`.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /projects/{project_id}/evaluations.
+        """
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "evaluatee_id": evaluatee_id,
+            "evaluator_aggregates": evaluator_aggregates,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.LIST_PROJECT_EVALUATIONS, params)
+
+    async def create(
+        self,
+        project_id: str,
+        *,
+        config_id: str,
+        evaluator_ids: Sequence[str],
+        dataset_id: str,
+        provider_api_keys: Mapping[str, str] | None = None,
+        hl_generated: bool | None = None,
+        name: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluationResponse:
+        """Start an evaluation of a configuration with a dataset.
+
+        Args:
+            project_id: Id of the project.
+            config_id: Id of the configuration to evaluate, one of the project.
+            evaluator_ids: Ids of the evaluators.
+            dataset_id: Id of the dataset. The evaluation uses the version that is current now.
+            provider_api_keys: Provider keys of this evaluation. The server never stores them: if it stops before the
+                evaluation ends, the rest runs with the server's keys.
+            hl_generated: Whether the server generates a log for each datapoint. Otherwise, send them with `log`.
+                Default True.
+            name: Name of the evaluation.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /projects/{project_id}/evaluations.
+        """
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "config_id": config_id,
+            "evaluator_ids": evaluator_ids,
+            "dataset_id": dataset_id,
+            "provider_api_keys": provider_api_keys,
+            "hl_generated": hl_generated,
+            "name": name,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del provider_api_keys, extra_headers
+        return await self._core.call(evaluations.CREATE_EVALUATION, params)
+
+    def list(
+        self,
+        project_id: str,
+        *,
+        page: int | None = None,
+        size: int | None = None,
+        id: str | Sequence[str] | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        evaluatee_id: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Pages[EvaluationResponse]:
+        """List a project's evaluations, newest first.
+
+        ``await`` the list for one page, or iterate over it for the records of that page and all later ones.
+
+        Args:
+            project_id: Id of the project.
+            page: Number of the page; the first one is 0. Default 0.
+            size: Records per page, at most 1,000. Default 50.
+            id: Ids of evaluations: list these only.
+            start_date: First day of creation, in UTC.
+            end_date: Last day of creation, in UTC.
+            evaluatee_id: Id of a configuration: list its evaluations only.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /evaluations.
+        """
+        params: dict[str, object] = {
+            "project_id": project_id,
+            "page": page,
+            "size": size,
+            "id": id,
+            "start_date": start_date,
+            "end_date": end_date,
+            "evaluatee_id": evaluatee_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, evaluations.LIST_EVALUATIONS, params)
+
+    async def get(
+        self,
+        id: str,
+        *,
+        evaluatee_id: str | None = None,
+        evaluator_aggregates: bool | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluationResponse:
+        """Get an evaluation, with its progress.
+
+        Args:
+            id: Id of the evaluation.
+            evaluatee_id: Id of the evaluated configuration. An evaluation has one configuration, so it is not needed.
+            evaluator_aggregates: Whether to return `evaluator_aggregates`.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /evaluations/{id}.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "evaluatee_id": evaluatee_id,
+            "evaluator_aggregates": evaluator_aggregates,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.GET_EVALUATION, params)
+
+    def list_datapoints(
+        self,
+        id: str,
+        *,
+        page: int | None = None,
+        size: int | None = None,
+        evaluatee_id: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Pages[EvaluationDatapointSnapshotResponse]:
+        """List an evaluation's datapoints, each with its log and the results so far.
+
+        ``await`` the list for one page, or iterate over it for the records of that page and all later ones.
+
+        Args:
+            id: Id of the evaluation.
+            page: Number of the page; the first one is 1. Default 1.
+            size: Records per page, at most 1,000. Default 10.
+            evaluatee_id: Id of the evaluated configuration. An evaluation has one configuration, so it is not needed.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, GET /evaluations/{id}/datapoints.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "page": page,
+            "size": size,
+            "evaluatee_id": evaluatee_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return Pages(self._core, evaluations.LIST_EVALUATION_DATAPOINTS, params)
+
+    async def log(
+        self,
+        evaluation_id: str,
+        *,
+        datapoint_id: str,
+        log: LogParam | LogRequest,
+        evaluatee_id: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> CreateLogResponse:
+        """Send the log for a datapoint of an evaluation with `hl_generated=False`.
+
+        The evaluators that the server runs begin with it at once.
+
+        Args:
+            evaluation_id: Id of the evaluation.
+            datapoint_id: Id of the datapoint that the log is for.
+            log: The log. By default, its project and its configuration are those of the evaluation.
+            evaluatee_id: Id of the evaluated configuration. An evaluation has one configuration, so it is not needed.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /evaluations/{evaluation_id}/log.
+        """
+        params: dict[str, object] = {
+            "evaluation_id": evaluation_id,
+            "datapoint_id": datapoint_id,
+            "log": log,
+            "evaluatee_id": evaluatee_id,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.LOG_EVALUATION, params)
+
+    async def result(
+        self,
+        evaluation_id: str,
+        *,
+        log_id: str,
+        evaluator_id: str,
+        evaluatee_id: str | None = None,
+        result: FeedbackValue | None = None,
+        error: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluationResultResponse:
+        """Send the result of an "external" or "human" evaluator on a log.
+
+        Another result for the same log and evaluator replaces the first one.
+
+        Args:
+            evaluation_id: Id of the evaluation.
+            log_id: Id of a log of the evaluation.
+            evaluator_id: Id of an "external" or "human" evaluator of the evaluation.
+            evaluatee_id: Id of the evaluated configuration. An evaluation has one configuration, so it is not needed.
+            result: The judgment, of the evaluator's return type.
+            error: Why there is no judgment.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, POST /evaluations/{evaluation_id}/result.
+        """
+        params: dict[str, object] = {
+            "evaluation_id": evaluation_id,
+            "log_id": log_id,
+            "evaluator_id": evaluator_id,
+            "evaluatee_id": evaluatee_id,
+            "result": result,
+            "error": error,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.EVALUATION_RESULT, params)
+
+    log_result = result
+
+    async def update_status(
+        self,
+        id: str,
+        *,
+        status: EvaluationStatus,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluationResponse:
+        """End an evaluation, or continue it.
+
+        The server itself ends an evaluation in which it generates the logs and runs all evaluators.
+
+        Args:
+            id: Id of the evaluation.
+            status: "completed" or "cancelled" to end the evaluation, "running" to continue it.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /evaluations/{id}/status.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "status": status,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.UPDATE_EVALUATION_STATUS, params)
+
+    async def add_evaluators(
+        self,
+        id: str,
+        *,
+        evaluator_ids: Sequence[str] | None = None,
+        evaluator_version_ids: Sequence[str] | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EvaluationResponse:
+        """Add evaluators to an evaluation.
+
+        Those that the server runs also run on the logs that the evaluation has.
+
+        Args:
+            id: Id of the evaluation.
+            evaluator_ids: Ids of evaluators to add, in their current versions.
+            evaluator_version_ids: Ids of versions of evaluators to add.
+            timeout: Limits of this call: a `Timeout`, or the longest silence in seconds. Default: the client's.
+            max_retries: Attempts after the first one. Default: the client's.
+            extra_headers: Headers to send in addition to the client's, or instead of those with the same name.
+            idempotency_key: The ``Idempotency-Key`` of all attempts of this call. Default: a random one.
+
+        Raises:
+            StatusError: The server responded with an error; the subclass depends on the status.
+            ApiConnectionError: The server is unreachable, or the connection broke.
+            TotalTimeout: The call took longer than `Timeout.total`.
+            InvalidArgument: An argument cannot be sent. Nothing was sent.
+            InvalidResponse: The response is not a v4 response.
+
+        Source: Humanloop API v4, PATCH /evaluations/{id}/evaluators.
+        """
+        params: dict[str, object] = {
+            "id": id,
+            "evaluator_ids": evaluator_ids,
+            "evaluator_version_ids": evaluator_version_ids,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "extra_headers": extra_headers,
+            "idempotency_key": idempotency_key,
+        }
+        del extra_headers
+        return await self._core.call(evaluations.ADD_EVALUATORS, params)
+
+
 class Finetunes(Resource):
     """Fine-tunes, which the server does not run.
 
@@ -5017,6 +5709,8 @@ class Resources(Resource):
         self.feedback_api = FeedbackApi(core)
         self.datasets = Datasets(core)
         self.datapoints = Datapoints(core)
+        self.evaluators = Evaluators(core)
+        self.evaluations = Evaluations(core)
         self.finetunes = Finetunes(core)
 
     complete = Completions.create

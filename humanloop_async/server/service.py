@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from .errors import ApiError
+from .evaluation.runner import EvaluationRunner
 from .generation.builder import GenerationBuilder
 from .generation.config_resolver import ConfigResolver
 from .generation.idempotency import Idempotency
@@ -86,6 +87,7 @@ class Service:
     idempotency: Idempotency
     generation_builder: GenerationBuilder
     keys: KeysAtStart
+    evaluations: EvaluationRunner
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -116,6 +118,11 @@ class Service:
             stack.push_async_callback(jinja.aclose)
             resolver = ConfigResolver(self.database, self.environments, self.sampler)
             self.generation_builder = GenerationBuilder(self.settings, self.database, resolver, providers, jinja)
+            self.evaluations = await stack.enter_async_context(
+                EvaluationRunner(
+                    self.database, self.log_writer, self.generation_builder, self.settings.max_evaluation_steps
+                )
+            )
             stack.push_async_callback(self._finish_writes)
             yield
 

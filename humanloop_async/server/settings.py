@@ -46,6 +46,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         max_template_chars: Largest prompt or chat template, in characters (422 above).
         max_rendered_chars: Largest prompt or message after rendering, in characters (422 above).
         max_generations: Most generations running at once in one process (429 above).
+        max_evaluation_steps: Most steps of evaluations running at once in one process: generations for datapoints, and
+            runs of evaluators. 0 leaves them to other processes.
         list_timeout: Seconds that a list of logs may take (503 above).
         idempotency_ttl: Seconds for which an ``Idempotency-Key`` and its response are stored.
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
@@ -78,6 +80,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_template_chars: int = 256 * 1024
     max_rendered_chars: int = 4 * 1024 * 1024
     max_generations: int = 1000
+    max_evaluation_steps: int = 10
     list_timeout: float = 30
     idempotency_ttl: float = 24 * 60 * 60
     write_timeout: float = 120

@@ -23,6 +23,7 @@ from .shared import (
 )
 
 ConfigType: TypeAlias = Literal["generic", "model", "tool", "agent", "evaluator"]
+EvaluatorType: TypeAlias = Literal["python", "llm", "human", "external"]
 EvaluatorArgumentsType: TypeAlias = Literal["target_free", "target_required"]
 EvaluatorReturnType: TypeAlias = Literal["boolean", "number", "select", "multi_select", "text"]
 

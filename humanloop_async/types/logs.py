@@ -125,8 +125,16 @@ class MetricValueResponse(ApiObject, kw_only=True):
     metric_value: float
 
 
-class EvaluationResultResponse(ApiObject, kw_only=True):
-    """One evaluator's verdict on a log."""
+class EvaluationResultResponse(Response, kw_only=True):
+    """One evaluator's verdict on a log.
+
+    Attributes:
+        log_id: Id of the log.
+        evaluation_id: Id of the evaluation; None if the evaluator is active on the log's project.
+        value: The verdict, of the evaluator's return type.
+        error: Why there is no verdict.
+        evaluator_log: The log of an "llm" evaluator.
+    """
 
     id: str
     evaluator_id: str

@@ -10,12 +10,13 @@ from .configs import (
     ConfigType,
     EvaluatorArgumentsType,
     EvaluatorReturnType,
+    EvaluatorType,
     ModelConfigResponse,
     ProjectConfigResponse,
 )
 from .experiments import ExperimentResponse
 from .feedback import FeedbackTypeModel, FeedbackTypeRequest, PositiveLabel
-from .shared import ApiObject, DateTime, PageNumber, PageSize, Response
+from .shared import ApiObject, DateTime, Json, PageNumber, PageSize, Response
 
 
 class CreateProjectRequest(ApiObject, kw_only=True):
@@ -41,11 +42,14 @@ class UpdateProjectRequest(ApiObject, kw_only=True):
         active_config_id: Id of the configuration to deploy to the default environment.
         positive_labels: Feedback that counts as a success.
         directory_id: Id of the directory to put the project into.
+        active_evaluator_ids: Ids of all evaluators to run on the project's new logs; an empty list for none. Not part
+            of v4, whose web application had it.
     """
 
     name: str | None = None
     active_experiment_id: str | None = None
     active_config_id: str | None = None
+    active_evaluator_ids: list[str] | None = None
     positive_labels: list[PositiveLabel] | None = None
     directory_id: str | None = None
 
@@ -59,19 +63,28 @@ class ProjectUserResponse(ApiObject, kw_only=True):
 
 
 class EvaluatorResponse(Response, kw_only=True):
-    """A stored evaluator."""
+    """A stored evaluator.
+
+    Attributes:
+        model_config: The model configuration of an "llm" evaluator.
+        logging_project: The project that the logs of an "llm" evaluator are in.
+        version_id: Id of this version of the evaluator. Not part of v4.
+        options: The values of a "select" or "multi_select" evaluator that was imported. Not part of v4.
+    """
 
     id: str
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     description: Annotated[str, Meta(max_length=255)]
     arguments_type: EvaluatorArgumentsType
     return_type: EvaluatorReturnType
-    type: Literal["python", "llm", "human", "external"]
+    type: EvaluatorType
     created_at: DateTime
     updated_at: DateTime
     code: str | None = None
     model_config: ModelConfigResponse | None = None
     logging_project: ProjectResponse | None = None
+    version_id: str | None = None
+    options: list[Json] | None = None
 
 
 class ProjectResponse(Response, kw_only=True):
@@ -81,6 +94,7 @@ class ProjectResponse(Response, kw_only=True):
         data_count: The number of its logs.
         active_experiment: The experiment that is deployed to the default environment.
         active_config: The configuration that is deployed to the default environment.
+        active_evaluators: The evaluators that run on its new logs.
     """
 
     id: str

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from ...types import ChatFields, ChatMessage, GenerationRequest, Json, ToolCall, ToolResultResponse, Usage
 from ..errors import ApiError
 from ..ids import new_id
-from ..providers.base import Provider, ProviderCall
+from ..providers.base import Provider, ProviderCall, ProviderReply
 from ..records.references import CallContext
 from ..storage.idempotency import Outcome
 from ..storage.logs import LogResult, NewLog
@@ -126,6 +126,20 @@ class Generation:
         caller, self._caller = self._caller, None
         if begun.exception() is not None and caller is not None:
             caller.cancel()
+
+    async def generate(self) -> ProviderReply:
+        """Call the provider, and store the generated samples.
+
+        Raises:
+            ProviderError: The call failed.
+        """
+        reply = await self.provider.generate(self.call)
+        for sample, generated in zip(self.samples, reply.samples, strict=True):
+            sample.pieces, sample.reasoning_pieces = [generated.text], [generated.reasoning]
+            sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
+            if reply.responses:  # one for all samples, or one for each
+                sample.response = reply.responses[sample.index if len(reply.responses) > 1 else 0]
+        return reply
 
     async def complete(
         self, samples: Sequence[Sample], usage: Usage | None, encode: Callable[[], bytes] | None = None

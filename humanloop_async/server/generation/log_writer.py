@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Self
@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..ids import new_id
 from ..storage.database import Database, retry_transaction
 from ..storage.errors import first_line, is_unreachable
+from ..storage.evaluation_steps import queue_active_evaluators
 from ..storage.idempotency import Claim, Outcome, insert_claims, store_outcomes
 from ..storage.log_counts import count_logs
 from ..storage.logs import LogResult, NewLog, finish_logs, insert_logs
@@ -90,8 +91,9 @@ class LogWriter:
 
     An async context manager: on exit it writes the queue, if the database accepts it within `CLOSE_TIMEOUT`.
 
-    It also renews this process's lease while calls run, and marks the running logs of processes whose lease expired as
-    interrupted. Those processes died: one that stops regularly finishes its logs.
+    It also renews this process's lease while calls or steps of evaluations run. It marks the running logs of processes
+    whose lease expired as interrupted, and makes their steps pending. Those processes died: one that stops regularly
+    finishes its logs.
 
     Args:
         lease: Seconds for which a process counts as alive after it renewed its lease.
@@ -160,6 +162,26 @@ class LogWriter:
         self._running -= len(results) + (outcome is not None)
         return self._add((), results, None, outcome)
 
+    @contextmanager
+    def holding_lease(self) -> Generator[None]:
+        """Renew the lease inside the block also while no call runs."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    @asynccontextmanager
+    async def owning(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a transaction that may store this process as an owner: it begins with the renewal of the lease."""
+        try:
+            async with self._database.write() as connection:
+                await self._renew(connection)
+                yield connection
+        except BaseException:
+            self._lease_renewed = _NEVER  # rolled back, too
+            raise
+
     def discard(self, rows: Sequence[NewLog]) -> None:
         """Stop counting a call whose claim was taken as running; its logs were not stored."""
         self._running -= len(rows) + 1
@@ -223,20 +245,16 @@ class LogWriter:
 
     async def _store(self, batch: Sequence[_Entry]) -> Sequence[_Entry]:
         """Write entries in one transaction. Returns those whose claims are taken, of which nothing was written."""
-        try:
-            async with self._database.write() as connection:
-                await self._renew(connection)
-                claims_taken = await _insert_claims(connection, batch)
-                if new := [row for entry in batch if entry not in claims_taken for row in entry.new]:
-                    await insert_logs(connection, new)
-                if results := [row for entry in batch for row in entry.results]:
-                    await finish_logs(connection, results)
-                if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
-                    await store_outcomes(connection, outcomes)
-                await count_logs(connection, [(row.project_id, row.created_at) for row in new])
-        except BaseException:
-            self._lease_renewed = _NEVER  # rolled back, too
-            raise
+        async with self.owning() as connection:
+            claims_taken = await _insert_claims(connection, batch)
+            if new := [row for entry in batch if entry not in claims_taken for row in entry.new]:
+                await insert_logs(connection, new)
+            if results := [row for entry in batch for row in entry.results]:
+                await finish_logs(connection, results)
+                await queue_active_evaluators(connection, [row.id for row in results if row.status == "complete"])
+            if outcomes := [entry.outcome for entry in batch if entry.outcome is not None]:
+                await store_outcomes(connection, outcomes)
+            await count_logs(connection, [(row.project_id, row.created_at) for row in new])
         return claims_taken
 
     async def _watch(self) -> None:
@@ -247,8 +265,8 @@ class LogWriter:
                     await self._closing.wait()
             try:
                 if self._running:  # an idle server needs no lease, and does not write
-                    async with self._database.write() as connection:
-                        await self._renew(connection)
+                    async with self.owning():
+                        pass
                 await self._mark_interrupted()
             except Exception as exc:  # noqa: BLE001 - the next round tries again
                 if not is_unreachable(exc):

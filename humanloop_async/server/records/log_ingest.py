@@ -19,6 +19,7 @@ from ..ids import new_id
 from ..storage.columns import to_utc
 from ..storage.configs import config_exists, config_id_by_identity, get_or_create_other_config
 from ..storage.database import Database
+from ..storage.evaluation_steps import queue_active_evaluators
 from ..storage.experiments import origin_of_trial
 from ..storage.feedback import Origin
 from ..storage.log_counts import count_logs
@@ -59,6 +60,7 @@ async def ingest_logs(database: Database, requests: Mapping[BodyPath, LogRequest
             await insert_logs(connection, rows)
             origins = {row.id: Origin(row.project_id, row.config_id) for row in rows}
             await record_feedback(connection, origins, _feedback(rows, requests))
+            await queue_active_evaluators(connection, [row.id for row in rows])
             await count_logs(connection, [(row.project_id, row.created_at) for row in rows])
     except IntegrityError as exc:
         # Another call inserted a log with the same reference after the check.

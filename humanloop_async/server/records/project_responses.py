@@ -14,6 +14,7 @@ from ... import types as t
 from ..storage.config_responses import config_responses
 from ..storage.configs import ConfigDetails, config_details
 from ..storage.deployments import deployments_of
+from ..storage.evaluators import active_evaluators
 from ..storage.experiments import experiments_by_id
 from ..storage.feedback import label_counts
 from ..storage.feedback_types import feedback_classes, feedback_types_of
@@ -41,6 +42,7 @@ async def projects(
     experiment_ids = [item.experiment_id for item in deployments if item.experiment_id is not None]
     active_experiments = await experiments(connection, await experiments_by_id(connection, experiment_ids), sampler)
     feedback_types = await feedback_types_of(connection, project_ids)
+    active = await active_evaluators(connection, project_ids)
     config_of = {config.project_id: config for config in active_configs}
     experiment_of = {experiment.project_id: experiment for experiment in active_experiments}
     return [
@@ -56,7 +58,7 @@ async def projects(
             active_experiment=experiment_of.get(project.id),
             active_config=config_of.get(project.id),
             config_type="model" if project.has_configs else None,
-            active_evaluators=[],
+            active_evaluators=active.get(project.id, []),
             directory_id=project.directory_id,
         )
         for project in details

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ChatMessage, DatapointFields, DatapointResponse, DatasetResponse, Json
 from ..ids import new_id
 from .columns import utc_now
-from .schema import datapoints, datasets
+from .schema import datapoints, datasets, evaluations
 
 
 class Dataset(Struct, frozen=True):
@@ -34,7 +34,7 @@ class NewDatapoint(DatapointFields, kw_only=True):
     source_log_id: str | None = None
 
 
-_dataset = select(datasets.c.id, datasets.c.project_id, datasets.c.version)
+_dataset = select(datasets.c.id, datasets.c.project_id, datasets.c.version).where(datasets.c.deleted_at.is_(None))
 _is_current = datapoints.c.until.is_(None)
 _CONTENT = DatapointFields.__struct_fields__
 
@@ -61,13 +61,20 @@ async def lock_datasets(connection: AsyncConnection, dataset_ids: Collection[str
 
 
 async def dataset_responses(
-    connection: AsyncConnection, *, id: str | None = None, project_id: str | None = None
+    connection: AsyncConnection,
+    *,
+    ids: Collection[str] | None = None,
+    project_id: str | None = None,
+    deleted: bool = False,
 ) -> list[DatasetResponse]:
-    """Return datasets as in v4's responses, newest first: all, those of a project, or one."""
+    """Return datasets as in v4's responses, newest first: all, those of a project, or some, maybe deleted ones, too."""
     count = select(func.count()).where(datapoints.c.dataset_id == datasets.c.id, _is_current).scalar_subquery()
-    query = select(datasets, count.label("datapoint_count"))
-    if id is not None:
-        query = query.where(datasets.c.id == id)
+    columns = [column for column in datasets.columns if column.name != "deleted_at"]
+    query = select(*columns, count.label("datapoint_count"))
+    if not deleted:
+        query = query.where(datasets.c.deleted_at.is_(None))
+    if ids is not None:
+        query = query.where(datasets.c.id.in_(ids))
     if project_id is not None:
         query = query.where(datasets.c.project_id == project_id)
     rows = await connection.execute(query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc()))
@@ -79,19 +86,29 @@ async def update_dataset(connection: AsyncConnection, dataset_id: str, values: M
     await connection.execute(update(datasets).where(datasets.c.id == dataset_id).values(**values, updated_at=utc_now()))
 
 
-async def delete_dataset(connection: AsyncConnection, dataset_id: str) -> bool:
-    """Delete a dataset with all versions of its datapoints; return whether it existed."""
-    return (await connection.execute(delete(datasets).where(datasets.c.id == dataset_id))).rowcount == 1
+async def delete_dataset(connection: AsyncConnection, dataset: Dataset) -> None:
+    """Delete a locked dataset with all versions of its datapoints.
+
+    If evaluations use it, it is only hidden, and its current datapoints end: evaluations keep reading their version.
+    """
+    this = datasets.c.id == dataset.id
+    if not await connection.scalar(select(exists().where(evaluations.c.dataset_id == dataset.id))):
+        await connection.execute(delete(datasets).where(this))
+        return
+    version = await _next_version(connection, dataset)
+    await connection.execute(update(datasets).where(this).values(deleted_at=utc_now()))
+    current = datapoints.c.dataset_id == dataset.id, _is_current
+    await connection.execute(update(datapoints).where(*current).values(until=version))
 
 
 async def page_of_datapoints(
     connection: AsyncConnection, dataset: Dataset, version: int, *, skip: int, size: int
 ) -> tuple[list[DatapointResponse], int]:
     """Return some datapoints of a version of a dataset, in the order of their addition, and the number of all."""
-    in_version = [datapoints.c.dataset_id == dataset.id, _in_version(version)]
-    query = select(datapoints).where(*in_version).order_by(datapoints.c.position).limit(size).offset(skip)
+    wanted = [datapoints.c.dataset_id == dataset.id, in_version(version)]
+    query = select(datapoints).where(*wanted).order_by(datapoints.c.position).limit(size).offset(skip)
     found = [_response(row) for row in await connection.execute(query)]
-    total = (await connection.execute(select(func.count()).select_from(datapoints).where(*in_version))).scalar_one()
+    total = (await connection.execute(select(func.count()).select_from(datapoints).where(*wanted))).scalar_one()
     return found, total
 
 
@@ -102,7 +119,7 @@ async def datapoints_by_id(
 
     Those that do not exist in that version are missing.
     """
-    query = select(datapoints).where(datapoints.c.id.in_(ids), _is_current if version is None else _in_version(version))
+    query = select(datapoints).where(datapoints.c.id.in_(ids), _is_current if version is None else in_version(version))
     found = {row.id: _response(row) for row in await connection.execute(query)}
     return [found[id] for id in ids if id in found]
 
@@ -169,7 +186,8 @@ async def _next_version(connection: AsyncConnection, dataset: Dataset) -> int:
     return dataset.version + 1
 
 
-def _in_version(version: int) -> ColumnElement[bool]:
+def in_version(version: int) -> ColumnElement[bool]:
+    """Return the condition of the datapoints in a version of their dataset."""
     return and_(datapoints.c.version <= version, or_(_is_current, datapoints.c.until > version))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Float, Text, UnaryExpression, case, cast, 
 
 from ...types import ListLogsQuery
 from .columns import to_utc
+from .evaluation_results import has_value
 from .schema import feedback, logs, model_configs
 from .search import contains
 
@@ -23,9 +24,9 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         on_sqlite: Whether the database is SQLite.
         counting: The logs are only counted, not sorted.
     """
-    if on_sqlite and counting and (query.model_filter or query.feedback_filter):
+    if on_sqlite and counting and (query.model_filter or query.feedback_filter or query.evaluator_filter):
         # Without statistics SQLite would scan the whole project. An expression that is in no index makes it use the
-        # indexes of configurations or feedback.
+        # indexes of configurations, feedback or results.
         yield logs.c.project_id.concat("") == query.project_id
     else:
         yield logs.c.project_id == query.project_id
@@ -49,8 +50,10 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
     for kind, values in (query.feedback_filter or {}).items():
         given = select(feedback.c.log_id).where(feedback.c.type == kind, feedback.c.value.in_(values))
         yield logs.c.id.in_(given)
-    if query.version_status not in (None, "committed") or query.evaluator_filter:
-        yield false()  # every configuration is committed, and there are no evaluators yet
+    for evaluator_id, values in (query.evaluator_filter or {}).items():
+        yield has_value(evaluator_id, values)
+    if query.version_status not in (None, "committed"):
+        yield false()  # every configuration is committed
 
 
 def order_of(sort: Sequence[str] | None) -> Iterator[UnaryExpression[Any]]:
@@ -76,7 +79,8 @@ def number_of_filters(query: ListLogsQuery) -> int:
 def reads_every_log(query: ListLogsQuery) -> bool:
     """Return whether a list has to read or sort every log of the project, for lack of an index."""
     by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())
-    return bool(query.search or query.metadata_search or query.model_filter or query.feedback_filter or by_column)
+    filters = query.model_filter or query.feedback_filter or query.evaluator_filter
+    return bool(query.search or query.metadata_search or filters or by_column)
 
 
 def time_order(query: ListLogsQuery) -> Literal["asc", "desc"] | None:

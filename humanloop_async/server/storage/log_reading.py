@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import (
     ChatMessage,
     ConfigResponse,
+    EvaluationResultResponse,
     FeedbackResponse,
     GenericConfigResponse,
     Json,
@@ -22,6 +23,7 @@ from ...types import (
 )
 from .columns import JsonText
 from .config_responses import config_responses
+from .evaluation_results import results_of_logs
 from .feedback import feedback_of
 from .log_counts import page_start
 from .log_filters import conditions, from_day, order_of, time_order
@@ -96,8 +98,11 @@ async def logs_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[Lo
     rows = {row.id: row for row in await connection.execute(_whole.where(logs.c.id.in_(ids)))}
     configs = await config_responses(connection, {row.config_id for row in rows.values()})
     feedback = await feedback_of(connection, rows.keys())
+    results = await results_of_logs(connection, rows.keys())
     return [
-        _response(row, configs.get(row.config_id) or _deleted_config(row.config_id), feedback.get(id, []))
+        _response(
+            row, configs.get(row.config_id) or _deleted_config(row.config_id), feedback.get(id, []), results.get(id, [])
+        )
         for id in ids
         if (row := rows.get(id)) is not None
     ]
@@ -129,7 +134,12 @@ def _deleted_config(config_id: str | None) -> ConfigResponse:
     return GenericConfigResponse(id=config_id or "deleted", status="deleted", name="deleted")
 
 
-def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list[FeedbackResponse]) -> LogResponse:
+def _response(
+    row: Row[*tuple[Any, ...]],
+    config: ConfigResponse,
+    feedback: list[FeedbackResponse],
+    results: list[EvaluationResultResponse],
+) -> LogResponse:
     fields = {name: value for name, value in row._mapping.items() if name not in _NOT_SHOWN}
     for name in _JSON:
         if (text := fields[name]) is not None:
@@ -147,7 +157,7 @@ def _response(row: Row[*tuple[Any, ...]], config: ConfigResponse, feedback: list
         feedback=feedback,
         tokens=sum(counts) if counts else None,
         observability_status=_OBSERVABILITY.get(row.status, "failed"),
-        evaluation_results=[],
+        evaluation_results=results,
         metric_values=[],
         batch_ids=[],
     )

@@ -358,11 +358,10 @@ evaluation_datapoints = Table(  # steps: the generation of a log for a datapoint
     Column("evaluation_id", ShortText, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True),
     Column("datapoint_id", ShortText, primary_key=True),
     Column("position", Integer, nullable=False),  # order in the dataset
-    # waiting (for the caller's log), pending (not begun), running, complete or error
+    # waiting (for the caller's log), pending (not begun), running, or complete: it has its log, maybe of an error
     Column("status", ShortText, nullable=False),
     Column("owner", ShortText),  # the server process that generates, while the status is running
     Column("log_id", ShortText, index=True),  # the log, which is stored when its generation begins
-    Column("error", PlainText),  # why there is no log
     Index(None, "evaluation_id", "position"),
 )
 
@@ -375,7 +374,7 @@ evaluation_results = Table(  # steps: an evaluator's verdict on a log, in an eva
     Column("log_id", ShortText, ForeignKey("logs.id", ondelete="CASCADE"), nullable=False),
     Column("evaluator_id", ShortText, ForeignKey("evaluators.id"), nullable=False),
     Column("version_id", ShortText, ForeignKey("evaluator_versions.id"), nullable=False),
-    Column("status", ShortText, nullable=False),  # pending (not begun), running, complete or error
+    Column("status", ShortText, nullable=False),  # pending (not begun), running, or complete: with a value or an error
     Column("owner", ShortText),  # the server process that evaluates, while the status is running
     Column("value", JsonText),
     Column("error", PlainText),

@@ -1,7 +1,8 @@
 """Fill inputs into prompt templates and chat templates: ``{{ name }}`` in v4's default language.
 
 It replaces names and calls of snippet tools, in one pass, so that a value is never expanded again. All other braces
-stay as they are. `.jinja` renders Jinja templates.
+stay as they are, and so does a name with dots that has no input: only evaluators have such inputs, as ``log.output``.
+`.jinja` renders Jinja templates.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ...types import ChatMessage, ImageChatContent, ImageUrl, Json, TextChatCont
 
 # A name, or a call of a tool with the name of an input or a literal text as its argument.
 _EXPRESSION = re.compile(
-    r"""\{\{\s*(?:([A-Za-z0-9_]+)|([A-Za-z0-9_-]+)\(\s*(?:([A-Za-z0-9_]+)|"([^"{}]*)")\s*\))\s*\}\}"""
+    r"""(\{\{\s*(?:([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)|([A-Za-z0-9_-]+)\(\s*(?:([A-Za-z0-9_]+)|"([^"{}]*)")\s*\))\s*\}\})"""
 )
 
 _TOOL_NAME = re.compile("[A-Za-z0-9_-]+")
@@ -42,7 +43,7 @@ def fill(templates: Sequence[str], inputs: Mapping[str, Json], max_chars: int) -
 
 def called_tools(templates: Iterable[str]) -> set[str]:
     """Return the names of the tools that the templates call."""
-    return {name for template in templates for name in _EXPRESSION.split(template)[2::5] if name}
+    return {name for template in templates for name in _EXPRESSION.split(template)[3::6] if name}
 
 
 def fill_with_tools(
@@ -62,19 +63,19 @@ def fill_with_tools(
     Raises:
         TemplateError: Inputs are missing, a tool or its text does not exist, or the result would be too long.
     """
-    # `split` with four groups yields text, name, tool, argument, literal, text, ..., text.
+    # `split` with five groups yields text, expression, name, tool, argument, literal, text, ..., text.
     split = [_EXPRESSION.split(template) for template in templates]
-    names = {name for pieces in split for group in (pieces[1::5], pieces[3::5]) for name in group if name}
-    if missing := names - inputs.keys():
+    names = {name for pieces in split for group in (pieces[2::6], pieces[4::6]) for name in group if name}
+    if missing := {name for name in names - inputs.keys() if "." not in name}:
         raise missing_inputs(missing)
-    values = {name: as_text(inputs[name]) for name in names}
+    values = {name: as_text(inputs[name]) for name in names if name in inputs}
     results: dict[str, ToolResultResponse] = {}
     for pieces in split:
-        texts: list[str] = pieces[::5]
+        texts: list[str] = pieces[::6]
         replaced: list[str] = []
-        for name, tool, argument, literal in zip(*(pieces[group::5] for group in range(1, 5)), strict=True):
+        for whole, name, tool, argument, literal in zip(*(pieces[group::6] for group in range(1, 6)), strict=True):
             if name is not None:
-                replaced.append(values[name])
+                replaced.append(values.get(name, whole))
                 continue
             signature = f"{tool}({argument})" if argument is not None else f'{tool}("{literal}")'
             if signature not in results:
@@ -121,6 +122,12 @@ def read_snippets(path: Path) -> Snippets:
         if not _TOOL_NAME.fullmatch(name):
             raise ValueError(f"{path}: the tool name {name!r:.80} has characters other than letters, digits, _ and -")
     return snippets
+
+
+def variables(template: str) -> set[str]:
+    """Return the names of the inputs that a template has."""
+    pieces = _EXPRESSION.split(template)
+    return {name for group in (pieces[2::6], pieces[4::6]) for name in group if name}
 
 
 def check_length(chars: int, max_chars: int) -> None:

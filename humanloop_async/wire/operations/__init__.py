@@ -1,6 +1,7 @@
 """The table of v4 operations: the client, the server's routes and ``/openapi.json`` follow from it."""
 
 from .datasets import DATASET_OPERATIONS
+from .evaluations import EVALUATION_OPERATIONS
 from .finetunes import FINETUNE_OPERATIONS
 from .generation import GENERATION_OPERATIONS
 from .logs import LOG_OPERATIONS
@@ -12,6 +13,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *PROJECT_OPERATIONS,
     *LOG_OPERATIONS,
     *DATASET_OPERATIONS,
+    *EVALUATION_OPERATIONS,
     *FINETUNE_OPERATIONS,
 )
 
@@ -26,12 +28,15 @@ RESOURCES = {
     "Feedback": "Feedback on logs.",
     "Datasets": "Datasets: datapoints to evaluate configurations with.",
     "Datapoints": "Datapoints of datasets.",
+    "Evaluators": "Evaluators: programs, models and people that judge logs.",
+    "Evaluations": "Evaluations of configurations with datasets.",
     "Finetunes": "Fine-tunes, which the server does not run.",
 }
 """A description of each resource, in the order of the client's attributes."""
 
 __all__ = [
     "DATASET_OPERATIONS",
+    "EVALUATION_OPERATIONS",
     "FINETUNE_OPERATIONS",
     "GENERATION_OPERATIONS",
     "LOG_OPERATIONS",

@@ -3,6 +3,8 @@
 from . import (
     datasets,
     deployments,
+    evaluations,
+    evaluators,
     experiments,
     feedback,
     feedback_types,
@@ -16,6 +18,8 @@ from . import (
 __all__ = [
     "datasets",
     "deployments",
+    "evaluations",
+    "evaluators",
     "experiments",
     "feedback",
     "feedback_types",

@@ -71,8 +71,7 @@ async def update(call: ApiCall[t.UpdateDatasetRequest, None]) -> t.DatasetRespon
 async def delete(call: ApiCall[None, None]) -> None:
     await portions.delete_datapoints(call.service.database, call.path["id"])
     async with call.service.database.write() as connection:
-        if not await delete_dataset(connection, call.path["id"]):
-            raise _unknown(call.path["id"])
+        await delete_dataset(connection, await _lock(connection, call.path["id"]))
 
 
 @handles(ops.LIST_DATAPOINTS)
@@ -127,7 +126,7 @@ async def remove_datapoints(call: ApiCall[list[str], None]) -> None:
 
 
 async def _response(connection: AsyncConnection, dataset_id: str) -> t.DatasetResponse:
-    responses = await dataset_responses(connection, id=dataset_id)
+    responses = await dataset_responses(connection, ids=[dataset_id])
     if not responses:
         raise _unknown(dataset_id)
     return responses[0]

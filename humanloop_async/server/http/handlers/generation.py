@@ -83,14 +83,8 @@ async def _start_or_replay(
 
 async def _respond(service: Service, generation: Generation) -> web.Response:
     try:
-        reply = await generation.provider.generate(generation.call)
-        responses = reply.responses
-        for sample, generated in zip(generation.samples, reply.samples, strict=True):
-            sample.pieces, sample.reasoning_pieces = [generated.text], [generated.reasoning]
-            sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
-            if responses:  # one for all samples, or one for each
-                sample.response = responses[sample.index if len(responses) > 1 else 0]
-        body = encode_response(generation, reply.usage, responses)
+        reply = await generation.generate()
+        body = encode_response(generation, reply.usage, reply.responses)
         await generation.complete(generation.samples, reply.usage, lambda: body)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _finish_failed(exc, service, generation) from exc

@@ -13,6 +13,7 @@ from ....wire.operations.projects import EXPORT_PROJECT
 from ...errors import ApiError, InvalidRequest
 from ...records.log_ingest import ingest_logs
 from ...service import Service
+from ...storage.evaluation_steps import queue_active_evaluators
 from ...storage.feedback import lock_logs
 from ...storage.log_filters import number_of_filters, reads_every_log
 from ...storage.log_reading import log_id_by_reference, logs_by_id, page_of_logs
@@ -49,8 +50,7 @@ async def get_log(call: ApiCall[None, None]) -> t.LogResponse:
 @handles(ops.UPDATE_LOG)
 async def update(call: ApiCall[t.UpdateLogRequest, None]) -> t.LogResponse:
     async with call.service.database.write() as connection:
-        await update_log(connection, call.path["id"], call.body)
-        return await _log(connection, call.path["id"])
+        return await _update(connection, call.path["id"], call.body)
 
 
 @handles(ops.UPDATE_LOG_BY_REF)
@@ -59,8 +59,7 @@ async def update_by_reference(call: ApiCall[t.UpdateLogRequest, t.ReferenceQuery
     async with call.service.database.write() as connection:
         if (log_id := await log_id_by_reference(connection, reference)) is None:
             raise ApiError(404, f"there is no log with the `reference_id` {reference!r:.80}")
-        await update_log(connection, log_id, call.body)
-        return await _log(connection, log_id)
+        return await _update(connection, log_id, call.body)
 
 
 @handles(ops.DELETE_LOGS)
@@ -68,6 +67,12 @@ async def delete(call: ApiCall[None, t.DeleteLogsQuery]) -> None:
     async with call.service.database.write() as connection:
         await lock_logs(connection, call.query.id)
         await delete_logs(connection, call.query.id)
+
+
+async def _update(connection: AsyncConnection, log_id: str, changes: t.UpdateLogRequest) -> t.LogResponse:
+    await update_log(connection, log_id, changes)
+    await queue_active_evaluators(connection, [log_id])  # it may have its output only now
+    return await _log(connection, log_id)
 
 
 async def _page(service: Service, query: t.ListLogsQuery) -> t.PaginatedData[t.LogResponse]:

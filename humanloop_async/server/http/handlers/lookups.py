@@ -13,6 +13,7 @@ from ...records import project_responses
 from ...records.references import MAX_NAME_CHARS
 from ...service import Service
 from ...storage.configs import existing_model_configs
+from ...storage.evaluators import RUN_BY_SERVER, Evaluator, current_evaluators, is_logging_project
 from ...storage.experiments import Experiment
 from ...storage.feedback_types import WITH_LABELS, feedback_classes
 from ...storage.projects import Project, project_by_id, project_for_update
@@ -107,6 +108,39 @@ async def check_deployable(
         experiment = await find_experiment(connection, experiment_id)
         if experiment.project_id != project_id:
             raise ApiError(404, f"the project has no experiment {experiment_id!r:.80}")
+
+
+async def find_evaluators(connection: AsyncConnection, ids: Collection[str]) -> list[Evaluator]:
+    """Return evaluators in their current versions.
+
+    Raises:
+        ApiError: One of them does not exist (404).
+    """
+    found = await current_evaluators(connection, ids)
+    for evaluator_id in ids:
+        if evaluator_id not in found:
+            raise unknown_evaluator(evaluator_id)
+    return [*found.values()]
+
+
+def unknown_evaluator(evaluator_id: str) -> ApiError:
+    """Return the error for an evaluator id that does not exist."""
+    return ApiError(404, f"there is no evaluator {evaluator_id!r:.80}")
+
+
+async def check_active_evaluators(connection: AsyncConnection, project_id: str, ids: Collection[str]) -> None:
+    """Reject evaluators that cannot run on each new log of a project (422), or do not exist (404)."""
+    for evaluator in await find_evaluators(connection, ids):
+        if evaluator.type not in RUN_BY_SERVER:
+            message = f"is of type {evaluator.type!r}; the server runs evaluators of the types 'llm' and 'python' only"
+        elif evaluator.version.arguments_type == "target_required":
+            message = "requires the target of a datapoint, which new logs do not have"
+        else:
+            continue
+        raise InvalidRequest.at("active_evaluator_ids", msg=f"the evaluator {evaluator.id} {message}")
+    if ids and await is_logging_project(connection, project_id):
+        message = "the project contains the logs of an evaluator, and each evaluation of a log would create another one"
+        raise InvalidRequest.at("active_evaluator_ids", msg=message)
 
 
 async def project_response(service: Service, project_id: str) -> t.ProjectResponse:

@@ -12,11 +12,14 @@ from ...storage import portions
 from ...storage.columns import utc_now
 from ...storage.configs import project_configs
 from ...storage.deployments import deploy
+from ...storage.evaluations import aggregates_of_configs
+from ...storage.evaluators import set_active_evaluators
 from ...storage.feedback_types import set_positive_labels
 from ...storage.projects import add_project, delete_project, project_page, update_project
 from ..calls import ApiCall, handles
 from .feedback_types import save_feedback_type
 from .lookups import (
+    check_active_evaluators,
     check_count,
     check_deployable,
     check_labels,
@@ -67,6 +70,7 @@ async def update(call: ApiCall[t.UpdateProjectRequest, None]) -> t.ProjectRespon
     if body.name is not None:
         check_name(body.name)
     check_count(body.positive_labels, "positive_labels")
+    check_count(body.active_evaluator_ids, "active_evaluator_ids")
     if body.active_config_id is not None and body.active_experiment_id is not None:
         raise ApiError(422, "`active_config_id` and `active_experiment_id` exclude each other; give one")
     columns = {"name": body.name, "directory_id": body.directory_id}
@@ -92,6 +96,9 @@ async def update(call: ApiCall[t.UpdateProjectRequest, None]) -> t.ProjectRespon
             await set_positive_labels(
                 connection, project_id, [(label.type, label.value) for label in body.positive_labels]
             )
+        if body.active_evaluator_ids is not None:
+            await check_active_evaluators(connection, project_id, body.active_evaluator_ids)
+            await set_active_evaluators(connection, project_id, {*body.active_evaluator_ids})
     return await project_response(call.service, project_id)
 
 
@@ -110,9 +117,10 @@ async def list_configs(call: ApiCall[None, t.ListConfigsQuery]) -> list[t.Projec
     async with call.service.database.read() as connection:
         await find_project(connection, project_id)
         configs = await project_responses.project_configs(connection, await project_configs(connection, project_id))
-    if call.query.evaluation_aggregates:
-        for config in configs:
-            config.evaluation_aggregates = []  # this server runs no evaluators
+        if call.query.evaluation_aggregates:
+            aggregates = await aggregates_of_configs(connection, project_id)
+            for config in configs:
+                config.evaluation_aggregates = aggregates.get(config.config.id, [])
     return configs
 
 

@@ -427,7 +427,6 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("owner", sa.String()),
         sa.Column("log_id", sa.String()),
-        sa.Column("error", sa.Text()),
         sa.ForeignKeyConstraint(
             ["evaluation_id"], ["evaluations.id"], name="fk_evaluation_datapoints_evaluation_id", ondelete="CASCADE"
         ),

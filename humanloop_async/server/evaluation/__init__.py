@@ -1,0 +1,1 @@
+"""Run evaluations: generate logs for datapoints, and have evaluators judge logs."""
