@@ -218,16 +218,22 @@ def _decode(body: bytes) -> Json:
 
 
 def _convert(fields: Json, kind: type[StructT], *loc: str | int) -> StructT:
-    present = drop_nulls(fields) if isinstance(fields, dict) else fields
-    if isinstance(present, dict):
-        if isinstance(config := present.get("model_config"), dict):
-            present["model_config"] = drop_nulls(config)
-        if isinstance(config := present.get("config"), dict):
-            present["config"] = _logged_config(config)
     try:
-        return msgspec.convert(present, kind)
+        return msgspec.convert(_without_nulls(fields) if isinstance(fields, dict) else fields, kind)
     except msgspec.ValidationError as exc:
         raise InvalidBody([validation_issue(str(exc), *loc)]) from exc
+
+
+def _without_nulls(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """Remove the null fields of a body, and of the objects in it that have optional fields."""
+    present = drop_nulls(fields)
+    if isinstance(config := present.get("model_config"), dict):
+        present["model_config"] = drop_nulls(config)
+    if isinstance(config := present.get("config"), dict):
+        present["config"] = _logged_config(config)
+    if isinstance(log := present.get("log"), dict):  # of an evaluation
+        present["log"] = _without_nulls(log)
+    return present
 
 
 def _logged_config(config: dict[str, Json]) -> dict[str, Json]:

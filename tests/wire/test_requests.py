@@ -400,7 +400,7 @@ def test_drop_nulls_goes_one_level_deep_and_leaves_its_argument() -> None:
 # Bodies of the other operations: an object or a list, configurations without a type
 
 STRICT = {t.ProjectModelConfigRequest, t.SerializeModelConfigRequest}
-WITH_PROVIDER_KEYS = {t.FinetuneRequest}
+WITH_PROVIDER_KEYS = {t.FinetuneRequest, t.CreateEvaluationRequest}
 BODIES: list[type[msgspec.Struct]] = sorted(
     {
         op.request

@@ -42,6 +42,7 @@ def check_judgment(
     Raises:
         JudgmentError: It is not.
     """
+    given = value
     match return_type:
         case "boolean":
             valid = isinstance(value, bool)
@@ -52,7 +53,7 @@ def check_judgment(
         case _:
             valid = isinstance(value, str)
     if not valid:
-        raise JudgmentError(f"the judgment {_shown(cast('object', value))} is not {_EXPECTED[return_type]}")
+        raise JudgmentError(f"the judgment {_shown(given)} is not {_EXPECTED[return_type]}")
     if options is not None and return_type in ("select", "multi_select"):
         names = [option["name"] for option in options if isinstance(option, dict) and "name" in option]
         for item in cast("list[str]", value) if isinstance(value, list) else [value]:

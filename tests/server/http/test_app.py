@@ -73,6 +73,16 @@ async def _create_objects(server: EmbeddedServer) -> dict[str, str]:
         )
         dataset = await client.datasets.create(project_id=project, name="d", description="")
         (datapoint,) = await client.datasets.create_datapoint(dataset.id, log_ids=[sample.id])
+        evaluator = await client.evaluators.create(
+            name="e", description="", arguments_type="target_free", return_type="number", type="external"
+        )
+        evaluation = await client.evaluations.create(
+            project,
+            config_id=str(sample.model_config_id),
+            dataset_id=dataset.id,
+            evaluator_ids=[evaluator.id],
+            hl_generated=False,
+        )
         return {
             "projects": project,
             "logs": sample.id,
@@ -81,6 +91,8 @@ async def _create_objects(server: EmbeddedServer) -> dict[str, str]:
             "experiments": experiment.id,
             "datasets": dataset.id,
             "datapoints": datapoint.id,
+            "evaluators": evaluator.id,
+            "evaluations": evaluation.id,
         }
 
 

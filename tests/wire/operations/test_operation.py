@@ -26,6 +26,20 @@ Datasets_list                     GET    /datasets                              
 Datasets_listAllForProject        GET    /projects/{project_id}/datasets                              200
 Datasets_listDatapoints           GET    /datasets/{dataset_id}/datapoints                            200
 Datasets_update                   PATCH  /datasets/{id}                                               200
+Evaluations_addEvaluators         PATCH  /evaluations/{id}/evaluators                                200
+Evaluations_create                POST   /projects/{project_id}/evaluations                          201
+Evaluations_get                   GET    /evaluations/{id}                                           200
+Evaluations_list                  GET    /evaluations                                                200
+Evaluations_listAllForProject     GET    /projects/{project_id}/evaluations                          200
+Evaluations_listDatapoints        GET    /evaluations/{id}/datapoints                                200
+Evaluations_log                   POST   /evaluations/{evaluation_id}/log                            201
+Evaluations_result                POST   /evaluations/{evaluation_id}/result                         201
+Evaluations_updateStatus          PATCH  /evaluations/{id}/status                                    200
+Evaluators_create                 POST   /evaluators                                                 201
+Evaluators_delete                 DELETE /evaluators/{id}                                            204
+Evaluators_get                    GET    /evaluators/{id}                                            200
+Evaluators_list                   GET    /evaluators                                                 200
+Evaluators_update                 PATCH  /evaluators/{id}                                            200
 Experiments_create                POST   /projects/{project_id}/experiments                          200
 Experiments_delete                DELETE /experiments/{experiment_id}                                204
 Experiments_list                  GET    /projects/{project_id}/experiments                          200
@@ -96,5 +110,5 @@ def test_an_operation_is_consistent(operation: AnyOperation) -> None:
 
 def test_paged_lists_begin_where_the_document_says() -> None:
     paged = {op.id: op.first_page for op in OPERATIONS if "page" in getattr(op.query, "__struct_fields__", ())}
-    from_0 = ("Projects_list", "Projects_export", "Logs_list", "Datasets_listDatapoints")
-    assert paged == dict.fromkeys(from_0, 0) | {"Sessions_list": 1}
+    from_0 = ("Projects_list", "Projects_export", "Logs_list", "Datasets_listDatapoints", "Evaluations_list")
+    assert paged == dict.fromkeys(from_0, 0) | {"Sessions_list": 1, "Evaluations_listDatapoints": 1}

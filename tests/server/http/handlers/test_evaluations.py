@@ -111,7 +111,7 @@ async def test_the_caller_sends_the_logs(api: Api) -> None:
     await send_result(api, started["id"], log["id"], similar, result=3)
     found = await evaluation(api, started["id"])
     assert (found["status"], found["progress"]["results"]) == ("running", 2)
-    status, error = await api.post(path, body)
+    _, error = await api.post(path, body)
     assert "has its log already" in error_message(error, 422)
     assert len(api.rows("SELECT id FROM logs WHERE source_datapoint_id IS NOT NULL")) == 1  # the second one is undone
     other = {"datapoint_id": datapoints[1]["id"], "log": {"output": "Hello", "project": "other"}}

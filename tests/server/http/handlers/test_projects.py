@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -211,7 +211,14 @@ async def test_bodies_and_paths_are_checked_before_handlers_see_them(api: Api) -
         assert response.status == 405
 
 
-async def test_a_page_takes_as_many_statements_as_one_project(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_takes_as_many_statements_as_one_project(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(max_evaluation_steps=0) as api:  # which look for steps with statements
+        await _count_statements(api, monkeypatch)
+
+
+async def _count_statements(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     asked = 0
