@@ -89,11 +89,15 @@ async def add_config(
     await insert_or_ignore(connection, model_configs, values)
 
 
+def other_identity(config: OtherConfig, project_id: str) -> str:
+    """Return a SHA-256 in hexadecimal, which is the same for equal configurations in one project."""
+    fields = drop_nulls(cast("dict[str, Json]", msgspec.to_builtins(config)))
+    return hashlib.sha256(msgspec.json.encode([project_id, fields], order="deterministic")).hexdigest()
+
+
 async def get_or_create_other_config(connection: AsyncConnection, config: OtherConfig, project_id: str) -> str:
     """Return the id of a configuration that is not a model's; insert it unless the project has an equal one."""
-    fields = drop_nulls(cast("dict[str, Json]", msgspec.to_builtins(config)))
-    canonical = msgspec.json.encode([project_id, fields], order="deterministic")
-    identity = hashlib.sha256(canonical).hexdigest()
+    identity = other_identity(config, project_id)
     values = {
         "id": new_id("config"),
         "project_id": project_id,

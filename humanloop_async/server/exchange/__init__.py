@@ -1,0 +1,1 @@
+"""Import and export of data as a folder in the layout of Humanloop's export tool."""
