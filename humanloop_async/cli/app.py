@@ -268,6 +268,54 @@ def demo_command(
     asyncio.run(run_demo(demo, providers, json=json))
 
 
+IMPORT_EPILOGUE = """\
+Examples:
+  humanloop-async import exports/20250830-101500 --dry-run
+  humanloop-async import exports/20250830-101500
+  humanloop-async import my-export --db postgresql://humanloop@127.0.0.1/v4
+
+FOLDER is an export of Humanloop's export tool or of `humanloop-async export`.
+Records that the database has already stay as they are, so that you can run an
+interrupted import again. Running servers can use the database during an import.
+The exit code is 1 if a record was skipped."""
+
+
+@app.command(name="import", help_epilogue=IMPORT_EPILOGUE, sort_key=6)
+def import_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db", dry_run: Flag = False) -> None:
+    """Import prompts, logs and everything else from an export folder. All ids stay the same.
+
+    Damaged records are skipped and reported with their path and line.
+
+    Args:
+        folder: Folder of the export, which contains a folder named files.
+        dry_run: Only show what would be imported.
+    """
+    from .exchange import run_import
+
+    run_import(folder, db, dry_run=dry_run)
+
+
+EXPORT_EPILOGUE = """\
+Examples:
+  humanloop-async export my-export
+  humanloop-async export my-export --db /var/lib/humanloop/v4.db
+
+The folder has the layout of Humanloop's export tool, and a folder named tables
+with the data that has no place in it. API keys are not exported."""
+
+
+@app.command(name="export", help_epilogue=EXPORT_EPILOGUE, sort_key=7)
+def export_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db") -> None:
+    """Export all data of a database to a new folder. Safe while servers run.
+
+    Args:
+        folder: Folder to create; it must be empty or missing.
+    """
+    from .exchange import run_export
+
+    run_export(folder, db)
+
+
 COMPLETE_EPILOGUE = """\
 Examples:
   humanloop-async complete "The sea is" -n 3

@@ -41,13 +41,16 @@ T = TypeVar("T")
 app = App("db", help="Manage a server's database.", help_format="plaintext", help_epilogue=EPILOGUE, sort_key=5)
 
 
-def run_with_database(db: str, work: Callable[[Database], Awaitable[T]], *, migrate: bool = False) -> T:
+def run_with_database(
+    db: str, work: Callable[[Database], Awaitable[T]], *, migrate: bool = False, bulk: bool = False
+) -> T:
     """Open a database, run `work` with it, and close it.
 
     Args:
         db: Value of `DatabaseOption`.
         work: Async function to run.
         migrate: Whether to create the SQLite file if missing, and to upgrade the tables.
+        bulk: Whether `work` writes a lot, and can be repeated.
 
     Raises:
         CommandError: The database cannot be opened, or lacks tables.
@@ -58,7 +61,7 @@ def run_with_database(db: str, work: Callable[[Database], Awaitable[T]], *, migr
     from ..server.storage.errors import DatabaseError
 
     async def run() -> T:
-        database = await Database.open(db, migrate=migrate)
+        database = await Database.open(db, migrate=migrate, bulk=bulk)
         try:
             return await work(database)
         finally:

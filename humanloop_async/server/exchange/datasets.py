@@ -177,7 +177,9 @@ class Datasets:
         column = datapoints.c
 
         async def insert(connection: AsyncConnection) -> tuple[int, int, list[str]]:
-            query = select(column.id, column.version, column.dataset_id).where(column.id.in_([row["id"] for row in rows]))
+            query = select(column.id, column.version, column.dataset_id).where(
+                column.id.in_([row["id"] for row in rows])
+            )
             stored = {(row.id, row.version): row.dataset_id for row in await connection.execute(query)}
             foreign = {id for (id, _), dataset_id in stored.items() if dataset_id != rows[0]["dataset_id"]}
             own = [row for row in rows if row["id"] not in foreign]

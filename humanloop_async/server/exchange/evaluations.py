@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..storage.columns import to_utc, utc_now
@@ -116,7 +115,9 @@ class Evaluations:
 
         async def insert(connection: AsyncConnection) -> str | None:
             config = model_configs.c
-            configs = await self._target.present(connection, config.id, [version.version_id], config.project_id, config.type)
+            configs = await self._target.present(
+                connection, config.id, [version.version_id], config.project_id, config.type
+            )
             if version.version_id not in configs:
                 return "its version was not imported"
             if (stored := configs[version.version_id]) is not None and stored.project_id != version.id:

@@ -109,7 +109,9 @@ class Evaluators:
             return None
         identity = config.identity(None)
         column = model_configs.c.identity
-        if (row := (await self._target.present(connection, column, [identity], model_configs.c.id)).get(identity)) is not None:
+        if (
+            row := (await self._target.present(connection, column, [identity], model_configs.c.id)).get(identity)
+        ) is not None:
             return str(row.id)
         new = {
             "id": new_id("config"),

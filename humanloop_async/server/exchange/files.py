@@ -39,6 +39,7 @@ class Files:
         self._target, self._report = target, report
         self._projects: set[str] = set()
         self._configs: dict[str, str] = {}  # the projects of versions
+        self._missing: set[str] = set()  # versions that could not be imported
         self._environments: dict[str, str] = {}
         self._deployed: set[tuple[str, str]] = set()
 
@@ -73,16 +74,16 @@ class Files:
         except Damaged as exc:
             self._report.skip("files", place(path), "damaged", str(exc))
             return None
-        self._count_leftovers(path)
+        self._count_leftovers(path, type_of(head.id, head.type))
         return head
 
-    def _count_leftovers(self, path: Path) -> None:
+    def _count_leftovers(self, path: Path, kind: FileType) -> None:
         try:
             leftovers = read_record(path, Leftovers)
         except Damaged:
             return
         for name in Leftovers.__struct_fields__:
-            if value := getattr(leftovers, name):
+            if (value := getattr(leftovers, name)) and (name != "attributes" or kind == "prompt"):
                 self._report.lost[_LOST.get(name, name)] += len(value) if isinstance(value, list) else 1
 
     def _versions(self, folder: Path) -> list[Version]:
@@ -112,6 +113,8 @@ class Files:
         """
         if self._configs.get(version_id) == project_id:
             return version_id
+        if project_id in self._projects and (not version_id or version_id in self._missing):
+            return None
         if version_id not in self._configs or project_id not in self._projects:
             await self._look_up(project_id, version_id)
         if version_id in self._configs and project_id in self._projects:
@@ -126,6 +129,8 @@ class Files:
         if version_id and version_id not in self._configs:
             self._report.found("versions")
             await self.add_versions([version], Path(version.path))
+        if version_id not in self._configs:
+            self._missing.add(version_id)
         return version_id if self._configs.get(version_id) == project_id else None
 
     async def _look_up(self, project_id: str, version_id: str) -> None:
@@ -225,14 +230,15 @@ class Files:
             if self._configs.get(deployment.version_id) != project_id:
                 self._report.skip("deployments", place(path), "the version was not imported", deployment.version_id)
                 continue
-            environment_id = await self.environment(deployment.environment_name, deployment.environment_id)
+            environment_id = await self._environment(deployment)
             if await self._deploy(project_id, environment_id, deployment.version_id):
                 self._report.imported("deployments")
             else:
                 self._report.present("deployments")
 
-    async def environment(self, name: str, id: str | None) -> str:
+    async def _environment(self, deployment: Deployment) -> str:
         """Return the id of an environment by name, and create it if it is missing."""
+        name, id = deployment.environment_name, deployment.environment_id
 
         async def get_or_create(connection: AsyncConnection) -> tuple[str, bool]:
             found = await self._target.present(connection, environments.c.name, [name], environments.c.id)
@@ -248,6 +254,8 @@ class Files:
             self._environments[name] = known
             self._report.found("environments")
             (self._report.imported if is_new else self._report.present)("environments")
+            position = 0 if deployment.environment_tag == "default" else len(self._report.environments)
+            self._report.environments.insert(position, name)
         return known
 
     async def _deploy(self, project_id: str, environment_id: str, config_id: str) -> bool:

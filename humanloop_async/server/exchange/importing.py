@@ -54,6 +54,7 @@ async def import_folder(
     target = Target(database, dry_run=dry_run)
     try:
         await _Import(target, find_export(folder), report, progress).run()
+        await database.checkpoint()
     finally:
         target.close()
 
@@ -94,7 +95,8 @@ class _Import:
         datasets = Datasets(self._target, self._report)
         judgments = Judgments(self._target, self._report, evaluators)
         kinds = {folder: self._kind(folder) for folder in self._folders}
-        for folder, kind in kinds.items():
+        # Datasets come last: they may create the project of a folder, whose name a prompt may have, too.
+        for folder, kind in sorted(kinds.items(), key=lambda item: item[1] == "dataset"):
             match kind:
                 case "dataset":
                     await datasets.add(folder, self._advance)
@@ -110,6 +112,7 @@ class _Import:
             for folder in with_logs:
                 for path in entries(folder / "logs", self._report.problem):
                     if kinds[folder] == "evaluator":
+                        await logs.flush()
                         await self._add_judgments(judgments, path)
                     else:
                         await logs.add_file(path, self._advance)

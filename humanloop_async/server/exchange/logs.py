@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 from sqlalchemy import bindparam, func, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ChatMessage, Json
@@ -19,6 +20,7 @@ from ..storage.log_counts import count_logs
 from ..storage.schema import logs, sessions
 from ..storage.search import folded
 from ..storage.statements import dialect_insert
+from .bulk import BulkInsert
 from .files import Files
 from .judgments import Judgments
 from .reading import Damaged, decode, lines
@@ -47,12 +49,14 @@ class _NewLog(Struct):
         row: Its columns.
         parent_id: The log that it belongs to.
         is_child: Whether it stands inside another log.
+        is_own: Whether the log is from an export of this program, which has the times of its session.
     """
 
     where: str
     row: dict[str, Any]
     parent_id: str | None
     is_child: bool
+    is_own: bool
 
 
 class _Outcome(Struct):
@@ -143,13 +147,29 @@ class Logs:
         if log.batches:
             self._report.lost["batches of logs"] += 1
         parent_id = log.trace_parent_id if log.trace_parent_id != log.id else None
-        return _NewLog(where=where, row=row, parent_id=parent_id, is_child=depth > 0)
+        return _NewLog(where=where, row=row, parent_id=parent_id, is_child=depth > 0, is_own=log.v4 is not None)
 
     async def flush(self) -> None:
         """Store the logs and judgments that were added."""
         batch, self._batch, self._bytes = self._batch, [], 0
         if batch:
+            await self._flush(batch)
+        if self._judgments is not None:
+            await self._judgments.flush()
+
+    async def _flush(self, batch: Sequence[_NewLog]) -> None:
+        try:
             outcome = await self._target.run(lambda connection: self._store(connection, batch))
+        except IntegrityError as exc:
+            # A server has deleted a project or a configuration since it was found. Find the logs that need it.
+            if len(batch) == 1:
+                reason = str(exc.orig).partition("\n")[0]
+                self._report.skip("logs", batch[0].where, "it contradicts the database", reason)
+                return
+            middle = len(batch) // 2
+            await self._flush(batch[:middle])
+            await self._flush(batch[middle:])
+        else:
             self._report.found("logs", outcome.children)
             self._report.imported("logs", outcome.imported)
             self._report.present("logs", outcome.present)
@@ -159,8 +179,6 @@ class Logs:
             for where, reason, detail in outcome.skipped:
                 self._report.skip("logs", where, reason, detail)
             self._links.writelines(f"{child} {parent}\n" for child, parent in outcome.links)
-        if self._judgments is not None:
-            await self._judgments.flush()
 
     async def _store(self, connection: AsyncConnection, batch: Sequence[_NewLog]) -> _Outcome:
         outcome = _Outcome()
@@ -169,6 +187,7 @@ class Logs:
         references = {new.row["reference_id"] for new in batch} - {None}
         known_references = set(await self._target.present(connection, logs.c.reference_id, references))
         rows: dict[str, dict[str, Any]] = {}
+        own: set[str] = set()
         for new in batch:
             id, project_id = new.row["id"], new.row["project_id"]
             stored = present.get(id)
@@ -183,6 +202,7 @@ class Logs:
                 outcome.skipped.append((new.where, "its reference_id belongs to another log", new.row["reference_id"]))
             else:
                 rows[id] = new.row
+                own |= {id} if new.is_own else set()
                 known_references |= {new.row["reference_id"]} - {None}
                 outcome.imported += 1
                 outcome.children += new.is_child
@@ -191,22 +211,27 @@ class Logs:
                 elif new.parent_id is not None:
                     outcome.links.append((id, new.parent_id))
         if rows:
-            outcome.sessions = await self._add_sessions(connection, rows.values())
-            await self._target.insert(connection, logs, [*rows.values()])
+            outcome.sessions = await self._add_sessions(connection, rows, own)
+            await self._target.insert(connection, logs, [*rows.values()], _insert_logs)
             if not self._target.dry_run:
                 await count_logs(connection, [(row["project_id"], row["created_at"]) for row in rows.values()])
         return outcome
 
-    async def _add_sessions(self, connection: AsyncConnection, rows: Iterable[dict[str, Any]]) -> int:
+    async def _add_sessions(
+        self, connection: AsyncConnection, rows: Mapping[str, dict[str, Any]], own: Collection[str]
+    ) -> int:
         """Create the sessions of new logs, and extend those that exist to the times of the logs."""
         times: dict[str, list[Any]] = {}
-        for row in rows:
+        exact: set[str] = set()
+        for id, row in rows.items():
             if (session_id := row["session_id"]) is not None:
                 times.setdefault(session_id, []).extend((row["created_at"], row["updated_at"]))
+                exact |= {session_id} if id in own else set()
         present = await self._target.present(connection, sessions.c.id, times)
         new = [
             {"id": id, "reference_id": None, "created_at": min(times[id]), "updated_at": max(times[id])}
             for id in sorted(times)  # sorted, so that two transactions cannot deadlock
+            if id not in present or id not in exact
         ]
         if self._target.dry_run:
             await self._target.insert(connection, sessions, new)
@@ -276,7 +301,9 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
         "output_message": None if implied else _json(log.output_message)[0],
         "reasoning": extra.reasoning,
         "provider_request": _json(log.provider_request)[0],
-        "provider_response": _json(extra.provider_response if log.provider_response is None else log.provider_response)[0],
+        "provider_response": _json(extra.provider_response if log.provider_response is None else log.provider_response)[
+            0
+        ],
         "finish_reason": log.finish_reason,
         "error": log.error,
         "source": log.source,
@@ -307,9 +334,12 @@ def _seconds(log: Log) -> float | None:
     return (to_utc(log.end_time) - to_utc(log.start_time)) / timedelta(seconds=1)
 
 
-def _json(value: Json | Struct | list[ChatMessage]) -> tuple[msgspec.Raw | None, str | None]:
+def _json(value: Json | Struct | list[ChatMessage]) -> tuple[str | None, str | None]:
     """Return a value as JSON, and the copy of it for searches, which ASCII text does not need."""
     if value is None:
         return None, None
-    encoded = msgspec.json.encode(value)
-    return msgspec.Raw(encoded), None if encoded.isascii() else folded(encoded.decode())
+    encoded = msgspec.json.encode(value).decode()
+    return encoded, folded(encoded)
+
+
+_insert_logs = BulkInsert(logs, _row(Log(id="log", created_at=utc_now()), "pr", None))

@@ -68,7 +68,9 @@ def entries(folder: Path, problem: Callable[[str], None]) -> list[Path]:
             kept.append(folder / entry.name)
         else:
             problem(f"{folder / entry.name}: not a regular file")
-    return sorted(kept, key=lambda path: (not path.stem.isdecimal(), len(path.stem) if path.stem.isdecimal() else 0, path.name))
+    return sorted(
+        kept, key=lambda path: (not path.stem.isdecimal(), len(path.stem) if path.stem.isdecimal() else 0, path.name)
+    )
 
 
 def read_record(path: Path, type: type[T]) -> T:

@@ -107,6 +107,7 @@ class Deployment(Struct, kw_only=True):
     version_id: Id
     environment_name: Annotated[str, Meta(min_length=1, max_length=255)]
     environment_id: Id | None = None
+    environment_tag: str | None = None
 
 
 class Option(Struct, kw_only=True):

@@ -31,12 +31,14 @@ class Report(Struct):
     Attributes:
         problem: Receives a message for each damaged or skipped record, and each warning.
         kinds: Counts by kind, in the order in which the kinds were first met.
+        environments: Names of the environments in the export, the default one first.
         renamed: Number of projects whose name another project has.
         lost: Number of values that v4 has no place for, by kind.
     """
 
     problem: Callable[[str], None]
     kinds: dict[str, Counts] = {}
+    environments: list[str] = []
     renamed: int = 0
     lost: Counter[str] = field(default_factory=Counter[str])
 

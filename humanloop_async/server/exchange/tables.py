@@ -172,8 +172,8 @@ def row_type(table: Table) -> type[msgspec.Struct]:
     for column in table.columns:
         if column.name not in OMITTED:
             kind: Any = _type(column)
-            fields.append((column.name, kind | None, None) if column.nullable else (column.name, kind))
-    return msgspec.defstruct(table.name, fields, kw_only=True)
+            fields.append((str(column.name), kind | None, None) if column.nullable else (str(column.name), kind))
+    return msgspec.defstruct(str(table.name), fields, kw_only=True)
 
 
 def _type(column: Column[Any]) -> Any:

@@ -15,6 +15,7 @@ from ..storage.columns import utc_now
 from ..storage.database import Database, retry_transaction
 from ..storage.schema import servers
 from ..storage.statements import dialect_insert
+from .bulk import BulkInsert
 
 T = TypeVar("T")
 
@@ -89,14 +90,30 @@ class Target:
         rows = await connection.execute(select(column, *more).where(column.in_(values)))
         return found | {row[0]: row for row in rows}
 
-    async def insert(self, connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows; a row with a key that exists has no effect."""
+    async def insert(
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        bulk: BulkInsert | None = None,
+    ) -> None:
+        """Insert rows; a row with a key that exists has no effect.
+
+        Args:
+            connection: A connection of `run`.
+            table: The table.
+            rows: The rows.
+            bulk: A faster insert into the table.
+        """
         if not rows:
             return
         if self._ids is not None:
             self._ids.add(table.name, (row[name] for row in rows for name in _UNIQUE.get(table.name, ("id",))))
             return
-        await connection.execute(dialect_insert(connection, table).on_conflict_do_nothing(), rows)
+        if bulk is not None:
+            await bulk.insert(connection, rows)
+        else:
+            await connection.execute(dialect_insert(connection, table).on_conflict_do_nothing(), rows)
 
     def close(self) -> None:
         """Remove the remembered ids."""

@@ -52,7 +52,9 @@ def config_of(version: Version) -> ModelConfig | OtherConfig:
             case "prompt":
                 return ModelConfig.from_request(_model(version))
             case _:
-                return GenericConfigRequest(name=version.name, description=version.description, other=version.attributes)
+                return GenericConfigRequest(
+                    name=version.name, description=version.description, other=version.attributes
+                )
     except (msgspec.ValidationError, ValueError) as exc:
         raise Damaged(str(exc)) from exc
 
@@ -142,7 +144,11 @@ def _tool(version: Version) -> ToolConfigRequest:
 def _agent(version: Version) -> AgentConfigRequest:
     # The tools of an agent have a v5 shape with links to files; they are kept as they are.
     tools: list[Json] = [*(version.tools or ())]
-    other: dict[str, Json] = {"tools": tools, "max_iterations": version.max_iterations, "attributes": version.attributes}
+    other: dict[str, Json] = {
+        "tools": tools,
+        "max_iterations": version.max_iterations,
+        "attributes": version.attributes,
+    }
     bare = msgspec.structs.replace(version, tools=None, linked_tools=None)
     return AgentConfigRequest(
         name=version.name,

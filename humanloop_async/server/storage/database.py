@@ -120,6 +120,7 @@ class Database:
         connections: Most connections; at least 2. A third of them are for writing.
         is_pooled: Whether a pooler, such as PgBouncer, is between this program and PostgreSQL. It may execute each
             transaction on another connection.
+        bulk: Write to SQLite with ``synchronous=NORMAL`` and a large cache. Commits are durable after `checkpoint`.
     """
 
     def __init__(
@@ -130,10 +131,11 @@ class Database:
         busy_timeout: float = BUSY_TIMEOUT,
         connections: int = CONNECTIONS,
         is_pooled: bool = False,
+        bulk: bool = False,
     ) -> None:
         self._is_sqlite = url.get_backend_name() == "sqlite"
         new_engine = (
-            partial(_sqlite_engine, url, busy_timeout)
+            partial(_sqlite_engine, url, busy_timeout, bulk)
             if self._is_sqlite
             else partial(_postgres_engine, url, command_timeout, is_pooled)
         )
@@ -165,6 +167,7 @@ class Database:
         command_timeout: float | None = COMMAND_TIMEOUT,
         busy_timeout: float = BUSY_TIMEOUT,
         connections: int = CONNECTIONS,
+        bulk: bool = False,
     ) -> Database:
         """Connect, and migrate the tables to this version.
 
@@ -174,6 +177,7 @@ class Database:
             command_timeout: As for `Database`. Migrations have no limit.
             busy_timeout: As for `Database`.
             connections: As for `Database`. Opening takes one more for a moment.
+            bulk: As for `Database`.
 
         Raises:
             DatabaseError: The database is unreachable, or its tables are newer than this program.
@@ -191,6 +195,7 @@ class Database:
                 busy_timeout=busy_timeout,
                 connections=connections,
                 is_pooled=is_pooled,
+                bulk=bulk,
             )
             database._file_id = database._current_file_id()
             # Changing a large table may take long, and so may waiting for another process that does.
@@ -289,6 +294,12 @@ class Database:
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
+
+    async def checkpoint(self) -> None:
+        """Make all commits durable, after writing with `bulk`."""
+        if self._is_sqlite:
+            async with self.read() as connection:
+                await connection.exec_driver_sql("PRAGMA wal_checkpoint")
 
     async def aclose(self) -> None:
         """Close every connection, or abandon those that do not close in time. Further calls do nothing."""
@@ -394,11 +405,14 @@ def _postgres_engine(url: URL, command_timeout: float | None, is_pooled: bool, p
     return engine
 
 
-def _sqlite_engine(url: URL, busy_timeout: float, pool_size: int) -> AsyncEngine:
+def _sqlite_engine(url: URL, busy_timeout: float, bulk: bool, pool_size: int) -> AsyncEngine:
     from .sqlite import SqliteConnection
 
     connect = partial(SqliteConnection, url.database or "", busy_timeout)
-    return create_async_engine(url, async_creator=connect, pool_size=pool_size, **_ENGINE)
+    engine = create_async_engine(url, async_creator=connect, pool_size=pool_size, **_ENGINE)
+    if bulk:
+        event.listen(engine.sync_engine, "connect", _prepare_bulk)
+    return engine
 
 
 def _asyncpg() -> Any:
@@ -417,6 +431,13 @@ def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
     # asyncpg knows when PostgreSQL has closed the connection; SQLAlchemy's pre-ping would ask before every use.
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+def _prepare_bulk(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("synchronous=NORMAL", "cache_size=-65536", "wal_autocheckpoint=8000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _begin_immediate(connection: Connection) -> None:
