@@ -272,11 +272,12 @@ IMPORT_EPILOGUE = """\
 Examples:
   humanloop-async import exports/20250830-101500 --dry-run
   humanloop-async import exports/20250830-101500
-  humanloop-async import my-export --db postgresql://humanloop@127.0.0.1/v4
+  humanloop-async import ours --db postgresql://humanloop@127.0.0.1/v4
 
-FOLDER is an export of Humanloop's export tool or of `humanloop-async export`.
-Records that the database has already stay as they are, so that you can run an
-interrupted import again. Running servers can use the database during an import.
+FOLDER is an export of Humanloop's export tool, or of the command `export`.
+Records that the database has already stay as they are.
+Run an interrupted import again: it imports the rest.
+Running servers can use the database during an import.
 The exit code is 1 if a record was skipped."""
 
 
@@ -297,11 +298,12 @@ def import_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db", dry_
 
 EXPORT_EPILOGUE = """\
 Examples:
-  humanloop-async export my-export
-  humanloop-async export my-export --db /var/lib/humanloop/v4.db
+  humanloop-async export ours
+  humanloop-async export ours --db /var/lib/humanloop/v4.db
 
-The folder has the layout of Humanloop's export tool, and a folder named tables
-with the data that has no place in it. API keys are not exported."""
+The folder has the layout of Humanloop's export tool.
+A folder named tables holds the data that has no place in that layout.
+API keys are not exported."""
 
 
 @app.command(name="export", help_epilogue=EXPORT_EPILOGUE, sort_key=7)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,13 +85,12 @@ def _print_report(report: Report, *, dry_run: bool) -> None:
         print("not kept, because v4 has no place for them:")
         for kind, number in sorted(lost.items()):
             print(f"  {kind}: {number}")
-    if report.environments not in ([], ["production"]):
-        names = " ".join(f"--environment {name!r}" for name in report.environments)
-        print(f"serve these environments, the default one first: humanloop-async serve {names}")
+    if report.environments and report.environments[0] != "production":
+        print(f"default environment: humanloop-async serve --environment {shlex.quote(report.environments[0])}")
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def _progress() -> Generator[Callable[[int, int], None]]:
     """Show a progress bar on a terminal; the context is the function that updates it."""
     if not is_terminal(sys.stderr):
         yield lambda done, total: None

@@ -26,7 +26,7 @@ class BulkInsert:
         self._times = [index for index, column in enumerate(columns) if isinstance(column.type, UtcTime)]
         self._texts = [index for index, column in enumerate(columns) if isinstance(column.type, ShortText | PlainText)]
         quoted = ", ".join(f'"{name}"' for name in self._names)
-        self._statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES (%s) ON CONFLICT DO NOTHING'
+        self._statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES (%s) ON CONFLICT DO NOTHING'  # noqa: S608
 
     async def insert(self, connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows."""

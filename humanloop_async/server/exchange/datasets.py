@@ -96,14 +96,14 @@ class Datasets:
     async def _add_dataset(
         self, connection: AsyncConnection, newest: Dataset, versions: Sequence[Dataset]
     ) -> tuple[bool, bool]:
-        """Insert a dataset with version 0, unless it is present; return whether it is new, and whether it is complete."""
+        """Insert a dataset with version 0, unless it is present; return whether it is new, and whether it is whole."""
         found = await self._target.present(connection, datasets.c.id, [newest.id], datasets.c.version)
         if newest.id in found:
             return False, (row := found[newest.id]) is None or row.version > 0
         project, _, name = newest.path.rpartition("/")
         created_at = to_utc(versions[0].created_at or utc_now())
         updated_at = to_utc(newest.updated_at or created_at)
-        row = {
+        new = {
             "id": newest.id,
             "project_id": await self._project(connection, project or name, created_at),
             "name": newest.name or name,
@@ -112,7 +112,7 @@ class Datasets:
             "created_at": created_at,
             "updated_at": max(created_at, updated_at),
         }
-        await self._target.insert(connection, datasets, [row])
+        await self._target.insert(connection, datasets, [new])
         return True, False
 
     async def _project(self, connection: AsyncConnection, name: str, created_at: datetime) -> str:
@@ -120,8 +120,8 @@ class Datasets:
         if name in found:
             return row.id if (row := found[name]) is not None else ""
         id = new_id("pr")
-        row = {"id": id, "name": name, "created_at": created_at, "updated_at": created_at}
-        await self._target.insert(connection, projects, [row])
+        new = {"id": id, "name": name, "created_at": created_at, "updated_at": created_at}
+        await self._target.insert(connection, projects, [new])
         return id
 
     async def _add_version(

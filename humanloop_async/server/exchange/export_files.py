@@ -227,7 +227,7 @@ class _Project:
         """Write the configurations, oldest first; return the record of the newest one."""
         id, exporter = self._row.id, self._exporter
         uses = select(logs.c.config_id, func.count()).where(logs.c.project_id == id).group_by(logs.c.config_id)
-        numbers = {config_id: number for config_id, number in await exporter.all(uses)}
+        numbers: dict[str | None, int] = {row[0]: row[1] for row in await exporter.all(uses)}
         file = v5.File(
             id=id,
             path=self._row.name,

@@ -13,7 +13,7 @@ from ..storage.columns import JsonText, utc_now
 from ..storage.database import Database
 from ..storage.schema import evaluation_datapoints, evaluation_results, log_counts
 from .export_files import Exporter
-from .reading import FolderError
+from .reading import new_folder
 from .tables import EXPORTED, OMITTED, kind_of
 
 PAGE = 1000
@@ -40,9 +40,7 @@ async def export_folder(
         FolderError: The folder is not empty.
         OSError: The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise FolderError(f"{folder} is not empty; pass a new folder")
+    new_folder(folder)
     (folder / "tables").mkdir()
     (folder / "files").mkdir()
     counts: dict[str, int] = {}
@@ -64,8 +62,6 @@ async def _export_table(database: Database, table: Table, path: Path) -> int:
                 row["status"] = "pending"  # the server that runs the step does not know the new database
             file.write(msgspec.json.encode(row) + b"\n")
             number += 1
-    if not number:
-        path.unlink()
     return number
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,7 +38,7 @@ class Files:
     def __init__(self, target: Target, report: Report) -> None:
         self._target, self._report = target, report
         self._projects: set[str] = set()
-        self._configs: dict[str, str] = {}  # the projects of versions
+        self._configs: dict[str, str | None] = {}  # the projects of versions
         self._missing: set[str] = set()  # versions that could not be imported
         self._environments: dict[str, str] = {}
         self._deployed: set[tuple[str, str]] = set()
@@ -83,8 +83,10 @@ class Files:
         except Damaged:
             return
         for name in Leftovers.__struct_fields__:
-            if (value := getattr(leftovers, name)) and (name != "attributes" or kind == "prompt"):
-                self._report.lost[_LOST.get(name, name)] += len(value) if isinstance(value, list) else 1
+            value: object = getattr(leftovers, name)
+            if value and (name != "attributes" or kind == "prompt"):
+                number = len(cast("list[object]", value)) if isinstance(value, list) else 1
+                self._report.lost[_LOST.get(name, name)] += number
 
     def _versions(self, folder: Path) -> list[Version]:
         """Return the versions of a file, oldest first."""
@@ -184,7 +186,7 @@ class Files:
             await self._insert_versions(rows, folder)
 
     async def _insert_versions(self, rows: dict[str, dict[str, Any]], folder: Path) -> None:
-        async def insert(connection: AsyncConnection) -> dict[str, str]:
+        async def insert(connection: AsyncConnection) -> dict[str, str | None]:
             config = model_configs.c
             present = await self._target.present(connection, config.id, rows, config.project_id)
             identities = [row["identity"] for row in rows.values()]
@@ -212,16 +214,10 @@ class Files:
                 self._report.present("versions")
             else:
                 where = place(folder / "versions" / id)
-                self._report.skip("versions", where, "the id belongs to another project", present[id])
+                self._report.skip("versions", where, "the id belongs to another project", present[id] or "")
 
     async def _add_deployments(self, project_id: str, kind: FileType, path: Path) -> None:
-        if not path.exists():
-            return
-        try:
-            found = read_record(path, list[Deployment])
-        except Damaged as exc:
-            self._report.skip("deployments", place(path), "damaged", str(exc))
-            return
+        found = self._read_deployments(path)
         if kind != "prompt":
             self._report.lost[f"deployments of {kind}s"] += len(found)
             return
@@ -236,6 +232,13 @@ class Files:
             else:
                 self._report.present("deployments")
 
+    def _read_deployments(self, path: Path) -> list[Deployment]:
+        try:
+            return read_record(path, list[Deployment]) if path.exists() else []
+        except Damaged as exc:
+            self._report.skip("deployments", place(path), "damaged", str(exc))
+            return []
+
     async def _environment(self, deployment: Deployment) -> str:
         """Return the id of an environment by name, and create it if it is missing."""
         name, id = deployment.environment_name, deployment.environment_id
@@ -249,14 +252,13 @@ class Files:
             await self._target.insert(connection, environments, [new])
             return str(new["id"]), name not in found
 
-        if (known := self._environments.get(name)) is None:
-            known, is_new = await self._target.run(get_or_create)
-            self._environments[name] = known
+        if name not in self._environments:
+            self._environments[name], is_new = await self._target.run(get_or_create)
             self._report.found("environments")
             (self._report.imported if is_new else self._report.present)("environments")
             position = 0 if deployment.environment_tag == "default" else len(self._report.environments)
             self._report.environments.insert(position, name)
-        return known
+        return self._environments[name]
 
     async def _deploy(self, project_id: str, environment_id: str, config_id: str) -> bool:
         """Deploy a configuration unless the environment has a deployment; return whether it had none."""

@@ -315,6 +315,7 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
         "output_folded": folded(output),
         "metadata_folded": metadata_folded,
         "tool_choice": _json(log.tool_choice)[0],
+        "tools": _json(extra.tools)[0],
         "judgment": _json(extra.judgment)[0],
         "stdout": log.stdout,
         "prompt_cost": log.prompt_cost,

@@ -1,7 +1,7 @@
 """Read the files of an export folder, which may be damaged or hostile.
 
-Links, devices and pipes are not opened. A JSON lines file is read line by line, and a line has a maximum length, so that
-the memory does not depend on the size of the folder.
+Links, devices and pipes are not opened. JSON lines files are read line by line, and a line has a maximum length, so
+that the memory does not depend on the size of the folder.
 """
 
 from __future__ import annotations
@@ -71,6 +71,18 @@ def entries(folder: Path, problem: Callable[[str], None]) -> list[Path]:
     return sorted(
         kept, key=lambda path: (not path.stem.isdecimal(), len(path.stem) if path.stem.isdecimal() else 0, path.name)
     )
+
+
+def new_folder(folder: Path) -> None:
+    """Create a folder, or check that it is empty.
+
+    Raises:
+        FolderError: It is not empty.
+        OSError: It cannot be created or read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FolderError(f"{folder} is not empty; pass a new folder")
 
 
 def read_record(path: Path, type: type[T]) -> T:

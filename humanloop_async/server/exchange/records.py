@@ -195,6 +195,7 @@ class LogColumns(Struct, kw_only=True):
     reasoning: str | None = None
     provider_response: Json = None
     tool_choice: Json = None
+    tools: Json = None
     judgment: Json = None
     duration: float | None = None
     updated_at: datetime | None = None

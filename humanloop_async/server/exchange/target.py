@@ -71,7 +71,7 @@ class Target:
 
     async def present(
         self, connection: AsyncConnection, column: Column[Any], values: Collection[str], *more: Column[Any]
-    ) -> dict[str, Row[*tuple[Any, ...]] | None]:
+    ) -> dict[str, Row[Any] | None]:
         """Return the rows with these values in a unique column, by value.
 
         A row that a dry run would have inserted is None.
@@ -84,11 +84,12 @@ class Target:
         """
         if not values:
             return {}
-        found: dict[str, Row[*tuple[Any, ...]] | None] = {}
+        found: dict[str, Row[Any] | None] = {}
         if self._ids is not None:
             found |= dict.fromkeys(self._ids.known(column.table.name, values))
-        rows = await connection.execute(select(column, *more).where(column.in_(values)))
-        return found | {row[0]: row for row in rows}
+        for row in await connection.execute(select(column, *more).where(column.in_(values))):
+            found[row[0]] = row
+        return found
 
     async def insert(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...types import AgentConfigRequest, Json, ModelConfigTool, ToolConfigRequest
+from ...types import AgentConfigRequest, GenericConfigRequest, Json, ModelConfigTool, ToolConfigRequest
 from ..storage.configs import OtherConfig
 from ..storage.model_config import ModelConfig
 from .records import FileType
@@ -76,27 +76,27 @@ def config_version(record: Record, config: ModelConfig | OtherConfig | None) -> 
             return record | model_fields(config)
         case "prompt", None:
             return record | {"model": ""}
-        case "prompt", other:
-            return record | {"model": "", "attributes": _plain(other)}
+        case "prompt", _:
+            return record | {"model": "", "attributes": _plain(config)}
         case "agent", AgentConfigRequest():
             model = msgspec.convert(_plain(config.model_config), ModelConfig, strict=False)
-            other = config.other or {}
-            return record | model_fields(model) | {"tools": other.get("tools") or [], "status": "committed"}
+            tools = (config.other or {}).get("tools") or []
+            return record | model_fields(model) | {"tools": tools, "status": "committed"}
         case "agent", _:
             return record | {"model": "", "tools": [], "status": "committed", "attributes": _plain(config)}
         case "tool", ToolConfigRequest():
             return record | _tool_fields(config)
         case "flow", None:
             return record
-        case "flow", other:
-            return record | {"attributes": getattr(other, "other", None) or {}}
+        case "flow", GenericConfigRequest():
+            return record | {"attributes": config.other or {}}
         case _:
             return record | {"attributes": _plain(config)}
 
 
 def model_fields(config: ModelConfig) -> Record:
     """Return the parameters of a model configuration."""
-    plain = _plain(config)
+    plain: Record = _plain(config)
     del plain["prompt_template"], plain["chat_template"]
     tools = config.tools or []
     plain["template"] = config.prompt_template if config.chat_template is None else _plain(config.chat_template)
@@ -142,7 +142,7 @@ def _tool_fields(tool: ToolConfigRequest) -> Record:
     }
 
 
-def evaluator_spec(row: Mapping[str, Any], config: ModelConfig | None) -> Record:
+def evaluator_spec(row: Mapping[Any, Any], config: ModelConfig | None) -> Record:
     """Return the definition of an evaluator.
 
     Args:
@@ -163,7 +163,7 @@ def evaluator_spec(row: Mapping[str, Any], config: ModelConfig | None) -> Record
     return spec
 
 
-def datapoint(row: Mapping[str, Any]) -> Record:
+def datapoint(row: Mapping[Any, Any]) -> Record:
     """Return a datapoint. Inputs of v5 are texts, and targets are not null."""
     inputs: dict[str, Json] = row["inputs"] or {}
     texts = {

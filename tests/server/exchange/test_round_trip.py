@@ -6,12 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from humanloop_async import Humanloop
 from humanloop_async.server.exchange.exporting import export_folder
 from humanloop_async.server.exchange.importing import import_folder
-from humanloop_async.server.exchange.reading import FolderError
 from humanloop_async.server.exchange.report import Report
 from humanloop_async.server.storage.database import Database
 from tests.server.exchange.database_content import contents
@@ -158,9 +154,3 @@ async def use_everything(api: Api) -> None:
         "/experiment-completion", {"project": "ours", "experiment_id": created["id"], "inputs": {"name": "Bob"}}
     )
     assert status in (200, 404), sampled
-    dataset = {"name": "qs", "description": "Questions"}
-    status, made = await api.call("POST", f"/projects/{project['id']}/datasets", dataset)
-    assert status == 201, made
-    points = [{"inputs": {"n": 1, "text": "x"}, "target": {"output": None}}]
-    status, added = await api.call("POST", f"/datasets/{made['id']}/datapoints", points)
-    assert status == 201, added

@@ -132,7 +132,7 @@ class Export:
 
     def file(self, versions: Sequence[Record], deployed: Iterable[tuple[str, str]] = (), *, done: bool = True) -> Path:
         """Write a file with its versions, oldest first, and deployments, each a version and an environment."""
-        folder = self.root / "files" / versions[-1]["id"]
+        folder = self.root / "files" / str(versions[-1]["id"])
         (folder / "versions").mkdir(parents=True)
         write(folder / "file.json", versions[-1])
         for record in versions:
