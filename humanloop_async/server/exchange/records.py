@@ -272,7 +272,7 @@ class Datapoint(Struct, kw_only=True):
     """A datapoint of one version of a dataset."""
 
     id: Id
-    inputs: dict[str, Json] | None = None
+    inputs: dict[str, str] | None = None
     messages: list[ChatMessage] | None = None
     target: dict[str, Json] | None = None
 

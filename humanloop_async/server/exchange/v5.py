@@ -164,15 +164,11 @@ def evaluator_spec(row: Mapping[Any, Any], config: ModelConfig | None) -> Record
 
 
 def datapoint(row: Mapping[Any, Any]) -> Record:
-    """Return a datapoint. Inputs of v5 are texts, and targets are not null."""
-    inputs: dict[str, Json] = row["inputs"] or {}
-    texts = {
-        name: value if isinstance(value, str) else msgspec.json.encode(value).decode() for name, value in inputs.items()
-    }
+    """Return a datapoint. Targets of v5 are not null."""
     target: dict[str, Json] = row["target"] or {}
     return {
         "id": row["id"],
-        "inputs": texts,
+        "inputs": row["inputs"] or {},
         "messages": row["messages"] or [],
         "target": {name: value for name, value in target.items() if value is not None},
     }

@@ -154,3 +154,9 @@ async def use_everything(api: Api) -> None:
         "/experiment-completion", {"project": "ours", "experiment_id": created["id"], "inputs": {"name": "Bob"}}
     )
     assert status in (200, 404), sampled
+    dataset = {"name": "qs", "description": "Questions"}
+    status, made = await api.call("POST", f"/projects/{project['id']}/datasets", dataset)
+    assert status == 201, made
+    points = [{"inputs": {"n": "1", "text": "x"}, "target": {"output": None}}]
+    status, added = await api.call("POST", f"/datasets/{made['id']}/datapoints", points)
+    assert status == 201, added
