@@ -40,7 +40,7 @@ def test_the_list_of_commands() -> None:
     assert " ".join(COMMANDS) == "bench chat complete db demo environments export import keys serve"
     assert {group: names(app[group]) for group in GROUPS} == {
         "bench": [],
-        "db": ["backup", "status", "upgrade"],
+        "db": ["backup", "prune", "status", "upgrade"],
         "environments": ["create", "list"],
         "keys": ["create", "list", "revoke"],
     }
