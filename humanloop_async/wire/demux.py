@@ -19,8 +19,8 @@ from ..types import (
 )
 from ..types.shared import decode_json
 from .assemble import Sample, assemble, first_event
-from .requests import drop_nulls
 from .responses import without_nulls
+from .sse import ErrorEvent
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -28,7 +28,8 @@ ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
 DONE = b"[DONE]"
 """The last event of some servers. v4 does not send it; the client accepts it."""
 
-_ERROR_KEYS = {"detail", "error"}
+_ERROR_KEYS = ("detail", "error", "errors", "message")
+"""Fields of an event without chunks that contain an error, or its message: v4's is the first."""
 
 # Building a decoder costs as much as several decodes, so all streams share these.
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
@@ -158,11 +159,14 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             # The SSE standard decodes UTF-8 with replacement characters; only then is the text parsed as JSON.
             body = decode_json(data)
         except (ValueError, RecursionError):
+            if isinstance(data, ErrorEvent):
+                self.failure = status_error(500, data.decode(errors="replace"))
+                return None
             self.failure = InvalidEvent(f"received an event that is not JSON: {exc}", data)
             self.failure.__cause__ = exc
             return None
         present = without_nulls(body)
-        if isinstance(present, dict) and not isinstance(present.get("data"), list) and present.keys() & _ERROR_KEYS:
+        if _reports_error(data, present):
             self.failure = _error_event(present)
             return None
         try:
@@ -178,9 +182,10 @@ class Demultiplexer(Generic[ChunkT, ResponseT]):
             body = decode_json(data)
         except (ValueError, RecursionError):
             return False
-        if not isinstance(body, dict) or not drop_nulls(body).keys() & _ERROR_KEYS:
+        present = without_nulls(body)
+        if not _reports_error(data, present):
             return False
-        self.failure = _error_event(drop_nulls(body))
+        self.failure = _error_event(present)
         return True
 
     def _misplaced(self, index: int, data: bytes) -> InvalidEvent:
@@ -196,9 +201,20 @@ def _repeats_end(chunk: CompletionChunk | ChatChunk, sample: Sample) -> bool:
     return chunk.finish_reason == sample.finish_reason and not chunk.output and chunk.tool_calls is None
 
 
-def _error_event(body: dict[str, Json]) -> StatusError:
-    detail = body.get("detail", body.get("error"))
+def _reports_error(data: bytes, body: Json) -> bool:
+    if isinstance(data, ErrorEvent):
+        return True
+    if not isinstance(body, dict) or (isinstance(chunks := body.get("data"), list) and chunks):
+        return False
+    return any(key in body for key in _ERROR_KEYS)
+
+
+def _error_event(body: Json) -> StatusError:
+    """Return the error that an event reports, in v4's form or in another."""
+    if not isinstance(body, dict):
+        return status_error(500, body)
+    detail = next((body[key] for key in _ERROR_KEYS[:3] if key in body), body)
     code = detail.get("code") if isinstance(detail, dict) else None
-    default = 422 if isinstance(detail, list) else 500  # in v4 a list always contains validation issues
+    default = 422 if isinstance(body.get("detail"), list) else 500  # in v4 a list always contains validation issues
     status = code if isinstance(code, int) and 400 <= code <= 599 else default
-    return status_error(status, body if "detail" in body else {"detail": detail, **body})
+    return status_error(status, body if detail is body or "detail" in body else {"detail": detail, **body})

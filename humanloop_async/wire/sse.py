@@ -1,7 +1,7 @@
 """Server-sent events: decode bytes into the data of each event, and encode events.
 
 Implements the WHATWG HTML standard, section 9.2.6 "Interpreting an event stream", for data-only streams: the fields
-``event``, ``id`` and ``retry`` are ignored.
+``id`` and ``retry`` are ignored, and so is ``event``, unless its value is ``error``.
 
 Parsing a stream line by line costs more than decoding its JSON. In the usual form of a stream, each event is
 ``data: {...}`` and a blank line, and one `bytes.split` finds all payloads. If a payload then contains a line end, the
@@ -16,6 +16,10 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Default limit of one event, in bytes. The largest chat messages (with base64 images) are a few MiB."""
 
 _BOM = b"\xef\xbb\xbf"
+
+
+class ErrorEvent(bytes):
+    """The data of an event of the type ``error``. v4 has no types; gateways in front of a server send this one."""
 
 
 class EventStreamDecoder:
@@ -88,9 +92,12 @@ class EventStreamDecoder:
                 raise self._too_large(events)
             # Where three or more line ends follow each other, a block begins or ends with an empty line. Empty lines
             # have no effect here.
-            values = [_field_value(line) for line in block.split(b"\n") if line == b"data" or line.startswith(b"data:")]
+            lines = block.split(b"\n")
+            values = [_field_value(line) for line in lines if line == b"data" or line.startswith(b"data:")]
             if values:
-                events.append(b"\n".join(values))
+                types = [_field_value(line) for line in lines if line.startswith(b"event:")]
+                data = b"\n".join(values)
+                events.append(ErrorEvent(data) if types[-1:] == [b"error"] else data)
         if self._exceeds(rest):
             raise self._too_large(events)
         self._tail += rest
@@ -114,7 +121,8 @@ class EventStreamDecoder:
 
     def _exceeds(self, event: bytes | bytearray) -> bool:
         """Return whether an event exceeds the limit, not counting the line ends around it."""
-        return len(event) > self._limit and len(event.strip(b"\n")) > self._limit
+        # `strip` would copy a large event. It has no blank lines inside, so at most one line end at each side.
+        return len(event) - event.startswith(b"\n") - event.endswith(b"\n") > self._limit
 
     def _too_large(self, events: list[bytes]) -> EventTooLarge:
         self._tail.clear()
@@ -126,7 +134,7 @@ class EventStreamDecoder:
 
 
 def _field_value(line: bytes) -> bytes:
-    value = line[5:]
+    value = line.partition(b":")[2]
     return value[1:] if value.startswith(b" ") else value
 
 

@@ -7,7 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from humanloop_async.cli.app import app
 from humanloop_async.server.settings import ServerSettings
 from tests.cli.command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
+from tests.scripted import STREAM, chunk, in_thread
 
 
 def curl_line(served: Served) -> str:
@@ -209,6 +212,32 @@ def test_running_generations_finish_unless_ctrl_c_is_pressed_twice(tmp_path: Pat
         _, err = rest(served.process)
         assert served.process.returncode == 130
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_while_a_provider_sends_tokens_stops_the_server(tmp_path: Path, presses: int) -> None:
+    """With uvloop, too, which the tests install: the signal arrives while a connection receives a token."""
+    token = b'data: {"choices": [{"index": 0, "delta": {"content": "a "}}]}\n\n'
+    with in_thread() as provider:
+        provider.add_script(STREAM, *(step for _ in range(20_000) for step in (chunk(token), 0.002)))
+        variables = {**key("a-key-of-mine"), "OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": f"{provider.url}/v1"}
+        grace = "0.5" if presses == 1 else "60"
+        ask = ("complete", "--provider", "openai", "--model", "m", "x")
+        with serving(tmp_path, "--grace", grace, env=variables) as served, ExitStack() as stack:
+            env = {**served.env, **variables}
+            calls = [stack.enter_context(running(*ask, env=env)) for _ in range(3)]
+            for generation in calls:
+                read_until(generation, "a ")
+            for _ in range(presses):
+                served.process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+            _, err = rest(served.process, 20)
+            assert served.process.returncode == (0 if presses == 1 else 130)
+            assert "Traceback" not in err
+        until = time.monotonic() + 5
+        while provider.open_connections:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_the_banner_lists_the_environments(tmp_path: Path) -> None:

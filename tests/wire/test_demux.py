@@ -31,6 +31,7 @@ from humanloop_async.types import (
     CompletionResponse,
 )
 from humanloop_async.wire.demux import Demultiplexer
+from humanloop_async.wire.sse import ErrorEvent
 
 Completions = Demultiplexer[CompletionChunk, CompletionResponse]
 Chats = Demultiplexer[ChatChunk, ChatResponse]
@@ -252,6 +253,31 @@ def test_a_repeated_end_of_a_sample_is_dropped() -> None:
     assert (demux.failure, demux.finished) == (None, True)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no healthy upstream", "500: no healthy upstream"),
+        (b"\xff", "500: \ufffd"),
+        (b'"overloaded"', "500: overloaded"),
+        (b'{"msg": "overloaded"}', "500: {'msg': 'overloaded'}"),
+        (b'[{"msg": "overloaded"}]', "500: overloaded"),
+        (b'{"detail": {"message": "no", "code": 401}}', "401: no"),
+        (b"null", "500: no error message"),
+    ],
+)
+def test_an_event_of_the_type_error_is_a_status_error(data: bytes, message: str) -> None:
+    demux = completions()
+    assert len(demux.feed([one(0, "a"), ErrorEvent(data)])) == 1
+    assert isinstance(demux.failure, StatusError)
+    assert str(demux.failure) == message
+
+
+def test_events_without_chunks_or_errors_are_ignored() -> None:
+    demux = completions()
+    assert demux.feed([b'{"data": []}', b'{"data": [], "error": null}', b'{"data": [], "usage": null}']) == []
+    assert demux.failure is None
+
+
 def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
     demux = completions()
     assert len(demux.feed([event(item(0, "a", "stop"), item(0, "b"))])) == 1
@@ -283,6 +309,11 @@ def test_a_second_chunk_in_the_event_that_ends_a_sample_is_misplaced() -> None:
         ({"detail": None, "error": {"message": "theirs", "code": 400}}, StatusError, "400: theirs", None),
         ({"error": {"message": "boom", "type": "server_error", "code": None}}, ServerError, "500: boom", None),
         ({"error": "boom"}, ServerError, "500: boom", None),
+        ({"error": "boom", "data": []}, ServerError, "500: boom", None),
+        ({"errors": ["boom", {"msg": "bang"}]}, ServerError, "500: boom; bang", None),
+        ({"message": "Internal server error"}, ServerError, "500: Internal server error", None),
+        ({"type": "error", "code": 7, "message": "boom", "data": None}, ServerError, "500: boom", None),
+        ({"message": "slow down", "code": 429}, RateLimitError, "429: slow down", None),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humanloop_async.errors import EventTooLarge
-from humanloop_async.wire.sse import MAX_EVENT_BYTES, EventStreamDecoder, encode_event
+from humanloop_async.wire.sse import MAX_EVENT_BYTES, ErrorEvent, EventStreamDecoder, encode_event
 from tests.wire.sse_cases import BOM, CASES
 
 
@@ -173,6 +173,26 @@ def test_deviations_of_httpx_sse_from_the_standard(stream: bytes, theirs: list[s
     assert [event.decode() for event in decode([stream])] == [
         data for data in ("a", "b") if data.encode() in stream[7:]
     ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_error"),
+    [
+        (b"event: error\ndata: a\n\n", True),
+        (b"event:error\r\ndata: a\r\n\r\n", True),
+        (b"data: a\nevent: error\n\n", True),
+        (b"data: x\n\nevent: error\ndata: a\n\n", True),
+        (b"event: error\nevent: message\ndata: a\n\n", False),
+        (b"event: error\n\ndata: a\n\n", False),
+        (b"event: errors\ndata: a\n\n", False),
+        (b"eventual: error\ndata: a\n\n", False),
+    ],
+)
+def test_an_event_of_the_type_error_is_marked(stream: bytes, is_error: bool) -> None:
+    for pieces in ([stream], bytewise(stream)):
+        decoder = EventStreamDecoder()
+        last = [event for piece in pieces for event in decoder.feed(piece)][-1]
+        assert (last, isinstance(last, ErrorEvent)) == (b"a", is_error)
 
 
 # The limit of one event
