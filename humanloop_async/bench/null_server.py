@@ -8,7 +8,6 @@ separate process, prints the port, and stops when its standard input ends.
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
 import subprocess
 import sys
@@ -17,19 +16,19 @@ from array import array
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
 from .processes import raise_file_limit
+from .statistics import Distribution, summarize
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _END = b"0\r\n\r\n"
-_MAX_SELECT = 900
-"""Connections for which ``select`` is used: its time-outs are exact, those of ``epoll`` are full milliseconds."""
 
 
 class NullSchedule(Struct, frozen=True, kw_only=True):
@@ -49,6 +48,7 @@ class NullSchedule(Struct, frozen=True, kw_only=True):
     tokens: int = 50
     skew: float = 0.0
     stall: tuple[float, float] | None = None
+    precise: bool = False
 
 
 @dataclass
@@ -264,32 +264,57 @@ def _url(port: int, api: str) -> str:
     return f"http://127.0.0.1:{port}/{'v4' if api == 'v4' else 'v1'}"
 
 
+@dataclass
+class NullProcess:
+    """A null server in a separate process.
+
+    Attributes:
+        port: Its port on 127.0.0.1.
+        gaps: After the end of `in_process`: the gaps between its writes to one sample; None if it wrote less than two.
+    """
+
+    port: int
+    gaps: Distribution | None = None
+
+    def url(self, api: str) -> str:
+        """Return the base URL of an API, ``v4`` or ``openai``."""
+        return _url(self.port, api)
+
+
 @contextmanager
-def in_process(schedule: NullSchedule) -> Generator[int]:
-    """Serve in a separate process inside the block. Yields the port."""
+def in_process(schedule: NullSchedule) -> Generator[NullProcess]:
+    """Serve in a separate process inside the block."""
     command = [sys.executable, "-m", __name__, msgspec.json.encode(schedule).decode()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        server = None
         try:
-            yield int(process.stdout.readline())
+            server = NullProcess(int(process.stdout.readline()))
+            yield server
         finally:
             process.stdin.close()
+            report = process.stdout.read()
             process.stdout.close()
+            if server is not None and report:
+                server.gaps = msgspec.json.decode(report, type=Distribution | None)
 
 
 async def _serve(schedule: NullSchedule) -> None:
-    async with NullServer(schedule).running() as server:
+    async with NullServer(schedule, keep_logs=schedule.itl > 0).running() as server:
         print(server.port, flush=True)
         await asyncio.to_thread(sys.stdin.buffer.read)
+    gaps = [[after - before for before, after in pairwise(sample)] for log in server.logs for sample in log.writes]
+    sys.stdout.buffer.write(msgspec.json.encode(summarize(gaps)))
 
 
 def main() -> None:
     """Serve until standard input ends."""
     schedule = msgspec.json.decode(sys.argv[1], type=NullSchedule)
     raise_file_limit()
-    paced = schedule.itl > 0 and os.environ.get("HUMANLOOP_NULL_SELECTOR") != "epoll"
-    factory = (lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) if paced else None
+    # The time-outs of `select` are exact; those of `epoll`, which most event loops use, are full milliseconds. `select`
+    # cannot watch more than 1,024 files.
+    factory = (lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) if schedule.precise else None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(schedule))
 

@@ -31,7 +31,7 @@ from .targets import TargetSettings
 SCHEMA = "humanloop_async.bench/1"
 """Name and version of the document. A change that old readers would misread increments the version."""
 
-_MAX_STEPS = 120
+_MAX_STEPS = 60
 
 
 class LoadReport(Struct):
@@ -363,7 +363,7 @@ def _timeline(records: Sequence[Record], wall: float) -> Timeline:
 
 
 def _nice_step(wall: float) -> float:
-    """Return the shortest step of 1, 2 or 5 times a power of ten with which a run has at most 120 steps."""
+    """Return the shortest step of 1, 2 or 5 times a power of ten with which a run has at most 60 steps."""
     step = 0.1
     for factor in (2, 2.5, 2) * 6:
         if wall / step <= _MAX_STEPS:

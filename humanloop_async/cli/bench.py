@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 EPILOGUE = """\
 Examples:
   humanloop-async bench -c 8 --duration 30s
-  humanloop-async bench -c 1,2,4,8
+  humanloop-async bench -c 1,2,4,8 --html sweep.html
   humanloop-async bench --provider mock --rate 5 --duration 1m
   humanloop-async bench --ramp 1:20 --duration 2m --slo ttft=500ms,itl=50ms
   humanloop-async bench --base-url http://127.0.0.1:8000/v1 --json a.json
   humanloop-async bench --trace requests.jsonl --speed 2
+  humanloop-async bench compare a.json b.json
+  humanloop-async bench self
 
 Each figure is defined below the table.
 Exit code 1: the client limited a run (INVALID), or no request was complete.
@@ -47,7 +49,7 @@ app = App(
     help="Measure a server that streams.",
     help_format="plaintext",
     help_epilogue=EPILOGUE,
-    sort_key=6,
+    sort_key=7,
 )
 
 _DEFAULT_DURATION = "30s"
@@ -153,12 +155,14 @@ class OutputOptions:
         json: File for the whole report.
         records: Keep every request, with the time of every token, in the report.
         csv: File with one line per request.
+        html: File for a page with plots.
         slo: Limits of a good request: ttft, itl (every gap), tpot or e2e, as in ttft=300ms,itl=50ms.
     """
 
     json: Path | None = None
     records: Flag = False
     csv: Path | None = None
+    html: Path | None = None
     slo: str | None = None
 
 
@@ -182,6 +186,7 @@ def bench_command(
     import asyncio
 
     from ..bench.generator import Plan
+    from ..bench.html import report_html
     from ..bench.metrics import parse_slo
     from ..bench.processes import WorkerFailed, run_in_processes
     from ..bench.report import build_report, build_run, write_csv, write_json
@@ -213,6 +218,8 @@ def bench_command(
     if output.csv is not None:
         with output.csv.open("w", newline="", encoding="utf-8") as file:
             write_csv([(run.load.description, part.records) for run, part in zip(runs, results, strict=True)], file)
+    if output.html is not None:
+        output.html.write_text(report_html(report), encoding="utf-8")
     _exit(runs)
 
 
@@ -223,6 +230,98 @@ def _exit(runs: Sequence[RunReport]) -> None:
         raise CommandError("no request was complete; see the failures above")
     if any(run.invalid for run in runs):
         raise CommandError("the client limited a run, see INVALID above; lower the load or use more --processes")
+
+
+COMPARE_EPILOGUE = """\
+Examples:
+  humanloop-async bench compare before.json after.json
+  humanloop-async bench compare main.json branch.json --tolerance 10
+
+Runs are compared that have the same load.
+Exit code 1: a figure got worse, a run is INVALID, or no load is in both files."""
+
+
+@app.command(name="compare", help_epilogue=COMPARE_EPILOGUE)
+def compare_command(
+    before: Path, after: Path, /, *, tolerance: Annotated[float, Parameter(validator=Number(gte=0))] = 5.0
+) -> None:
+    """Compare two reports of `bench --json`.
+
+    A figure got worse if the 95 % interval of its difference excludes zero and the change exceeds the tolerance.
+
+    Args:
+        before: Report to compare with.
+        after: Report to judge.
+        tolerance: Change that does not matter, in percent.
+    """
+    from ..bench.compare import compare, comparison_text
+    from ..bench.report import read_json
+
+    comparison = compare(read_json(before), read_json(after), tolerance=tolerance / 100)
+    print(printable(comparison_text(comparison)))
+    if not comparison.differences:
+        raise CommandError("nothing to compare: no load is in both reports")
+    if comparison.worse:
+        names = ", ".join(difference.title for difference in comparison.worse)
+        raise CommandError(f"worse: {names}")
+    if not comparison.usable:
+        raise CommandError("a run is INVALID, see the notes above; repeat it")
+
+
+SHOW_EPILOGUE = """\
+Examples:
+  humanloop-async bench show a.json
+  humanloop-async bench show a.json --html a.html"""
+
+
+@app.command(name="show", help_epilogue=SHOW_EPILOGUE)
+def show_command(report: Path, /, *, html: Path | None = None) -> None:
+    """Print the tables of a report of `bench --json`.
+
+    Args:
+        report: The report.
+        html: File for a page with plots.
+    """
+    from ..bench.html import report_html
+    from ..bench.report import read_json
+    from ..bench.text import report_text
+
+    found = read_json(report)
+    print(printable(report_text(found)))
+    if html is not None:
+        html.write_text(report_html(found), encoding="utf-8")
+
+
+SELF_EPILOGUE = """\
+Examples:
+  humanloop-async bench self
+  humanloop-async bench self --streams 200 --pace 20 --processes 2"""
+
+
+@app.command(name="self", help_epilogue=SELF_EPILOGUE)
+def self_command(
+    *,
+    streams: Annotated[int, Parameter(validator=Number(gte=1))] = 64,
+    pace: Annotated[float, Parameter(validator=Number(gt=0))] = 50.0,
+    duration: str = "5s",
+    processes: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
+) -> None:
+    """Measure this client against a built-in server that sends prepared tokens on a schedule.
+
+    The first figures show how precisely it measures, the others how much it can receive.
+
+    Args:
+        streams: Number of concurrent streams.
+        pace: Tokens per second of each stream.
+        duration: Length of each of the three runs, for each API.
+        processes: Number of processes that generate the load.
+    """
+    from ..bench.metrics import parse_seconds
+    from ..bench.self_test import run_self_test, self_test_text
+
+    seconds = parse_seconds(duration, "--duration")
+    tests = list(run_self_test(streams=streams, pace=pace, seconds=seconds, processes=processes, on_step=print_status))
+    print(self_test_text(tests))
 
 
 async def prepare(target: BenchTarget) -> TargetSettings:

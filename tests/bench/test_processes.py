@@ -18,8 +18,8 @@ SCHEDULE = NullSchedule(ttft=0.02, itl=0.005, tokens=30)
 def test_two_processes_do_the_work_of_one(load: Load) -> None:
     seen: list[Progress] = []
     plan = Plan(load=load, limits=Limits(requests=21, warmup_requests=4), prompts=PROMPTS)
-    with in_process(SCHEDULE) as port:
-        result = run_in_processes(plan, settings("v4", f"http://127.0.0.1:{port}/v4"), 2, seen.append)
+    with in_process(SCHEDULE) as server:
+        result = run_in_processes(plan, settings("v4", server.url("v4")), 2, seen.append)
     assert len(result.records) == 25
     assert len({record.number for record in result.records}) == 25
     assert sum(record.warmup for record in result.records) == 4

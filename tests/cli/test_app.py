@@ -39,7 +39,7 @@ def examples() -> Iterator[str]:
 def test_the_list_of_commands() -> None:
     assert " ".join(COMMANDS) == "bench chat complete db demo environments export import keys serve"
     assert {group: names(app[group]) for group in GROUPS} == {
-        "bench": [],
+        "bench": ["compare", "self", "show"],
         "db": ["backup", "prune", "status", "upgrade"],
         "environments": ["create", "list"],
         "keys": ["create", "list", "revoke"],
