@@ -15,6 +15,7 @@ from humanloop_async import (
     AsyncHumanloop,
     EventTooLarge,
     InvalidResponse,
+    ModelConfigCompletionParam,
     ServerError,
     StatusError,
     Timeout,
@@ -23,7 +24,7 @@ from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, wo
 
 MIB = 1 << 20
 HEAD = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
-MODEL = {"model": "m"}
+MODEL: ModelConfigCompletionParam = {"model": "m"}
 
 
 @cache
