@@ -147,6 +147,9 @@ class ChunkIterator(AsyncIterator[ChunkT]):
             return self._queue.pop()
         return await self._dispatcher.next_chunk()
 
+    def __repr__(self) -> str:
+        return f"<ChunkIterator: {len(self._queue)} chunks unread>"
+
     async def aclose(self) -> None:
         """Close the stream, unless it was read to its end."""
         self._dispatcher.close()
@@ -201,6 +204,9 @@ class SampleStream(AsyncIterator[ChunkT]):
     def __aiter__(self) -> SampleStream[ChunkT]:
         return self
 
+    def __repr__(self) -> str:
+        return f"<SampleStream {self.index}: {sample_state(self._buffer)}>"
+
     def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
         return self._dispatcher.next_of(self._buffer)
 
@@ -220,6 +226,9 @@ class TextStream(AsyncIterator[str]):
     def __aiter__(self) -> TextStream:
         return self
 
+    def __repr__(self) -> str:
+        return f"<TextStream of {self._chunks!r}>"
+
     async def __anext__(self) -> str:
         while True:
             text: str = (await anext(self._chunks)).output
@@ -229,3 +238,10 @@ class TextStream(AsyncIterator[str]):
     async def aclose(self) -> None:
         """Close the stream, or the sample, whose text this is."""
         await self._chunks.aclose()
+
+
+def sample_state(buffer: SampleBuffer[Any]) -> str:
+    """Return how far a sample is, for its `repr`."""
+    reason = buffer.state.finish_reason
+    state = "closed" if buffer.closed else "open" if reason is None else f"finish_reason {reason!r}"
+    return f"{state}, {len(buffer.state.text)} characters received"

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from ..client.dispatcher import SampleBuffer
-from ..client.stream import Stream
+from ..client.stream import Stream, sample_state
 from ..errors import InvalidArgument
 from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..types.shared import _Renamed
@@ -187,6 +187,9 @@ class SyncSampleStream(Iterator[ChunkT]):
     def reasoning(self) -> str | None:
         """The model's thinking that has arrived, read or not; None if the provider sends none."""
         return self._buffer.state.reasoning
+
+    def __repr__(self) -> str:
+        return f"<SyncSampleStream {self.index}: {sample_state(self._buffer)}>"
 
     @property
     def text_stream(self) -> Iterator[str]:

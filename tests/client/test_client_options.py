@@ -116,3 +116,27 @@ def test_awaiting_a_response_of_the_sync_client_names_the_way_out(threaded_serve
 
         with pytest.raises(TypeError, match="AsyncHumanloop"):
             asyncio.run(wrong())
+
+
+async def test_the_parts_of_a_stream_show_their_state(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    server.add_stream(*words("a", "bc"))
+    async with client.complete_stream(model_config={"model": "m"}) as stream:
+        (sample,) = stream.samples
+        assert repr(sample) == "<SampleStream 0: open, 0 characters received>"
+        await stream.final()
+        assert repr(sample) == "<SampleStream 0: finish_reason 'stop', 3 characters received>"
+        assert repr(sample.text_stream) == f"<TextStream of {sample!r}>"
+        assert repr(stream.text_stream) == "<TextStream of <ChunkIterator: 0 chunks unread>>"
+        await sample.aclose()
+        assert repr(sample) == "<SampleStream 0: closed, 3 characters received>"
+
+
+def test_the_samples_of_a_sync_stream_show_their_state(threaded_server: ScriptedServer) -> None:
+    threaded_server.add_stream(*words("a", "bc"))
+    with (
+        Humanloop(base_url=threaded_server.url) as client,
+        client.complete_stream(model_config={"model": "m"}) as stream,
+    ):
+        (sample,) = stream.samples
+        stream.final()
+        assert repr(sample) == "<SyncSampleStream 0: finish_reason 'stop', 3 characters received>"
