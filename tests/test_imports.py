@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transport": CORE | {"config"},
     "client": CORE | {"config", "transport"},
     "sync": CORE | {"config", "transport", "client"},
-    "testing": CORE | {"config", "transport", "client", "sync"},
+    "testing": CORE | {"config", "transport", "client", "sync", "server.providers", "server.running"},
     "bench": CORE | {"config", "transport", "client"},
 }
 """Subpackages and modules, each with those that it may import besides itself."""

@@ -122,7 +122,8 @@ Environment:
   HUMANLOOP_PROVIDER_<NAME>_BASE_URL   adds a provider <name>, as above
   HUMANLOOP_PROVIDER_<NAME>_API_KEY    API key of that provider, if required
   HUMANLOOP_LOCAL_GGUF                 file of weights for provider local
-  HUMANLOOP_MOCK_TOKENS_PER_SECOND     same as --mock-pace"""
+  HUMANLOOP_MOCK_TOKENS_PER_SECOND     same as --mock-pace
+  HUMANLOOP_MOCK_SCRIPT                same as --mock-script"""
 
 
 @app.command(name="serve", help_epilogue=SERVE_EPILOGUE, sort_key=1)
@@ -146,6 +147,7 @@ def serve_command(
     idle_timeout: Seconds = 75,
     idempotency_ttl: Annotated[float, Parameter(validator=Number(gt=0))] = 24,
     mock_pace: Pace | None = None,
+    mock_script: Annotated[Path | None, Parameter(show_default=False)] = None,
     page: Annotated[bool, Parameter(show_default=False)] = True,
     allowed_host: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     cors_origin: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
@@ -177,6 +179,7 @@ def serve_command(
         page: Serve the web page at /. Default: yes.
         allowed_host: Further name of a server on loopback, such as the one a reverse proxy passes on; repeatable.
         cors_origin: Origin whose web pages may call the API, such as https://app.example; * for all; repeatable.
+        mock_script: JSON or YAML file of replies for provider mock. Default: mock generates words.
         access_log: Log each request to standard error, without prompts and keys.
     """
     import msgspec
@@ -193,6 +196,13 @@ def serve_command(
     providers = settings.providers
     if mock_pace is not None:
         providers = msgspec.structs.replace(providers, mock_tokens_per_second=mock_pace)
+    if mock_script is not None:
+        from ..server.providers.mock_script import MockScript
+
+        try:
+            providers = msgspec.structs.replace(providers, mock_script=MockScript.from_file(mock_script))
+        except ValueError as exc:
+            raise usage_error(str(exc)) from exc
     settings = msgspec.structs.replace(
         settings,
         host=host,

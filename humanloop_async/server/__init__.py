@@ -10,12 +10,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .http.app import create_app
+    from .providers.mock_script import MockError, MockReply, MockSample, MockScript, MockToolCall
     from .running.embedded import EmbeddedServer
     from .settings import ServerSettings
 
-__all__ = ["EmbeddedServer", "ServerSettings", "create_app"]
+__all__ = [
+    "EmbeddedServer",
+    "MockError",
+    "MockReply",
+    "MockSample",
+    "MockScript",
+    "MockToolCall",
+    "ServerSettings",
+    "create_app",
+]
 
-_HOMES = {"EmbeddedServer": "running.embedded", "ServerSettings": "settings", "create_app": "http.app"}
+_HOMES = {
+    "EmbeddedServer": "running.embedded",
+    "MockError": "providers.mock_script",
+    "MockReply": "providers.mock_script",
+    "MockSample": "providers.mock_script",
+    "MockScript": "providers.mock_script",
+    "MockToolCall": "providers.mock_script",
+    "ServerSettings": "settings",
+    "create_app": "http.app",
+}
 
 
 if not TYPE_CHECKING:  # with it, a type checker would accept every misspelt name

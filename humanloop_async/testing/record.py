@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from ..errors import ApiConnectionError, InvalidArgument
 from ..transport.base import ResponseStream, Transport
 from ..wire.requests import HttpRequest
+from .errors import RecordingNotFound
 from .recording import HEADER_LINE, Cause, RecordedCall, RecordedRead, encode_call, load_recording
 from .redaction import Redactor
 from .replay import Player
@@ -37,6 +38,7 @@ class RecordingTransport:
             all calls.
         speed: How many times as fast as recorded to replay. Default: no waiting.
         secrets: Further texts to replace by "REDACTED" wherever they occur.
+        hint: How to record, for the errors. Default: a mode of this class.
 
     Raises:
         InvalidArgument: A setting is invalid.
@@ -51,6 +53,7 @@ class RecordingTransport:
         *,
         speed: float = float("inf"),
         secrets: Iterable[str] = (),
+        hint: str | None = None,
     ) -> None:
         if mode not in MODES:
             raise InvalidArgument(f"mode={mode!r} is invalid; pass one of {', '.join(MODES)}")
@@ -62,7 +65,10 @@ class RecordingTransport:
         exists = self._path.exists()
         self._has_header = exists and mode != "all"
         self.records: bool = mode in ("new", "all") or (mode == "once" and not exists)
-        calls = [] if mode == "all" or (mode != "none" and not exists) else load_recording(self._path)
+        self._hint = hint or "create the transport with mode='new', or 'all' to record all calls again"
+        if mode == "none" and not exists:
+            raise RecordingNotFound(f"there is no recording {self._path}; to record it, {self._hint}", self._path)
+        calls = load_recording(self._path) if exists and mode != "all" else []
         self._player = Player(calls, self._path, speed=speed, repeat=False)
 
     @property
@@ -79,7 +85,7 @@ class RecordingTransport:
         if (call := self._player.find(request)) is not None:
             return await self._player.play(call, timeout)
         if not self.records:
-            raise self._player.unmatched(request, "\nTo add it, use the mode 'new'; to record all calls again, 'all'.")
+            raise self._player.unmatched(request, f"\nTo record it, {self._hint}.")
         tape = _Tape(self, request, self._started)
         try:
             response = await self._inner.send(request, timeout)

@@ -6,7 +6,7 @@ interleave like those of a real provider.
 
 A model configuration's ``other`` controls it (`MockOptions`): ``{"tokens_per_second": 40, "tokens": 200}`` for a long
 slow response, ``{"fail_after": 3, "status": 429}`` for a failure within a response, ``{"fail_after": 0}`` for a
-rejected call.
+rejected call. A `MockScript` replaces the words by scripted replies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import heapq
 import itertools
 import random
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Annotated
@@ -30,6 +30,7 @@ from ...wire.requests import drop_nulls
 from .base import BatchCallback, ProviderCall, ProviderChunk, ProviderError, ProviderReply, collect, v4_status
 from .capabilities import Capabilities
 from .mock_json import example
+from .mock_script import MockScript, ScriptedSample
 
 _VOCABULARY = (
     "a about across after and as at before behind between by for from in into it its never of often on or over "
@@ -73,13 +74,15 @@ class MockProvider:
 
     Args:
         tokens_per_second: Mean pace of each sample if ``other`` sets none; 0 for as fast as possible.
+        script: Replies to use instead of words.
     """
 
     name = "mock"
     origin = "Mock"
 
-    def __init__(self, tokens_per_second: float = 0) -> None:
+    def __init__(self, tokens_per_second: float = 0, script: MockScript | None = None) -> None:
         self._tokens_per_second = tokens_per_second
+        self._script = script or MockScript()
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
         body: dict[str, Json] = {"model": call.model, "n": call.num_samples}
@@ -96,6 +99,24 @@ class MockProvider:
 
     @asynccontextmanager
     async def stream(self, call: ProviderCall) -> AsyncGenerator[MockStream]:
+        yield self._scripted(call) or self._random(call)
+
+    def _scripted(self, call: ProviderCall) -> MockStream | None:
+        """Return the stream of the reply that the script has for a call; None without a script."""
+        reply = self._script.take(call, _texts(call), self.origin)
+        if reply is None:
+            return None
+        failure = reply.failure(self.origin)
+        if failure is not None and reply.error is not None and reply.error.after == 0:
+            raise failure
+        pace = self._tokens_per_second if reply.tokens_per_second is None else reply.tokens_per_second
+        samples = [ScriptedSample(index, reply.sample(index), pace) for index in range(call.num_samples)]
+        fail_after = None if reply.error is None else reply.error.after
+        options = MockOptions(tokens_per_second=pace, start_delay=reply.delay, fail_after=fail_after)
+        return MockStream(call, options, samples, failure)
+
+    def _random(self, call: ProviderCall) -> MockStream:
+        """Return the stream of a call without a script."""
         try:
             options = msgspec.convert(call.other, MockOptions)
         except msgspec.ValidationError as exc:
@@ -109,7 +130,9 @@ class MockProvider:
             failure = ProviderError(v4_status(options.status), message, self.origin, options.retry_after)
             if options.fail_after == 0:
                 raise failure
-        yield MockStream(call, options, tool, failure)
+        seed = hashlib.sha256(msgspec.json.encode((call.model, call.seed, _prompt_text(call))))
+        samples = [_Sample(call, index, seed, options, tool) for index in range(call.num_samples)]
+        return MockStream(call, options, samples, failure)
 
     async def aclose(self) -> None:
         pass
@@ -121,13 +144,14 @@ class MockStream:
     on_batch: BatchCallback | None = None
 
     def __init__(
-        self, call: ProviderCall, options: MockOptions, tool: ModelConfigTool | None, failure: ProviderError | None
+        self,
+        call: ProviderCall,
+        options: MockOptions,
+        samples: Sequence[_Sample | ScriptedSample],
+        failure: ProviderError | None,
     ) -> None:
-        prompt = _prompt_text(call)
-        seed = hashlib.sha256(msgspec.json.encode((call.model, call.seed, prompt)))
-        samples = [_Sample(call, index, seed, options, tool) for index in range(call.num_samples)]
         generated = sum(len(sample.tokens) for sample in samples)
-        words = len(prompt.split())
+        words = len(_prompt_text(call).split())
         self.usage: Usage | None = None
         self._usage = Usage(prompt_tokens=words, generation_tokens=generated, total_tokens=words + generated)
         self._chunks: Iterator[tuple[float, ProviderChunk]] = heapq.merge(
@@ -262,6 +286,11 @@ def _prompt_text(call: ProviderCall) -> str:
     if call.endpoint == "complete":
         return call.prompt
     return "\n".join(f"{message.role}: {_message_text(message)}" for message in call.messages)
+
+
+def _texts(call: ProviderCall) -> list[str]:
+    """Return the prompt, or the text of each message."""
+    return [call.prompt] if call.endpoint == "complete" else [_message_text(message) for message in call.messages]
 
 
 def _message_text(message: ChatMessage) -> str:

@@ -111,7 +111,7 @@ def _compatible(name: str, settings: ProviderSettings) -> Provider:
 
 
 def _mock(settings: ProviderSettings) -> Provider:
-    return MockProvider(settings.mock_tokens_per_second)
+    return MockProvider(settings.mock_tokens_per_second, settings.mock_script)
 
 
 _BUILT_IN: dict[str, Factory] = {

