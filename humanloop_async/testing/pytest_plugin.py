@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .. import AsyncHumanloop, Humanloop
+    from ..client.client import AsyncHumanloop
+    from ..sync.client import Humanloop
     from .faults import Faults
     from .fixtures import TestServer
     from .record import Mode, RecordingTransport
@@ -58,7 +59,7 @@ def humanloop_server(request: pytest.FixtureRequest) -> Generator[TestServer]:
 @pytest.fixture
 def humanloop_client(humanloop_server: TestServer) -> Generator[Humanloop]:
     """A `Humanloop` that calls `humanloop_server`."""
-    from .. import Humanloop
+    from ..sync.client import Humanloop
 
     with Humanloop(humanloop_server.api_key, base_url=humanloop_server.base_url) as client:
         yield client
@@ -67,7 +68,7 @@ def humanloop_client(humanloop_server: TestServer) -> Generator[Humanloop]:
 @pytest.fixture
 def async_humanloop_client(humanloop_server: TestServer) -> Generator[AsyncHumanloop]:
     """An `AsyncHumanloop` that calls `humanloop_server`."""
-    from .. import AsyncHumanloop
+    from ..client.client import AsyncHumanloop
     from .fixtures import UnpooledTransport
 
     transport = UnpooledTransport()

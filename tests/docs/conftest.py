@@ -34,5 +34,6 @@ def server_environment(server: EmbeddedServer) -> dict[str, str]:
     return os.environ | {
         "HUMANLOOP_BASE_URL": server.base_url,
         "HUMANLOOP_API_KEY": server.api_key,
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",  # pytest-asyncio warns about settings that it lacks
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
