@@ -91,6 +91,6 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
     inner = UnpooledTransport()
     hint = "run pytest with --humanloop-record=new, or with =all to record all calls again"
-    mode: Mode = request.config.getoption("--humanloop-record", "none")
+    mode: Mode = request.config.getoption("--humanloop-record") or "none"
     yield RecordingTransport(inner, path, mode, hint=hint)
     inner.close()

@@ -78,7 +78,7 @@ class Redactor:
                 value = REDACTED
             query.append((name, value))
         if any(value == REDACTED for _, value in query):
-            url = urlunsplit(parts._replace(query=urlencode(query)))
+            url = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query), parts.fragment))
         if body is not None:
             body = self._body(body)
         return (

@@ -149,7 +149,7 @@ BROKEN: dict[str, tuple[Fault, type[ApiException], int]] = {
 async def test_a_fault_is_an_error_of_the_client(
     connect: Connect, fault: Fault, error: type[ApiException], arrived: int
 ) -> None:
-    """The error has what arrived before. The next call is not broken."""
+    """The error has the events before it. The next call is not broken."""
     async with connect(Faults(fault)) as client:
         with pytest.raises(error) as caught:
             await stream(client, timeout=FAST)
