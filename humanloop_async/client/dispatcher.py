@@ -126,8 +126,11 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
 
     # -- readers ---------------------------------------------------------------------------------------------------
 
-    async def next_chunk(self) -> ChunkT:
+    async def next_chunk(self, _iterator: object = None) -> ChunkT:
         """Return the next chunk of any sample.
+
+        Args:
+            _iterator: Kept alive during the read: the end of a `ChunkIterator` closes the stream.
 
         Raises:
             StopAsyncIteration: The stream has ended.

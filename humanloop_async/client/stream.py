@@ -131,21 +131,18 @@ class ChatStream(Stream[ChatChunk, ChatResponse]):
 class ChunkIterator(AsyncIterator[ChunkT]):
     """A loop over a `Stream`. Dropping it before the stream's end, as ``break`` does, closes the stream."""
 
-    __slots__ = ("_dispatcher", "_queue", "_started")
+    __slots__ = ("_dispatcher", "_started")
 
     def __init__(self, dispatcher: ChunkDispatcher[ChunkT, Any]) -> None:
         self._dispatcher = dispatcher
-        self._queue = dispatcher._queue
         self._started = False
 
     def __aiter__(self) -> ChunkIterator[ChunkT]:
         return self
 
-    async def __anext__(self) -> ChunkT:
+    def __anext__(self) -> Coroutine[Any, Any, ChunkT]:
         self._started = True
-        if self._queue:  # the usual case under load; spares a call
-            return self._queue.pop()
-        return await self._dispatcher.next_chunk()
+        return self._dispatcher.next_chunk(self)
 
     def __repr__(self) -> str:
         return f"<ChunkIterator: {len(self._queue)} chunks unread>"

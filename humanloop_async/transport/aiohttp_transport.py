@@ -224,14 +224,16 @@ class AiohttpResponse:
                         self._stop_timer()
                         return b""
                     if protocol is None:
-                        _check_wait(timeout)
+                        if timeout is not None and timeout <= 0:
+                            raise TimeoutError  # as below
                         async with asyncio.timeout(timeout):
                             return await content.readany()
                     if not protocol.connected:  # after a malformed chunk, aiohttp fails the connection but not the body
                         failure = protocol.exception() or EOFError("the body has no end")
                         raise aiohttp.ClientPayloadError(describe_exception(failure))
                 if timeout is not None:
-                    _check_wait(timeout)
+                    if timeout <= 0:  # do not wait, because the caller could be cancelled then
+                        raise TimeoutError
                     self._set_deadline(timeout)
                 waiter = self._waiter = protocol.waiter = DirectWaiter(self._loop)
                 if self.on_data is not None:
@@ -329,12 +331,6 @@ class AiohttpResponse:
     async def aclose(self) -> None:
         """Close the connection; see `ResponseStream.aclose`."""
         self.close()
-
-
-def _check_wait(timeout: float | None) -> None:
-    """Raise TimeoutError instead of waiting for 0 s, during which the caller could be cancelled."""
-    if timeout is not None and timeout <= 0:
-        raise TimeoutError
 
 
 def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:

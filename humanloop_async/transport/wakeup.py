@@ -58,7 +58,9 @@ class DirectWaiter(asyncio.Future[None]):
 
     def add_done_callback(self, fn: _WakeUp, /, *, context: Context | None = None) -> None:  # type: ignore[override]
         """Keep the callback by which the awaiting task is resumed, so that asyncio does not schedule it."""
-        if self.done() or not _DIRECT or _is_nestable(self.get_loop()):
+        # As `_is_nestable`, without a call for each token.
+        nestable = getattr(type(self.get_loop()), "_run_once", _RUN_ONCE) is not _RUN_ONCE
+        if nestable or not _DIRECT or self.done():
             super().add_done_callback(fn, context=context)
         else:
             self._resume_task, self._context = fn, context
