@@ -136,6 +136,7 @@ def serve_command(
     tools: Annotated[Path | None, Parameter(show_default=False)] = None,
     experiment_sampling: Literal["uniform", "thompson"] = "uniform",
     experiment_sticky: Literal["none", "session", "user"] = "none",
+    drain_delay: Pace = 0.0,
     grace: Pace = 30.0,
     workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
@@ -165,6 +166,7 @@ def serve_command(
         tools: JSON or TOML file with the texts that templates insert by {{ tool(key) }}: {"tool": {"key": "text"}}.
         experiment_sampling: Sampling of experiments that set none: uniform, or thompson (favours better configs).
         experiment_sticky: Stickiness of experiments that set none: keep a session or user on its first config.
+        drain_delay: Time after Ctrl-C in which calls are still accepted, while /ready fails, in seconds.
         grace: Time for running generations to finish after Ctrl-C, in seconds.
         workers: Number of server processes. The limits apply to each process, and each loads a separate local model.
         max_generations: Maximum number of concurrent generations per process; further requests get 429.
@@ -212,6 +214,7 @@ def serve_command(
         tools=snippets,
         experiment_sampling=experiment_sampling,
         experiment_sticky=experiment_sticky,
+        drain_delay=drain_delay,
         shutdown_timeout=grace,
         max_generations=max_generations,
         db_connections=db_connections,

@@ -75,6 +75,7 @@ class Service:
     Attributes:
         body_bytes: The bytes of the request bodies in flight.
         decoding: Held while a thread decodes a large body: several would only compete for Python's lock.
+        leaving: Whether a reverse proxy should send new calls to another server; they are still served.
         stopping: Whether new generations are rejected.
         keys: The API keys at the start.
         key_uses: Times of the last uses of API keys, by their ids, which are not stored yet.
@@ -91,6 +92,7 @@ class Service:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
+        self.leaving = False
         self.stopping = False
         self.key_uses: dict[str, datetime] = {}
         self.sampler = Sampler(settings.experiment_sampling, settings.experiment_sticky, settings.experiment_seed)
@@ -100,6 +102,7 @@ class Service:
         self._writes: set[asyncio.Task[Any]] = set()
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
+        self._cancelled = asyncio.Event()
 
     async def run(self) -> AsyncGenerator[None]:
         """Open all parts, and close them in reverse order. This is a cleanup context of aiohttp."""
@@ -195,7 +198,15 @@ class Service:
                 self._idle.set()
 
     async def drain(self) -> None:
-        """Reject new generations; cancel those that still run after `ServerSettings.shutdown_timeout` seconds."""
+        """Wait for `ServerSettings.drain_delay`; then reject new generations, and wait for the running ones.
+
+        Those that still run after `ServerSettings.shutdown_timeout` seconds are cancelled.
+        """
+        if not self.leaving:
+            self.leaving = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.drain_delay):
+                    await self._cancelled.wait()
         self.stopping = True
         timeout = self.settings.shutdown_timeout
         while self._running:
@@ -210,6 +221,7 @@ class Service:
     def cancel_generations(self) -> None:
         """Reject new generations, and cancel the running ones."""
         self.stopping = True
+        self._cancelled.set()
         for task in self._running:
             task.cancel()
 
@@ -219,7 +231,7 @@ class Service:
         Raises:
             ApiError: The server is stopping, or its database does not work (503).
         """
-        if self.stopping:
+        if self.leaving:
             raise ApiError(503, "the server is stopping", retry_after=1)
         try:
             async with asyncio.timeout(READY_TIMEOUT):

@@ -260,6 +260,7 @@ def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "--max-bodies": ("8", "max_bodies_bytes", 8 * 1024 * 1024),
         "--max-samples-size": ("2", "max_samples_bytes", 2 * 1024 * 1024),
         "--list-timeout": ("1.5", "list_timeout", 1.5),
+        "--drain-delay": ("3", "drain_delay", 3),
         "--idle-timeout": ("9", "idle_timeout", 9),
         "--idempotency-ttl": ("0.5", "idempotency_ttl", 1800),
     }

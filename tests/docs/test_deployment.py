@@ -8,8 +8,12 @@ import shlex
 import ssl
 import subprocess
 import sys
+import threading
+import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -59,22 +63,18 @@ def replaced(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
-@pytest.fixture(params=["nginx", "haproxy"])
-def proxy(
-    request: pytest.FixtureRequest,
-    server: EmbeddedServer,
-    certificate: tuple[Path, Path, ssl.SSLContext],
-    tmp_path: Path,
+@contextmanager
+def running_proxy(
+    kind: str, upstreams: list[str], certificate: tuple[Path, Path, ssl.SSLContext], tmp_path: Path
 ) -> Iterator[str]:
-    """The address of a proxy, configured as the page says."""
+    """Run a proxy before some servers, configured as the page says, and provide its address."""
     chain, key, _ = certificate
-    binary, port = program(request.param), free_port()
-    upstream = server.base_url.removeprefix("http://").removesuffix("/v4")
-    if request.param == "nginx":
+    binary, port = program(kind), free_port()
+    if kind == "nginx":
         snippet = replaced(
             (FILES / "nginx.conf").read_text(),
             {
-                "127.0.0.1:8460": upstream,
+                "server 127.0.0.1:8460;": " ".join(f"server {upstream};" for upstream in upstreams),
                 "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
                 "/etc/ssl/humanloop.crt": str(chain),
                 "/etc/ssl/humanloop.key": str(key),
@@ -99,7 +99,9 @@ def proxy(
             replaced(
                 (FILES / "haproxy.cfg").read_text(),
                 {
-                    "127.0.0.1:8460": upstream,
+                    "    server one 127.0.0.1:8460 check": "\n".join(
+                        f"    server s{number} {upstream} check" for number, upstream in enumerate(upstreams)
+                    ),
                     "bind :443": f"bind 127.0.0.1:{port}",
                     "/etc/haproxy/humanloop.pem": str(both),
                 },
@@ -110,6 +112,19 @@ def proxy(
     assert (done.returncode, done.stderr) == (0, ""), "the configuration has an error or a warning"
     with listening(command, port):
         yield f"https://127.0.0.1:{port}"
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def proxy(
+    request: pytest.FixtureRequest,
+    server: EmbeddedServer,
+    certificate: tuple[Path, Path, ssl.SSLContext],
+    tmp_path: Path,
+) -> Iterator[str]:
+    """The address of a proxy before the embedded server."""
+    upstream = server.base_url.removeprefix("http://").removesuffix("/v4")
+    with running_proxy(request.param, [upstream], certificate, tmp_path) as address:
+        yield address
 
 
 def test_a_proxy_passes_tokens_on_at_once_and_closes_when_its_client_leaves(
@@ -127,6 +142,68 @@ def test_a_proxy_passes_tokens_on_at_once_and_closes_when_its_client_leaves(
         with browser.stream("POST", "/v4/chat", json={**CALL, "project": project}) as response:
             next(response.iter_bytes())
     assert ended_log(server, project).error == "the client disconnected before the generation finished"
+
+
+@pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+def test_rolling_restarts_lose_no_call(
+    kind: str, certificate: tuple[Path, Path, ssl.SSLContext], tmp_path: Path
+) -> None:
+    ports = [free_port(), free_port()]
+    servers = [_server(port, tmp_path) for port in ports]
+    stop = threading.Event()
+    upstreams = [f"127.0.0.1:{port}" for port in ports]
+    with running_proxy(kind, upstreams, certificate, tmp_path) as proxy, ThreadPoolExecutor(6) as threads:
+        try:
+            users = [threads.submit(_use, proxy, certificate[2], stop, is_stream) for is_stream in [True, False] * 3]
+            for index, port in enumerate(ports):
+                servers[index].terminate()
+                assert servers[index].wait(60) == 0
+                time.sleep(1)  # the other one serves all calls
+                servers[index] = _server(port, tmp_path)
+                time.sleep(2)  # until the proxy has noticed
+        finally:
+            stop.set()
+            for process in servers:
+                process.terminate()
+                process.wait(60)
+        calls = [user.result() for user in users]
+    assert min(calls) > 10, calls
+
+
+def _server(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a server that shares its database with others, and wait until it is ready."""
+    options = ["--db", str(folder / "shared.db"), "--port", str(port), "--drain-delay", "3", "--mock-pace", "40"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "humanloop_async", "serve", *options],
+        env=os.environ | {"HUMANLOOP_API_KEY": "a-key-for-this-test"},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200:
+                return process
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _use(proxy: str, context: ssl.SSLContext, stop: threading.Event, is_stream: bool) -> int:
+    """Send calls without a retry until `stop` is set; return their number."""
+    calls = 0
+    headers = {"X-API-KEY": "a-key-for-this-test"}
+    with httpx.Client(base_url=proxy, verify=context, headers=headers, timeout=60) as client:
+        while not stop.is_set():
+            if is_stream:
+                with client.stream("POST", "/v4/chat", json=CALL) as response:
+                    text = "".join(response.iter_text())
+                assert response.status_code == 200, text
+                assert text.count('"finish_reason":"stop"') == 1, text
+            else:
+                response = client.post("/v4/logs", json={"project": "proxied", "config": {"model": "m"}, "output": "x"})
+                assert response.status_code == 200, response.text
+            calls += 1
+    return calls
 
 
 def start(arguments: list[str], tmp_path: Path) -> None:

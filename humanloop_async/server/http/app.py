@@ -48,8 +48,16 @@ def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool 
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
     app.cleanup_ctx.append(lambda _: service.run())
+    app.on_response_prepare.append(partial(_close_when_leaving, service))
     app.on_shutdown.append(lambda _: service.drain())
     return app
+
+
+async def _close_when_leaving(service: Service, _: web.Request, response: web.StreamResponse) -> None:
+    """Have clients open their next connection elsewhere: one that is closed while they send a request loses it."""
+    if service.leaving:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 async def _health(_: web.Request) -> web.Response:

@@ -153,6 +153,25 @@ async def test_a_client_that_does_not_read_cannot_keep_the_server_from_stopping(
                 assert await server.wait() == "stopped\n"
 
 
+async def test_a_server_that_is_about_to_stop_serves_calls_while_it_is_not_ready(tmp_path: Path) -> None:
+    async with (
+        _process(database=str(tmp_path / "x.db"), api_key="test key", drain_delay=1.5) as server,
+        aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
+    ):
+        server.process.send_signal(signal.SIGTERM)
+        start = time.monotonic()
+        ready = 200
+        while ready == 200:
+            async with session.get(server.base_url.removesuffix("/v4") + "/ready") as response:
+                ready = response.status
+        for _ in range(3):
+            async with session.post(server.base_url + "/chat", json=CHAT) as response:
+                assert response.status == 200
+                assert response.headers["Connection"] == "close"
+        assert await server.wait() == "stopped\n"
+        assert 1.4 < time.monotonic() - start < 10
+
+
 @pytest.mark.parametrize("as_first_process", [False, True], ids=["", "pid 1"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_second_signal_ends_the_process_within_a_second(
@@ -162,7 +181,7 @@ async def test_a_second_signal_ends_the_process_within_a_second(
     database = str(tmp_path / "x.db")
     prefix = _first_process() if as_first_process else []
     async with (
-        _process(*prefix, database=database, api_key="test key", shutdown_timeout=60) as server,
+        _process(*prefix, database=database, api_key="test key", drain_delay=60, shutdown_timeout=60) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
     ):
         async with session.get(server.base_url.removesuffix("/v4") + "/health") as response:
