@@ -152,6 +152,9 @@ def serve_command(
     page: Annotated[bool, Parameter(show_default=False)] = True,
     allowed_host: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     cors_origin: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    metrics: Flag = False,
+    log_format: Literal["text", "json"] = "text",
+    log_level: Literal["debug", "info", "warning", "error"] = "warning",
     access_log: Flag = False,
 ) -> None:
     """Serve the v4 API until Ctrl-C.
@@ -182,10 +185,14 @@ def serve_command(
         allowed_host: Further name of a server on loopback, such as the one a reverse proxy passes on; repeatable.
         cors_origin: Origin whose web pages may call the API, such as https://app.example; * for all; repeatable.
         mock_script: JSON or YAML file of replies for provider mock. Default: mock generates words.
+        metrics: Serve metrics for Prometheus at /metrics, without a key; needs one process and the extra metrics.
+        log_format: Format of the log: lines of text, or JSON objects.
+        log_level: Least severe messages in the log: debug, info, warning or error.
         access_log: Log each request to standard error, without prompts and keys.
     """
     import msgspec
 
+    from ..server.running.log_output import LogOptions
     from ..server.settings import ServerSettings
     from ..server.templates.template import read_snippets
     from .serve import run_server
@@ -214,6 +221,7 @@ def serve_command(
         tools=snippets,
         experiment_sampling=experiment_sampling,
         experiment_sticky=experiment_sticky,
+        metrics=metrics,
         drain_delay=drain_delay,
         shutdown_timeout=grace,
         max_generations=max_generations,
@@ -229,7 +237,10 @@ def serve_command(
         allowed_hosts=allowed_host,
         cors_origins=cors_origin,
     )
-    run_server(settings, workers=workers, access_log=access_log)
+    if metrics and workers > 1:
+        raise usage_error("--metrics shows one process; start several servers instead of --workers")
+    log = LogOptions(access=access_log, format=log_format, level=log_level)
+    run_server(settings, workers=workers, log=log)
 
 
 DEMO_EPILOGUE = """\

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from urllib.parse import quote
@@ -10,8 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from .. import __version__
-from ..server.http.access_log import access_logger
 from ..server.http.routing import BASE_PATH
+from ..server.running.log_output import LogOptions, configure_logging
 from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
@@ -27,19 +26,18 @@ _EXAMPLE = {
 }
 
 
-def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> None:
+def run_server(settings: ServerSettings, *, workers: int, log: LogOptions) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         settings: Settings of the server.
         workers: Number of processes. A single worker runs in this process.
-        access_log: Whether to log each request to standard error.
+        log: Options of the log.
 
     Raises:
         CommandError: The server cannot start.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    access_logger.setLevel(logging.INFO if access_log else logging.WARNING)
+    configure_logging(log)
 
     def show(info: ServerInfo) -> None:
         print(banner(settings, info), flush=True)
@@ -49,7 +47,8 @@ def run_server(settings: ServerSettings, *, workers: int, access_log: bool) -> N
             raise_file_limit(settings.max_generations)
             run(serve(settings, on_ready=show))
         else:
-            run(serve_workers(settings, workers, access_log=access_log, on_ready=show))
+            log = msgspec.structs.replace(log, process_id=True)
+            run(serve_workers(settings, workers, log=log, on_ready=show))
     except (ServeError, DatabaseError, OSError) as exc:
         raise CommandError(str(exc).partition("\n")[0]) from exc
     print("stopped", file=sys.stderr)

@@ -23,6 +23,7 @@ Prefix: TypeAlias = Literal[
     "exp",
     "key",
     "pr",
+    "req",
     "sesh",
     "srv",
     "trial",

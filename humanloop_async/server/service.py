@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -24,6 +24,9 @@ from .settings import ServeError, ServerSettings
 from .storage.database import Database
 from .storage.keys import add_key, count_keys, delete_key, generate_key, store_uses, valid_key_id
 from .templates.jinja import JinjaRenderer
+
+if TYPE_CHECKING:
+    from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Service:
         body_bytes: The bytes of the request bodies in flight.
         decoding: Held while a thread decodes a large body: several would only compete for Python's lock.
         leaving: Whether a reverse proxy should send new calls to another server; they are still served.
+        metrics: Metrics for Prometheus, if they are on.
         stopping: Whether new generations are rejected.
         keys: The API keys at the start.
         key_uses: Times of the last uses of API keys, by their ids, which are not stored yet.
@@ -102,6 +106,7 @@ class Service:
         self._writes: set[asyncio.Task[Any]] = set()
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
+        self.metrics = _metrics(self._current_metrics) if settings.metrics else None
         self._cancelled = asyncio.Event()
 
     async def run(self) -> AsyncGenerator[None]:
@@ -182,11 +187,12 @@ class Service:
         Raises:
             ApiError: `max_generations` are running (429), or the server is stopping (503).
         """
-        if self.stopping:
-            raise ApiError(503, "the server is stopping", retry_after=1)
-        if len(self._running) >= self.settings.max_generations:
-            limit = self.settings.max_generations
-            raise ApiError(429, f"the server already runs {limit} generations, its limit; retry later", retry_after=1)
+        try:
+            self._check_room()
+        except ApiError as exc:
+            if self.metrics is not None:
+                self.metrics.rejected.labels(exc.status).inc()
+            raise
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -196,6 +202,22 @@ class Service:
             self._running.discard(task)
             if not self._running:
                 self._idle.set()
+
+    def _check_room(self) -> None:
+        if self.stopping:
+            raise ApiError(503, "the server is stopping", retry_after=1)
+        if len(self._running) >= self.settings.max_generations:
+            limit = self.settings.max_generations
+            raise ApiError(429, f"the server already runs {limit} generations, its limit; retry later", retry_after=1)
+
+    def _current_metrics(self) -> dict[str, float]:
+        pools = (self.database.readers, self.database.writers)
+        return {
+            "humanloop_running_generations": len(self._running),
+            "humanloop_log_backlog": self.log_writer.backlog,
+            "humanloop_database_waits_total": sum(pool.waits for pool in pools),
+            "humanloop_database_wait_seconds_total": sum(pool.seconds_waited for pool in pools),
+        }
 
     async def drain(self) -> None:
         """Wait for `ServerSettings.drain_delay`; then reject new generations, and wait for the running ones.
@@ -240,6 +262,14 @@ class Service:
             self.database.health.failed("write", exc)  # one that only took too long, too
             # Callers need no key, so they get no details; these are in the log.
             raise ApiError(503, "the database cannot be read or written", retry_after=1) from exc
+
+
+def _metrics(current: Callable[[], dict[str, float]]) -> Metrics:
+    try:
+        from .metrics import Metrics
+    except ModuleNotFoundError as exc:
+        raise ServeError("metrics need prometheus-client; install the extra `metrics` of this package") from exc
+    return Metrics(current)
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

@@ -53,6 +53,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
         keep_alive: Seconds without an event after which a comment is sent on a stream.
         idle_timeout: Seconds after which a connection without a request in progress is closed.
+        metrics: Whether ``/metrics`` serves metrics of this process for Prometheus, without a key (extra `metrics`).
         drain_delay: Seconds for which a server that is about to stop still accepts calls, while ``/ready`` fails. A
             reverse proxy needs them to notice.
         shutdown_timeout: Seconds that running generations get to finish when the server stops.
@@ -88,6 +89,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     write_timeout: float = 120
     keep_alive: float = 15
     idle_timeout: float = 75
+    metrics: bool = False
     drain_delay: float = 0
     shutdown_timeout: float = 30
     page: bool = True

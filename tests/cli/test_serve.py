@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -175,6 +178,7 @@ def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
     [
         (["--port", "65536"], {}, "Must be <= 65535"),
         (["--grace", "-1"], {}, "Must be >= 0"),
+        (["--metrics", "--workers", "2"], {}, "--metrics shows one process"),
         (["extra"], {}, "extra"),
         (["--max-body", "inf"], {}, "Must be <="),
         (["--environment", b"\xff"], {}, "is not valid UTF-8"),
@@ -270,3 +274,24 @@ def test_options_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     default, changed = started
     assert default == ServerSettings()
     assert all(getattr(changed, name) == value for _, name, value in options.values())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_log_can_be_json_with_a_level(tmp_path: Path, workers: str) -> None:
+    options = ("--log-format", "json", "--log-level", "error", "--access-log", "--workers", workers)
+    with serving(tmp_path, *options) as served:
+        assert call(served) == 200
+        failing = {"provider": "mock", "model": "m", "other": {"fail_after": 0}}
+        request = urllib.request.Request(
+            f"{served.base_url}/chat",
+            data=json.dumps({"model_config": failing, "messages": [{"role": "user", "content": "x"}]}).encode(),
+            headers={"X-API-KEY": served.key, "Content-Type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(request)
+        *lines, last = stopped(served).splitlines()
+    assert last == "stopped"
+    assert [(line["logger"], line["status"]) for line in map(json.loads, lines)] == [
+        ("humanloop_async.server.access", 200),
+        ("humanloop_async.server.access", 503),  # and no warning about the provider
+    ]

@@ -74,7 +74,9 @@ def running_proxy(
         snippet = replaced(
             (FILES / "nginx.conf").read_text(),
             {
-                "server 127.0.0.1:8460;": " ".join(f"server {upstream};" for upstream in upstreams),
+                "server 127.0.0.1:8460 max_fails=0;": "\n".join(
+                    f"server {upstream} max_fails=0;" for upstream in upstreams
+                ),
                 "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
                 "/etc/ssl/humanloop.crt": str(chain),
                 "/etc/ssl/humanloop.key": str(key),

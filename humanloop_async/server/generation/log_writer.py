@@ -111,6 +111,11 @@ class LogWriter:
         self._running = 0  # logs and claims that have begun and not ended
         self._closing = asyncio.Event()
 
+    @property
+    def backlog(self) -> int:
+        """Number of entries that wait to be written."""
+        return len(self._pending)
+
     async def __aenter__(self) -> Self:
         await self._mark_interrupted()
         self._tasks = (asyncio.create_task(self._write()), asyncio.create_task(self._watch()))

@@ -165,11 +165,18 @@ class EventStream:
                 return  # the task that sends the next event gets the same error
 
 
-async def stream_generation(generation: Generation, events: EventStream) -> None:
+async def stream_generation(
+    generation: Generation, events: EventStream, chunks_arrived: Callable[[], None] | None = None
+) -> None:
     """Call the provider, and send its samples as it streams them.
 
     The last event of a sample waits until its log is stored, while the other samples continue. The last event of the
     stream has the usage.
+
+    Args:
+        generation: The call, which has begun.
+        events: The response.
+        chunks_arrived: Called for each read of chunks, for metrics.
 
     Raises:
         ProviderError: The provider rejected the call or failed. The samples that had finished were sent completely.
@@ -194,12 +201,17 @@ async def stream_generation(generation: Generation, events: EventStream) -> None
         for chunk in batch:
             if chunk.finish_reason is not None:
                 return False
-        return events.try_send(mux.feed, batch)
+        is_sent = events.try_send(mux.feed, batch)
+        if is_sent and chunks_arrived is not None:
+            chunks_arrived()
+        return is_sent
 
     try:
         async with generation.provider.stream(generation.call) as stream:
             stream.on_batch = on_batch
             async for batch in stream:
+                if chunks_arrived is not None:
+                    chunks_arrived()
                 if data := mux.feed(batch):
                     await events.send(data)
                 if not (finished := mux.take_finished()):

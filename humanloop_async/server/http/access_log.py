@@ -18,6 +18,9 @@ CLIENT_CLOSED_REQUEST = 499
 MAX_PATH = 200
 """Longest path in the log and in error messages, in characters; a longer one is cut."""
 
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The id of a request, in the request."""
+
 access_logger = logging.getLogger("humanloop_async.server.access")
 
 
@@ -55,4 +58,15 @@ async def log_disconnects(
 def _write(request: web.BaseRequest, status: int, seconds: float) -> None:
     version = f"HTTP/{request.version.major}.{request.version.minor}"
     line = f'{request.remote or "-"} "{request.method} {cut(request.rel_url.raw_path)} {version}"'
-    access_logger.info("%s %s %s bytes %.6f s", line, status, request.writer.output_size, seconds)
+    fields: dict[str, object] = {
+        "remote": request.remote,
+        "method": request.method,
+        "path": cut(request.rel_url.raw_path),
+        "status": status,
+        "bytes": request.writer.output_size,
+        "seconds": round(seconds, 6),
+        "request_id": request.get(REQUEST_ID),
+    }
+    text = "%s %s %s bytes %.6f s %s"
+    values = (line, status, request.writer.output_size, seconds, fields["request_id"] or "-")
+    access_logger.info(text, *values, extra={"fields": fields})

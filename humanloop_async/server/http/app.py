@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -15,8 +16,12 @@ from .error_responses import error_middleware
 from .handlers.generation import generate
 from .origins import allow_origins
 from .page import add_page
+from .request_ids import identify, return_id
 from .requests import DECOMPRESSED, SERVICE
 from .routing import BASE_PATH, add_route, add_routes, json_response
+
+if TYPE_CHECKING:
+    from ..metrics import Metrics
 
 
 def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool = True) -> web.Application:
@@ -35,11 +40,13 @@ def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool 
     """
     settings = settings or ServerSettings()
     service = Service(settings)
-    app = web.Application(middlewares=[error_middleware])
+    app = web.Application(middlewares=[identify, error_middleware])
     app[SERVICE], app[DECOMPRESSED] = service, auto_decompress
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
     app.router.add_get("/openapi.json", _openapi)
+    if service.metrics is not None:
+        app.router.add_get("/metrics", partial(_metrics, service.metrics))
     for operation in GENERATION_OPERATIONS:
         add_route(app, operation, partial(generate, operation))
     add_routes(app, [operation for operation in OPERATIONS if operation.event is None])
@@ -48,6 +55,7 @@ def create_app(settings: ServerSettings | None = None, *, auto_decompress: bool 
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
     app.cleanup_ctx.append(lambda _: service.run())
+    app.on_response_prepare.append(return_id)
     app.on_response_prepare.append(partial(_close_when_leaving, service))
     app.on_shutdown.append(lambda _: service.drain())
     return app
@@ -69,6 +77,11 @@ async def _ready(request: web.Request) -> web.Response:
     """Report whether the server accepts calls: its database is reachable, and it is not stopping."""
     await request.app[SERVICE].check_ready()
     return json_response(b'{"status":"ready"}')
+
+
+async def _metrics(metrics: Metrics, _: web.Request) -> web.Response:
+    """Report metrics of this process. This needs no key: scrapers have none."""
+    return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
 
 
 async def _openapi(_: web.Request) -> web.Response:

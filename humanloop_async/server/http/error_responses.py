@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..errors import ApiError
-from ..storage.errors import is_unreachable
+from ..request_context import current_request
+from ..storage.errors import first_line, is_unreachable
 from .access_log import cut
 from .routing import BASE_PATH, json_response
 
@@ -50,7 +51,10 @@ def _api_error(request: web.Request, exc: Exception) -> ApiError:
 
 def unexpected_error(exc: BaseException) -> ApiError:
     """Log an unexpected exception, and return the error that its client gets (500, or 503 without the database)."""
-    if is_unreachable(exc):  # `DatabaseHealth` writes a line for all calls that fail
+    request = current_request.get()
+    if is_unreachable(exc):  # `DatabaseHealth` writes one line for all calls that fail
+        logger.debug("%s failed, the database is unreachable: %s", request or "a request", first_line(exc))
         return ApiError(503, "the database is unreachable", retry_after=1)
-    logger.error("a request failed", exc_info=exc)
-    return ApiError(500, "internal server error; see the server log")
+    logger.error("%s failed", request or "a request", exc_info=exc)
+    where = "" if request is None else f" at request {request.id}"
+    return ApiError(500, f"internal server error; see the server log{where}")

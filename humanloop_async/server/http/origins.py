@@ -14,8 +14,8 @@ from .access_log import cut
 
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_ALLOWED_HEADERS = "Content-Type, X-API-KEY, Idempotency-Key, Accept"
-_EXPOSED_HEADERS = "Retry-After, Idempotent-Replayed"
+_ALLOWED_HEADERS = "Content-Type, X-API-KEY, Idempotency-Key, X-Request-Id, Accept"
+_EXPOSED_HEADERS = "Retry-After, Idempotent-Replayed, X-Request-Id"
 
 
 def host_check(settings: ServerSettings) -> Middleware:

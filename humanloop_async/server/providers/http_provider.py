@@ -20,6 +20,7 @@ import msgspec
 from ...errors import ApiConnectionError, EventTooLarge, InvalidArgument
 from ...transport.aiohttp_transport import AiohttpResponse, AiohttpTransport
 from ...transport.base import ResponseStream, Transport
+from ...transport.certificates import is_certificate_error, tls_error
 from ...types import Json, ProviderApiKeys, Usage
 from ...wire.requests import HttpRequest
 from ...wire.retry import parse_retry_after, retry_delay
@@ -386,7 +387,7 @@ class HttpProvider:
             if again and self._has_responded and time.monotonic() - started < _STALE_CONNECTION:
                 return await self._respond(request, again=False)
             error = ProviderError(503, f"cannot reach the provider{_reason(exc)}", self.origin)
-            raise _Failed(error, retryable=True) from exc
+            raise _Failed(error, retryable=not is_certificate_error(exc)) from exc
         except InvalidArgument as exc:
             error = ProviderError(503, f"the request to the provider is invalid{_reason(exc)}", self.origin)
             raise _Failed(error, retryable=False) from None
@@ -701,6 +702,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _reason(exc: Exception) -> str:
     """Return the kind of a failure, without the library's message, which may contain addresses and credentials."""
     cause = exc.__cause__
+    if (tls := tls_error(exc)) is not None:
+        return f": {tls}"
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
         return f": {os.strerror(cause.errno)}"
     return f": {type(cause).__name__}" if cause is not None else ""

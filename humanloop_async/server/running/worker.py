@@ -7,7 +7,6 @@ stops on SIGTERM or SIGHUP. It also stops when its parent dies, which closes the
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -17,9 +16,9 @@ from contextlib import ExitStack
 import msgspec
 from msgspec import Struct
 
-from ..http.access_log import access_logger
 from ..settings import ServeError, ServerSettings
 from ..storage.errors import DatabaseError
+from .log_output import LogOptions, configure_logging
 from .serve import raise_file_limit, run, running
 from .signals import StopSignals
 
@@ -29,7 +28,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
 
     settings: ServerSettings
     listener: int  # file descriptor
-    access_log: bool
+    log: LogOptions
 
 
 class _ParentPipe(asyncio.Protocol):
@@ -52,8 +51,7 @@ async def _serve(config: WorkerConfig) -> None:
 def main() -> None:
     """Serve until a signal arrives or the parent dies."""
     config = msgspec.json.decode(sys.stdin.buffer.readline(), type=WorkerConfig)
-    logging.basicConfig(format=f"%(asctime)s [{os.getpid()}] %(levelname)s %(message)s")
-    access_logger.setLevel(logging.INFO if config.access_log else logging.WARNING)
+    configure_logging(config.log)
     raise_file_limit(config.settings.max_generations)
     try:
         run(_serve(config))

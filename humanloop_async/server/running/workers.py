@@ -24,6 +24,7 @@ import msgspec
 from ..service import discard_key, ensure_api_key
 from ..settings import ServeError, ServerSettings
 from ..storage.database import Database
+from .log_output import LogOptions
 from .serve import ServerInfo, base_url, cannot_listen
 from .signals import StopSignals
 from .worker import WorkerConfig
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 async def serve_workers(
-    settings: ServerSettings, count: int, *, access_log: bool, on_ready: Callable[[ServerInfo], object] | None = None
+    settings: ServerSettings, count: int, *, log: LogOptions, on_ready: Callable[[ServerInfo], object] | None = None
 ) -> None:
     """Serve with several processes until SIGTERM, SIGINT, SIGHUP or cancellation, and then stop as `serve` does.
 
@@ -49,7 +50,7 @@ async def serve_workers(
     Args:
         settings: Configuration of each process.
         count: Number of processes, not counting this one, which only supervises them.
-        access_log: Whether to write a line for each request to standard error.
+        log: Options of the processes' logs.
         on_ready: Called when all processes listen.
 
     Raises:
@@ -61,9 +62,7 @@ async def serve_workers(
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
         # Migrates the tables before any worker starts.
         keys = await _with_database(settings, lambda database: ensure_api_key(database, settings))
-        configs = [
-            WorkerConfig(settings=settings, listener=listener.fileno(), access_log=access_log) for listener in listeners
-        ]
+        configs = [WorkerConfig(settings=settings, listener=listener.fileno(), log=log) for listener in listeners]
         workers = _Workers(count, lambda: on_ready and on_ready(info))
         info = ServerInfo(
             base_url=base_url(listeners[0].getsockname()),

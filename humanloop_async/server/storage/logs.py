@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ChatMessage, FeedbackValue, Json, ToolChoiceValue, ToolResultResponse, UpdateLogRequest
+from ..request_context import current_request_id
 from .columns import utc_now
 from .experiments import Trial, add_trials
 from .idempotency import invalidate
@@ -38,6 +39,7 @@ class NewLog(Struct, kw_only=True):
     Attributes:
         trial: A trial that is not stored yet; it is inserted with the first of its logs.
         owner: The server process that generates, while the log is running.
+        request_id: The id of the request that creates the log.
         call_id: The id of the call's claim, if the call has an ``Idempotency-Key``.
     """
 
@@ -50,6 +52,7 @@ class NewLog(Struct, kw_only=True):
     status: Literal["running", "complete", "error"] = "running"
     owner: str | None = None
     call_id: str | None = None
+    request_id: str | None = field(default_factory=current_request_id)
     trial: Trial | None = None
     trial_id: str | None = None
     reference_id: str | None = None

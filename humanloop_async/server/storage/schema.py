@@ -96,6 +96,7 @@ logs = Table(
     # running, complete, error, cancelled (the caller disconnected) or interrupted (the server died)
     Column("status", ShortText, nullable=False),
     Column("owner", ShortText, index=True),  # the server process that generates it, while it is running
+    Column("request_id", PlainText),  # the X-Request-Id of the request that created it
     Column("call_id", ShortText),  # the call's row in `idempotency`, if it has one
     Column("save", Boolean, nullable=False),  # False: the columns in `storage.logs.CONTENT` stay NULL
     Column("inputs", JsonText),

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import trustme
 
-from humanloop_async.server.providers.base import ProviderError
+from humanloop_async.server.providers.base import ProviderCall, ProviderError
 from humanloop_async.server.providers.network import Network, ProviderTransport, is_direct
 from humanloop_async.server.providers.openai import OpenAIProvider
+from humanloop_async.server.providers.registry import Providers
+from humanloop_async.server.providers.settings import ProviderSettings
 from tests.server.providers.conftest import ScriptedServer
 from tests.server.providers.transcripts import call
 
@@ -151,6 +153,37 @@ async def test_a_redirect_is_not_followed(scripted: ScriptedServer) -> None:
     assert caught.value.status == 503
     assert len(scripted.requests) == 1
     await provider.aclose()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_tls", "reason"),
+    [
+        ("localhost", True, "the certificate was rejected: "),
+        ("localhost", False, "TLS failed: "),
+    ],
+)
+async def test_an_error_of_tls_says_why(host: str, is_tls: bool, reason: str) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    connections = 0
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0, ssl=context if is_tls else None)
+    port = server.sockets[0].getsockname()[1]
+    settings = ProviderSettings(openai_base_url=f"https://{host}:{port}/v1", openai_api_key="sk-1", max_retries=2)
+    providers = Providers(settings)
+    async with server:
+        with pytest.raises(ProviderError, match=f"cannot reach the provider: {reason}") as caught:
+            await providers.get("openai").generate(ProviderCall(provider="openai", model="m"))
+        await providers.aclose()
+    assert "Operation not permitted" not in str(caught.value)
+    if is_tls:
+        assert "unable to get local issuer certificate" in str(caught.value) or "self-signed" in str(caught.value)
 
 
 async def test_a_private_authority_in_ssl_cert_file_is_trusted(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from humanloop_async.server.running.log_output import LogOptions
 from humanloop_async.server.running.workers import serve_workers
 from humanloop_async.server.settings import ServeError, ServerSettings
 from tests.server.served import CHAT, hangup, on_both_databases, rows, with_config
@@ -24,12 +25,13 @@ from tests.server.served import CHAT, hangup, on_both_databases, rows, with_conf
 _SERVE = """
 import asyncio, logging, json, sys
 from humanloop_async.server.settings import ServeError, ServerSettings
+from humanloop_async.server.running.log_output import LogOptions
 from humanloop_async.server.running.workers import serve_workers
 
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 settings = ServerSettings(port=0, **json.loads(sys.argv[1]))
 try:
-    asyncio.run(serve_workers(settings, int(sys.argv[2]), access_log=False, on_ready=lambda info: print(
+    asyncio.run(serve_workers(settings, int(sys.argv[2]), log=LogOptions(), on_ready=lambda info: print(
         json.dumps([info.base_url, info.new_key]), flush=True)))
 except ServeError as exc:
     sys.exit(f"gave up: {exc}")
@@ -201,8 +203,8 @@ async def test_a_second_signal_ends_all_processes_at_once(database_address: str)
 async def test_an_impossible_start_is_an_error_before_any_worker_starts(tmp_path: Path) -> None:
     database = str(tmp_path / "x.db")
     with pytest.raises(ServeError, match="keys create"):
-        await serve_workers(ServerSettings(host="0.0.0.0", port=0, database=database), 2, access_log=False)
+        await serve_workers(ServerSettings(host="0.0.0.0", port=0, database=database), 2, log=LogOptions())
     async with group(database) as servers:
         port = int(servers.base_url.split(":")[2].split("/")[0])
         with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1 port {port}"):
-            await serve_workers(ServerSettings(port=port, database=database), 2, access_log=False)
+            await serve_workers(ServerSettings(port=port, database=database), 2, log=LogOptions())

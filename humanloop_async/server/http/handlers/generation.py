@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
@@ -21,14 +22,20 @@ from ...generation.replay import replayed_events
 from ...generation.responses import encode_response
 from ...generation.streaming import ClientGone, EventStream, stream_generation
 from ...providers.base import ProviderError
+from ...request_context import current_request
 from ...service import Service
 from ..error_responses import unexpected_error
 from ..requests import SERVICE, check_key, decode_body, decode_call, received_body
 from ..routing import REPLAYED, json_response
 
 CLIENT_GONE = "the client disconnected before the generation finished"
+MAX_LOGGED = 300
+"""Most characters of a provider's error message in the server log."""
+
 STOPPING = "the server is stopping"
 DELETED = "the project, or another object this request refers to, was deleted during the request"
+
+logger = logging.getLogger(__name__)
 
 GenerationOperation = Operation[t.GenerationRequest, t.CompletionResponse | t.ChatResponse]
 
@@ -141,7 +148,9 @@ async def _respond_stream(
 
 async def _run_stream(service: Service, generation: Generation, events: EventStream) -> None:
     try:
-        await stream_generation(generation, events)
+        metrics = service.metrics
+        observer = None if metrics is None else metrics.stream(generation.call.provider)
+        await stream_generation(generation, events, observer)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _finish_failed(exc, service, generation) from exc
 
@@ -169,6 +178,11 @@ async def _finish_failed(exc: BaseException, service: Service, generation: Gener
         raise exc
     if isinstance(exc, ProviderError):
         api_error, message = ApiError.from_provider(exc), str(exc)
+        shown = " ".join(exc.message.split())[:MAX_LOGGED]
+        if service.metrics is not None:
+            service.metrics.provider_errors.labels(generation.call.provider, exc.status).inc()
+        name, status = generation.call.provider, exc.status
+        logger.warning("provider %s failed with %s in %s: %s", name, status, current_request.get(), shown)
     elif isinstance(exc, IntegrityError):  # the logs refer to a deleted row
         api_error, message = ApiError(404, DELETED), DELETED
     else:

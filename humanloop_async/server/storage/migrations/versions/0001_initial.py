@@ -194,6 +194,7 @@ def upgrade() -> None:
         sa.Column("trial_id", sa.String()),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("owner", sa.String()),
+        sa.Column("request_id", sa.Text()),
         sa.Column("call_id", sa.String()),
         sa.Column("save", sa.Boolean(), nullable=False),
         sa.Column("inputs", sa.Text()),
