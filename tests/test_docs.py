@@ -158,7 +158,12 @@ def test_the_table_of_limits_has_the_defaults_of_the_settings() -> None:
     rows = re.findall(r"^\|[^|]+\| ([\d,]+)(?: (\w+))? \| `(?:--)?([\w-]+)` \|", page, re.MULTILINE)
     units = {"": 1, "characters": 1, "s": 1, "h": 3600, "MiB": 1024 * 1024}
     shown = {name.replace("-", "_"): int(number.replace(",", "")) * units[unit] for number, unit, name in rows}
-    shown["max_body_bytes"] = shown.pop("max_body")
+    for setting, option in (
+        ("max_body_bytes", "max_body"),
+        ("max_bodies_bytes", "max_bodies"),
+        ("max_samples_bytes", "max_samples_size"),
+    ):
+        shown[setting] = shown.pop(option)
     assert len(shown) >= 8
     settings = ServerSettings()
     assert shown == {name: getattr(settings, name) for name in shown}

@@ -23,6 +23,7 @@ from ..transport.base import ResponseStream, Transport
 from ..wire.requests import HttpRequest
 from ..wire.responses import decode_error
 from ..wire.retry import retry_delay
+from .log import log_retry
 
 _MAX_ERROR_BODY = 64 * 1024
 """Bytes of an error response that are read."""
@@ -57,9 +58,11 @@ class Call:
         "_deadline",
         "_first_token",
         "_max_retries",
+        "_method",
         "_request",
         "_total",
         "_transport",
+        "_url",
         "attempts",
         "sent_at",
         "started_at",
@@ -77,6 +80,7 @@ class Call:
     ) -> None:
         self._transport = transport
         self._request = request
+        self._method, self._url = request.method, request.url  # for the log, also after `release_request`
         self._connect = connect
         self._first_token = first_token
         self._total = total
@@ -89,6 +93,11 @@ class Call:
     def release_request(self) -> None:
         """Release the request: no more attempts follow, the body may be large and the stream long-lived."""
         self._request = _RELEASED
+
+    @property
+    def target(self) -> str:
+        """The method and the URL without its query, for the log."""
+        return f"{self._method} {self._url.partition('?')[0]}"
 
     @property
     def elapsed(self) -> float:
@@ -143,6 +152,7 @@ class Call:
             if exc.round_trip_time is None:
                 exc.round_trip_time = self.elapsed
             raise exc
+        log_retry(self.target, self.attempts, exc, delay)
         return delay
 
     async def attempt(self) -> ResponseStream:

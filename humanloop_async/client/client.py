@@ -14,6 +14,7 @@ from ..errors import ApiException, InvalidArgument
 from ..types import ProjectConfigResponse, ResponseList
 from ..wire.sse import MAX_EVENT_BYTES
 from .core import CallOptions, Connections, Core, base_headers
+from .log import log_from_environ
 from .resources import Resources
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class AsyncHumanloop(Resources):
         ai21_api_key: str | None = None,
         mock_api_key: str | None = None,
     ) -> None:
+        log_from_environ()
         keys: dict[str, str | None] = {}
         try:
             keys |= {

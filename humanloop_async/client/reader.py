@@ -26,6 +26,7 @@ from ..types import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse
 from ..wire.demux import Demultiplexer
 from ..wire.sse import EventStreamDecoder
 from .call import Call
+from .log import log_stream_end
 
 ChunkT = TypeVar("ChunkT", bound=CompletionChunk | ChatChunk)
 ResponseT = TypeVar("ResponseT", bound=CompletionResponse | ChatResponse)
@@ -137,6 +138,8 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         """Close the connection, unless the body was read to its end. End a retry in progress."""
         if not self.ended and not self.closed:
             self.closed = True
+            if self.failure is None:
+                log_stream_end(self._call.target, "early, closed by its reader", self._call.elapsed)
             self.response.close()
             if (retrying := self._retrying) is None or retrying.cancel() or retrying.cancelled():
                 return
@@ -204,6 +207,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         if cause is not None:
             exc.__cause__ = cause
         self.failure = self.attach_response_info(exc)
+        log_stream_end(self._call.target, exc, self._call.elapsed)
         self.response.close()
 
     async def on_read_end(self, cause: TimeoutError | ApiConnectionError | ClientClosed | StreamClosed | None) -> None:
@@ -227,6 +231,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
         failure = demux.failure
         if failure is None:
             self.ended = True
+            log_stream_end(self._call.target, "completely", self._call.elapsed)
             return
         failure.__cause__ = cause
         if demux.started:
@@ -256,6 +261,7 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
                 self.retry_at = time.monotonic() + self._call.retry_delay(exc)
             except ApiException:
                 exc.partial = self.partial()
+                log_stream_end(self._call.target, exc, self._call.elapsed)
                 self.failure = exc  # about another response, or about none
                 self.retry_at = None
             return
@@ -318,3 +324,4 @@ class ChunkReader(Generic[ChunkT, ResponseT]):
             self._fail(exc)
             return
         self.ended = True
+        log_stream_end(self._call.target, "completely", self._call.elapsed)
