@@ -1,4 +1,4 @@
-"""Fixtures for the tests of several folders: a scripted server, the embedded server, no settings from outside."""
+"""Fixtures for the tests of several folders: a scripted server, no settings from outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -14,9 +13,6 @@ from blockbuster import blockbuster_ctx
 from tests.postgres import Cluster, programs, running_cluster
 from tests.require_all import pytest_make_collect_report, pytest_runtest_makereport
 from tests.scripted import ScriptedServer, in_thread
-
-if TYPE_CHECKING:
-    from humanloop_async import EmbeddedServer
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
 
@@ -68,13 +64,4 @@ async def server() -> AsyncIterator[ScriptedServer]:
 def threaded_server() -> Iterator[ScriptedServer]:
     """A scripted server on another thread's loop."""
     with in_thread() as server:
-        yield server
-
-
-@pytest.fixture
-async def embedded() -> AsyncIterator[EmbeddedServer]:
-    """The real server with its mock provider, on the test's own loop."""
-    from humanloop_async import EmbeddedServer  # here, so that tests of the client do not wait for the server's import
-
-    async with EmbeddedServer() as server:
         yield server

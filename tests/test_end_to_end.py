@@ -13,16 +13,20 @@ from humanloop_async import (
     AsyncHumanloop,
     AuthenticationError,
     CompletionChunk,
-    EmbeddedServer,
     Humanloop,
     RateLimitError,
     SampleStream,
     UnprocessableEntityError,
 )
+from humanloop_async.testing import TestServer
 
 TransportName = Literal["aiohttp", "httpx"]
 CONFIG: Any = {"provider": "mock", "model": "mock", "prompt_template": "Greet {{name}}", "seed": 7}
 CHAT: Any = {"provider": "mock", "model": "mock", "seed": 7}
+
+
+def connect(server: TestServer, **settings: Any) -> AsyncHumanloop:
+    return AsyncHumanloop(server.api_key, base_url=server.base_url, **settings)
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])
@@ -31,8 +35,8 @@ def transport(request: pytest.FixtureRequest) -> TransportName:
     return name
 
 
-async def test_plain_and_streamed_responses_are_equal(embedded: EmbeddedServer, transport: TransportName) -> None:
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
+async def test_plain_and_streamed_responses_are_equal(humanloop_server: TestServer, transport: TransportName) -> None:
+    async with connect(humanloop_server, transport=transport) as client:
         params: dict[str, Any] = {
             "project": "greeter",
             "model_config": CONFIG,
@@ -60,8 +64,8 @@ async def test_plain_and_streamed_responses_are_equal(embedded: EmbeddedServer, 
     assert plain.usage == streamed.usage is not None
 
 
-async def test_a_configuration_can_be_called_by_its_id(embedded: EmbeddedServer) -> None:
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url) as client:
+async def test_a_configuration_can_be_called_by_its_id(humanloop_server: TestServer) -> None:
+    async with connect(humanloop_server) as client:
         messages: list[Any] = [{"role": "user", "content": "hi"}]
         first = await client.chat(project="p", messages=messages, model_config=CHAT)
         assert first.data[0].model_config_id is not None
@@ -76,8 +80,8 @@ async def test_a_configuration_can_be_called_by_its_id(embedded: EmbeddedServer)
         assert (message.role, bool(message.content)) == ("assistant", True)
 
 
-async def test_errors_of_the_server_reach_the_caller(embedded: EmbeddedServer) -> None:
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, max_retries=0) as client:
+async def test_errors_of_the_server_reach_the_caller(humanloop_server: TestServer) -> None:
+    async with connect(humanloop_server, max_retries=0) as client:
         with pytest.raises(UnprocessableEntityError) as missing:
             await client.complete(project="p", model_config=CONFIG)
         assert "name" in str(missing.value)
@@ -94,14 +98,16 @@ async def test_errors_of_the_server_reach_the_caller(embedded: EmbeddedServer) -
         assert caught.value.status == 429
         assert caught.value.partial is not None
         assert caught.value.partial.data[0].finish_reason is None
-    async with AsyncHumanloop("wrong", base_url=embedded.base_url) as unauthorized:
+    async with AsyncHumanloop("wrong", base_url=humanloop_server.base_url) as unauthorized:
         with pytest.raises(AuthenticationError):
             await unauthorized.complete(project="p", model_config=CONFIG)
 
 
-async def test_streams_left_early_do_not_block_the_server(embedded: EmbeddedServer, transport: TransportName) -> None:
+async def test_streams_left_early_do_not_block_the_server(
+    humanloop_server: TestServer, transport: TransportName
+) -> None:
     slow: Any = {**CHAT, "other": {"tokens_per_second": 20, "tokens": 10_000}}
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
+    async with connect(humanloop_server, transport=transport) as client:
         for _ in range(5):
             async with client.chat_stream(project="p", messages=[], model_config=slow) as stream:
                 async for _ in stream:
@@ -110,9 +116,9 @@ async def test_streams_left_early_do_not_block_the_server(embedded: EmbeddedServ
         assert response.data[0].output
 
 
-async def test_the_sync_client(embedded: EmbeddedServer, transport: TransportName) -> None:
+async def test_the_sync_client(humanloop_server: TestServer, transport: TransportName) -> None:
     def complete() -> tuple[str, str]:
-        with Humanloop(embedded.api_key, base_url=embedded.base_url, transport=transport) as client:
+        with Humanloop(humanloop_server.api_key, base_url=humanloop_server.base_url, transport=transport) as client:
             params: dict[str, Any] = {"project": "greeter", "model_config": CONFIG, "inputs": {"name": "Ada"}}
             plain = client.complete(**params)
             with client.complete_stream(**params) as stream:
@@ -122,8 +128,8 @@ async def test_the_sync_client(embedded: EmbeddedServer, transport: TransportNam
     assert plain == streamed != ""
 
 
-async def test_many_streams_at_once(embedded: EmbeddedServer) -> None:
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url) as client:
+async def test_many_streams_at_once(humanloop_server: TestServer) -> None:
+    async with connect(humanloop_server) as client:
 
         async def chat(number: int) -> int:
             async with client.chat_stream(

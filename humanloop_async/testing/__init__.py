@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .faults import WrongIndex as WrongIndex
     from .faults import parse_fault as parse_fault
     from .faulty import FaultTransport as FaultTransport
+    from .fixtures import TestServer as TestServer
+    from .record import Mode as Mode
     from .record import RecordingTransport as RecordingTransport
     from .recording import RecordedCall as RecordedCall
     from .recording import RecordedRead as RecordedRead
@@ -48,6 +50,7 @@ _HOMES = {
     "Faults": "faults",
     "InvalidJson": "faults",
     "InvalidRecording": "errors",
+    "Mode": "record",
     "RecordedCall": "recording",
     "RecordedRead": "recording",
     "RecordingEnded": "errors",
@@ -58,6 +61,7 @@ _HOMES = {
     "Reset": "faults",
     "Slow": "faults",
     "Stall": "faults",
+    "TestServer": "fixtures",
     "TransportServer": "server",
     "UnmatchedRequest": "errors",
     "UnsupportedRecording": "errors",
@@ -78,6 +82,7 @@ __all__ = [
     "Faults",
     "InvalidJson",
     "InvalidRecording",
+    "Mode",
     "RecordedCall",
     "RecordedRead",
     "RecordingEnded",
@@ -88,6 +93,7 @@ __all__ = [
     "Reset",
     "Slow",
     "Stall",
+    "TestServer",
     "TransportServer",
     "UnmatchedRequest",
     "UnsupportedRecording",

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from humanloop_async import EmbeddedServer
-from humanloop_async.testing import load_recording
+from humanloop_async.testing import TestServer, load_recording
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -121,7 +120,7 @@ REPLAY = """
 """
 
 
-async def test_a_recording_lies_next_to_the_test(tmp_path: Path, embedded: EmbeddedServer) -> None:
+async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_server: TestServer) -> None:
     """Recorded once, it replays without a server; what it lacks is an error that names the option."""
 
     def texts(*arguments: str, env: dict[str, str] | None = None) -> list[str]:
@@ -133,13 +132,13 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, embedded: Embed
         done = run_tests(tmp_path, REPLAY, "-o", "asyncio_mode=auto")
         assert "2 errors" in done.stdout
         assert "run pytest with --humanloop-record=new" in done.stdout
-        server = {"HUMANLOOP_BASE_URL": embedded.base_url, "HUMANLOOP_API_KEY": embedded.api_key}
+        server = {"HUMANLOOP_BASE_URL": humanloop_server.base_url, "HUMANLOOP_API_KEY": humanloop_server.api_key}
         recorded = texts("--humanloop-record=once", env=server)
         folder = tmp_path / "recordings" / "test_user"
         files = sorted(path.name for path in folder.iterdir())
         assert len(files) == 2
         assert "test_it-Oslo.jsonl" in files
-        assert embedded.api_key not in "".join(path.read_text() for path in folder.iterdir())
+        assert humanloop_server.api_key not in "".join(path.read_text() for path in folder.iterdir())
         assert texts("--humanloop-record=once") == recorded
         assert texts() == recorded
         assert all(len(load_recording(path)) == 1 for path in folder.iterdir())

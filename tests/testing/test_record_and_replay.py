@@ -17,7 +17,6 @@ from humanloop_async import (
     AiohttpTransport,
     ApiConnectionError,
     AsyncHumanloop,
-    EmbeddedServer,
     HttpxTransport,
     Humanloop,
     IdleTimeout,
@@ -34,6 +33,7 @@ from humanloop_async.testing import (
     RecordingNotFound,
     RecordingTransport,
     ReplayTransport,
+    TestServer,
     UnmatchedRequest,
     load_recording,
     save_recording,
@@ -104,11 +104,11 @@ async def test_the_response_has_its_status_reason_and_headers(
 
 
 async def test_the_async_and_the_sync_client_replay_the_embedded_server(
-    recorder: RecordingTransport, path: Path, embedded: EmbeddedServer
+    recorder: RecordingTransport, path: Path, humanloop_server: TestServer
 ) -> None:
     config: Any = {"provider": "mock", "model": "any", "prompt_template": "Hi"}
     call: dict[str, Any] = {**CALL, "num_samples": 3, "model_config": config}
-    async with client_of_key(recorder, embedded) as client, client.complete_stream(**call) as stream:
+    async with client_of_key(recorder, humanloop_server) as client, client.complete_stream(**call) as stream:
         recorded = await stream.final()
     for _ in range(2):
         async with client_of(ReplayTransport(path, math.inf)) as client, client.complete_stream(**call) as stream:
@@ -125,7 +125,7 @@ async def test_the_async_and_the_sync_client_replay_the_embedded_server(
     assert count > 3
 
 
-def client_of_key(transport: Transport, server: EmbeddedServer) -> AsyncHumanloop:
+def client_of_key(transport: Transport, server: TestServer) -> AsyncHumanloop:
     return AsyncHumanloop(server.api_key, base_url=server.base_url, transport=transport)
 
 

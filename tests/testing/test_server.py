@@ -18,7 +18,6 @@ import pytest
 from humanloop_async import (
     AiohttpTransport,
     AsyncHumanloop,
-    EmbeddedServer,
     HttpRequest,
     Humanloop,
     InvalidArgument,
@@ -31,6 +30,7 @@ from humanloop_async.testing import (
     RecordedRead,
     RecordingTransport,
     ReplayTransport,
+    TestServer,
     TransportServer,
     load_recording,
     save_recording,
@@ -67,10 +67,14 @@ async def posted(path: Path, body: bytes = b'{"a":1}') -> AsyncIterator[aiohttp.
         yield response
 
 
-async def test_a_recording_of_the_embedded_server_is_served_byte_for_byte(path: Path, embedded: EmbeddedServer) -> None:
+async def test_a_recording_of_the_embedded_server_is_served_byte_for_byte(
+    path: Path, humanloop_server: TestServer
+) -> None:
     """Each recorded read is one chunk of the response, whatever the client."""
     recorder = RecordingTransport(AiohttpTransport(), path)
-    async with AsyncHumanloop(embedded.api_key, base_url=embedded.base_url, transport=recorder) as client:
+    async with AsyncHumanloop(
+        humanloop_server.api_key, base_url=humanloop_server.base_url, transport=recorder
+    ) as client:
         async with client.complete_stream(**CALL) as stream:
             recorded = (await stream.final()).body
         plain = (await client.complete(**CALL)).body
