@@ -21,22 +21,22 @@ class BulkInsert:
     """
 
     def __init__(self, table: Table, names: Collection[str]) -> None:
-        self._names = [*names]
-        columns = [table.c[name] for name in self._names]
+        self.names = [*names]
+        columns = [table.c[name] for name in self.names]
         self._times = [index for index, column in enumerate(columns) if isinstance(column.type, UtcTime)]
         self._texts = [index for index, column in enumerate(columns) if isinstance(column.type, ShortText | PlainText)]
-        quoted = ", ".join(f'"{name}"' for name in self._names)
+        quoted = ", ".join(f'"{name}"' for name in self.names)
         self._statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES (%s) ON CONFLICT DO NOTHING'  # noqa: S608
 
     async def insert(self, connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows."""
         on_sqlite = connection.dialect.name == "sqlite"
-        marks = ", ".join("?" if on_sqlite else f"${number}" for number in range(1, len(self._names) + 1))
+        marks = ", ".join("?" if on_sqlite else f"${number}" for number in range(1, len(self.names) + 1))
         values = [self._values(row, on_sqlite=on_sqlite) for row in rows]
         await connection.exec_driver_sql(self._statement % marks, values)
 
     def _values(self, row: Mapping[str, Any], *, on_sqlite: bool) -> tuple[Any, ...]:
-        values = [row[name] for name in self._names]
+        values = [row[name] for name in self.names]
         for index in self._texts:
             if (text := values[index]) is not None and "\0" in text:
                 values[index] = replace_nul(text)

@@ -83,7 +83,7 @@ class Datasets:
     def _versions(self, folder: Path) -> list[Dataset]:
         """Return the versions, oldest first."""
         found: dict[str, Dataset] = {}
-        for path in [*entries(folder / "versions", self._report.problem), folder / "file.json"]:
+        for path in [*entries(folder / "versions", self._report.unreadable), folder / "file.json"]:
             try:
                 version = read_record(path, Dataset)
             except Damaged as exc:
@@ -141,7 +141,7 @@ class Datasets:
         after: dict[str, tuple[int, bytes]] = {}
         new: list[dict[str, Any]] = []
         created_at = version.created_at or utc_now()
-        for path in entries(folder / "datapoints" / version.version_id, self._report.problem):
+        for path in entries(folder / "datapoints" / version.version_id, self._report.unreadable):
             for line_number, line in lines(path):
                 where = place(path, line_number)
                 try:

@@ -58,7 +58,7 @@ class Evaluations:
             read: Called with the number of bytes of each log.
         """
         runs: list[Run] = []
-        for path in entries(folder / "runs", self._report.problem):
+        for path in entries(folder / "runs", self._report.unreadable):
             self._report.found("evaluations")
             try:
                 runs.append(read_record(path, Run))
@@ -77,7 +77,7 @@ class Evaluations:
                 id = evaluation.id if number == 0 else run.id
                 if await self._add_run(evaluation, run, id, place(folder / "runs" / run.id)):
                     imported[run.id] = id
-        for path in entries(folder / "logs", self._report.problem):
+        for path in entries(folder / "logs", self._report.unreadable):
             await self._add_logs(path, imported, read)
         await self._logs.flush()
 

@@ -40,7 +40,7 @@ class Evaluators:
     async def add(self, folder: Path) -> None:
         """Import the folder of an evaluator."""
         versions: list[EvaluatorVersion] = []
-        for path in [*entries(folder / "versions", self._report.problem), folder / "file.json"]:
+        for path in [*entries(folder / "versions", self._report.unreadable), folder / "file.json"]:
             try:
                 version = read_record(path, EvaluatorVersion)
             except Damaged as exc:

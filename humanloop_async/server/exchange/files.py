@@ -91,7 +91,7 @@ class Files:
     def _versions(self, folder: Path) -> list[Version]:
         """Return the versions of a file, oldest first."""
         versions: list[Version] = []
-        for path in entries(folder / "versions", self._report.problem):
+        for path in entries(folder / "versions", self._report.unreadable):
             self._report.found("versions")
             try:
                 versions.append(read_record(path, Version))

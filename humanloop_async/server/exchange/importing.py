@@ -63,7 +63,7 @@ class _Import:
     def __init__(self, target: Target, root: Path, report: Report, progress: Callable[[int, int], None]) -> None:
         self._target, self._root, self._report, self._progress = target, root, report, progress
         self._tables = root / "tables"
-        self._folders = [path for path in entries(root / "files", report.problem) if path.is_dir()]
+        self._folders = [path for path in entries(root / "files", report.unreadable) if path.is_dir()]
         self._read, self._total = 0, sum(map(_size, [*self._folders, self._tables]))
 
     async def run(self) -> None:
@@ -82,11 +82,11 @@ class _Import:
         logs = Logs(self._target, self._report, Files(self._target, self._report), None)
         try:
             for folder in self._folders:
-                for path in entries(folder / "logs", self._report.problem):
+                for path in entries(folder / "logs", self._report.unreadable):
                     await logs.add_file(path, self._advance)
             await logs.finish()
         finally:
-            logs.close()
+            await logs.aclose()
         await tables.add(OF_LOGS, self._advance)
 
     async def _of_humanloop(self) -> None:
@@ -110,18 +110,18 @@ class _Import:
         evaluations = Evaluations(self._target, self._report, datasets, evaluators, logs, judgments)
         try:
             for folder in with_logs:
-                for path in entries(folder / "logs", self._report.problem):
+                for path in entries(folder / "logs", self._report.unreadable):
                     if kinds[folder] == "evaluator":
                         await logs.flush()
                         await self._add_judgments(judgments, path)
                     else:
                         await logs.add_file(path, self._advance)
             for folder in self._folders:
-                for path in entries(folder / "evaluations", self._report.problem):
+                for path in entries(folder / "evaluations", self._report.unreadable):
                     await evaluations.add(path, self._advance)
             await logs.finish()
         finally:
-            logs.close()
+            await logs.aclose()
 
     async def _add_judgments(self, judgments: Judgments, path: Path) -> None:
         """Import the logs of an evaluator: judgments on logs that were imported before."""
@@ -140,8 +140,8 @@ class _Import:
             self._advance(len(line) + 1)
             judgments.add(judgment, judgment.parent_id, where)
             if number % JUDGMENTS_AT_ONCE == 0:
-                await judgments.flush()
-        await judgments.flush()
+                await judgments.store(judgments.take())
+        await judgments.store(judgments.take())
 
     def _kind(self, folder: Path) -> FileType:
         try:

@@ -39,6 +39,15 @@ class EvaluationStep(Struct, frozen=True):
     datapoint_id: str | None
 
 
+class PlacedJudgment(Struct):
+    """A judgment, the log that it is about, its place in the export, and the evaluation that it belongs to."""
+
+    judgment: Judgment
+    log_id: str
+    where: str
+    step: EvaluationStep | None
+
+
 class _New(Struct):
     """A judgment of the current batch. `kind` is feedback or results."""
 
@@ -68,25 +77,23 @@ class Judgments:
 
     def __init__(self, target: Target, report: Report, evaluators: Evaluators) -> None:
         self._target, self._report, self._evaluators = target, report, evaluators
-        self._batch: list[tuple[Judgment, str, str, EvaluationStep | None]] = []
+        self._batch: list[PlacedJudgment] = []
         self._labels: set[tuple[str, str, str]] = set()  # that exist: project, kind and value
 
     def add(self, judgment: Judgment, log_id: str, where: str, step: EvaluationStep | None = None) -> None:
-        """Add a judgment, which `flush` stores.
+        """Add a judgment, which `take` returns. See `PlacedJudgment`."""
+        self._batch.append(PlacedJudgment(judgment, log_id, where, step))
 
-        Args:
-            judgment: The judgment.
-            log_id: The log that it is about.
-            where: Its place in the export.
-            step: The evaluation that it belongs to.
-        """
-        self._batch.append((judgment, log_id, where, step))
-
-    async def flush(self) -> None:
-        """Store the judgments that were added."""
+    def take(self) -> list[PlacedJudgment]:
+        """Return the judgments that were added since the last call."""
         batch, self._batch = self._batch, []
+        return batch
+
+    async def store(self, batch: Sequence[PlacedJudgment]) -> None:
+        """Store judgments on logs that are stored."""
         new: list[_New] = []
-        for judgment, log_id, where, step in batch:
+        for placed in batch:
+            judgment, where, step = placed.judgment, placed.where, placed.step
             kind = "feedback" if step is None and judgment.evaluator.spec.evaluator_type == "human" else "results"
             self._report.found(kind)
             version_id = await self._evaluators.version(judgment.evaluator, where) if kind == "results" else None
@@ -95,7 +102,7 @@ class Judgments:
             elif judgment.judgment is None and (kind == "feedback" or judgment.error is None):
                 self._report.skip(kind, where, "the judgment has no value", judgment.id)
             else:
-                new.append(_New(where, log_id, judgment, version_id, step, kind))
+                new.append(_New(where, placed.log_id, judgment, version_id, step, kind))
         if not new:
             return
         outcome = await self._target.run(lambda connection: self._store(connection, new))
@@ -118,19 +125,19 @@ class Judgments:
         rows: dict[str, list[dict[str, Any]]] = {"feedback": [], "results": []}
         labels: dict[tuple[str, str], dict[str, LabelSentiment]] = {}
         classes: dict[tuple[str, str], FeedbackClass] = {}
-        done: set[str] = set()
+        done: dict[str, str] = {}  # the logs of this batch's judgments
         for new in batch:
             id = new.judgment.id
             if new.log_id not in of_logs:
                 outcome.skipped.append((new.kind, new.where, "its log was not imported", new.log_id))
-            elif id in stored and (row := stored[id]) is not None and row.log_id != new.log_id:
+            elif (row.log_id if (row := stored.get(id)) is not None else done.get(id, new.log_id)) != new.log_id:
                 outcome.skipped.append((new.kind, new.where, "the id belongs to another log", id))
             elif id in stored or id in done:
                 outcome.present[new.kind] = outcome.present.get(new.kind, 0) + 1
             elif new.kind == "results" and (key := _step_key(new)) is not None and key in steps:
                 outcome.skipped.append((new.kind, new.where, "the evaluation has another result of this evaluator", id))
             else:
-                done.add(id)
+                done[id] = new.log_id
                 outcome.imported[new.kind] = outcome.imported.get(new.kind, 0) + 1
                 log = of_logs[new.log_id]
                 if new.kind == "results":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
@@ -22,7 +23,7 @@ from ..storage.search import folded
 from ..storage.statements import dialect_insert
 from .bulk import BulkInsert
 from .files import Files
-from .judgments import Judgments
+from .judgments import Judgments, PlacedJudgment
 from .reading import Damaged, decode, lines
 from .records import Log, LogColumns, Owners, Version
 from .report import Report, place
@@ -30,6 +31,9 @@ from .target import Target
 
 BATCH = 500
 """Logs in one transaction, which takes about 50 ms on SQLite. Other programs wait for it."""
+
+LINES = 32
+"""Lines that are decoded before the event loop may continue to store the batch before."""
 
 BATCH_BYTES = 8 * 1024 * 1024
 """Size of the lines at which a batch ends early."""
@@ -73,6 +77,8 @@ class _Outcome(Struct):
 class Logs:
     """Imports logs in batches, and connects them with their parents at the end.
 
+    While one batch is stored, on another thread or by PostgreSQL, the next one is decoded.
+
     A log may come before its parent, so that the links are written to a temporary file first.
 
     Args:
@@ -86,6 +92,7 @@ class Logs:
         self._target, self._report, self._files, self._judgments = target, report, files, judgments
         self._batch: list[_NewLog] = []
         self._bytes = 0
+        self._storing: asyncio.Task[None] | None = None
         self._links = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - closed by `close`
 
     async def add_file(self, path: Path, read: Callable[[int], None]) -> None:
@@ -103,6 +110,8 @@ class Logs:
                 continue
             await self.add(line, where)
             read(len(line) + 1)
+            if number % LINES == 0:
+                await asyncio.sleep(0)
 
     async def add(self, raw: bytes, where: str, depth: int = 0) -> Log | None:
         """Import a log, which the report has counted as found.
@@ -123,7 +132,7 @@ class Logs:
             for judgment in log.evaluator_logs or ():
                 self._judgments.add(judgment, log.id, where)
         if len(self._batch) >= BATCH or self._bytes >= BATCH_BYTES:
-            await self.flush()
+            await self._begin_batch()
         if log.trace_children and depth < MAX_DEPTH:
             for child in log.trace_children:
                 await self.add(bytes(child), where, depth + 1)
@@ -151,13 +160,27 @@ class Logs:
 
     async def flush(self) -> None:
         """Store the logs and judgments that were added."""
-        batch, self._batch, self._bytes = self._batch, [], 0
-        if batch:
-            await self._flush(batch)
-        if self._judgments is not None:
-            await self._judgments.flush()
+        await self._begin_batch()
+        await self._end_batch()
 
-    async def _flush(self, batch: Sequence[_NewLog]) -> None:
+    async def _begin_batch(self) -> None:
+        """Begin to store the logs and judgments that were added, after those before."""
+        await self._end_batch()
+        batch, self._batch, self._bytes = self._batch, [], 0
+        self._storing = asyncio.create_task(self._store_batch(batch, self._judgments and self._judgments.take()))
+
+    async def _end_batch(self) -> None:
+        if self._storing is not None:
+            storing, self._storing = self._storing, None
+            await storing
+
+    async def _store_batch(self, batch: Sequence[_NewLog], judgments: Sequence[PlacedJudgment] | None) -> None:
+        if batch:
+            await self._store_logs(batch)
+        if judgments and self._judgments is not None:
+            await self._judgments.store(judgments)
+
+    async def _store_logs(self, batch: Sequence[_NewLog]) -> None:
         try:
             outcome = await self._target.run(lambda connection: self._store(connection, batch))
         except IntegrityError as exc:
@@ -167,8 +190,8 @@ class Logs:
                 self._report.skip("logs", batch[0].where, "it contradicts the database", reason)
                 return
             middle = len(batch) // 2
-            await self._flush(batch[:middle])
-            await self._flush(batch[middle:])
+            await self._store_logs(batch[:middle])
+            await self._store_logs(batch[middle:])
         else:
             self._report.found("logs", outcome.children)
             self._report.imported("logs", outcome.imported)
@@ -212,7 +235,7 @@ class Logs:
                     outcome.links.append((id, new.parent_id))
         if rows:
             outcome.sessions = await self._add_sessions(connection, rows, own)
-            await self._target.insert(connection, logs, [*rows.values()], _insert_logs)
+            await self._target.insert(connection, logs, [*rows.values()], INSERT)
             if not self._target.dry_run:
                 await count_logs(connection, [(row["project_id"], row["created_at"]) for row in rows.values()])
         return outcome
@@ -260,8 +283,11 @@ class Logs:
             await connection.execute(_set_parent, found)
         return len(pairs) - len(found)
 
-    def close(self) -> None:
-        """Remove the temporary file."""
+    async def aclose(self) -> None:
+        """Abandon a batch that is being stored, after an error, and remove the temporary file."""
+        if self._storing is not None:
+            self._storing.cancel()
+            await asyncio.wait([self._storing])
         self._links.close()
 
 
@@ -277,7 +303,7 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
     """Return the columns of a log; JSON is encoded already, so that a value that cannot be encoded fails here."""
     extra = log.v4 or _EMPTY
     created_at = to_utc(log.created_at or log.start_time or log.end_time or utc_now())
-    ended_at = to_utc(log.end_time or created_at)
+    ended_at = created_at if log.end_time is None else to_utc(log.end_time)
     save = log.save is not False
     inputs, inputs_folded = _json(log.inputs)
     metadata, metadata_folded = _json(log.metadata)
@@ -343,4 +369,4 @@ def _json(value: Json | Struct | list[ChatMessage]) -> tuple[str | None, str | N
     return encoded, folded(encoded)
 
 
-_insert_logs = BulkInsert(logs, _row(Log(id="log", created_at=utc_now()), "pr", None))
+INSERT = BulkInsert(logs, _row(Log(id="log", created_at=utc_now()), "pr", None))

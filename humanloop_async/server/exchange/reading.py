@@ -47,12 +47,12 @@ def find_export(folder: Path) -> Path:
     raise FolderError(f"{folder} is not an export: it has no folder `files`; pass the folder that contains `files`")
 
 
-def entries(folder: Path, problem: Callable[[str], None]) -> list[Path]:
+def entries(folder: Path, unreadable: Callable[[Path, str], None]) -> list[Path]:
     """Return the regular files and the folders of a folder, sorted with numbers in order; none if it is missing.
 
     Args:
         folder: The folder to list.
-        problem: Receives a message for each entry that is neither a regular file nor a folder.
+        unreadable: Receives the path of each entry that is neither a regular file nor a folder, and the reason.
     """
     try:
         with os.scandir(folder) as listing:
@@ -60,14 +60,14 @@ def entries(folder: Path, problem: Callable[[str], None]) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as exc:
-        problem(f"{folder}: {exc.strerror or exc}")
+        unreadable(folder, exc.strerror or str(exc))
         return []
     kept: list[Path] = []
     for entry in found:
         if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
             kept.append(folder / entry.name)
         else:
-            problem(f"{folder / entry.name}: not a regular file")
+            unreadable(folder / entry.name, "not a regular file")
     return sorted(
         kept, key=lambda path: (not path.stem.isdecimal(), len(path.stem) if path.stem.isdecimal() else 0, path.name)
     )

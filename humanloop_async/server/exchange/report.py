@@ -43,7 +43,9 @@ class Report(Struct):
     lost: Counter[str] = field(default_factory=Counter[str])
 
     def __getitem__(self, kind: str) -> Counts:
-        return self.kinds.setdefault(kind, Counts())
+        if (counts := self.kinds.get(kind)) is None:
+            counts = self.kinds[kind] = Counts()
+        return counts
 
     @property
     def skipped(self) -> int:
@@ -70,6 +72,11 @@ class Report(Struct):
         """
         self[kind].skipped[reason] += 1
         self.problem(f"{where}: {reason}{f': {detail}' if detail else ''}")
+
+    def unreadable(self, path: Path, reason: str) -> None:
+        """Count and report an entry of a folder that is not read."""
+        self.found("files")
+        self.skip("files", str(path), reason)
 
     def rename(self, where: str, name: str, new_name: str) -> None:
         """Count and report a project that gets another name."""

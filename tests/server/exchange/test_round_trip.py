@@ -6,35 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from humanloop_async.server.exchange.exporting import export_folder
-from humanloop_async.server.exchange.importing import import_folder
-from humanloop_async.server.exchange.report import Report
-from humanloop_async.server.storage.database import Database
 from tests.server.exchange.database_content import contents
+from tests.server.exchange.imports import exported, imported
 from tests.server.exchange.vendor_export import full_export
 from tests.server.served import Api, on_both_databases
 
 pytestmark = on_both_databases
-
-
-async def imported(address: str, folder: Path, **options: Any) -> tuple[Report, list[str]]:
-    """Import a folder into the database at an address; return the report and the messages."""
-    messages: list[str] = []
-    report = Report(messages.append)
-    database = await Database.open(address, bulk=True)
-    try:
-        await import_folder(database, folder, report, **options)
-    finally:
-        await database.aclose()
-    return report, messages
-
-
-async def exported(address: str, folder: Path) -> Any:
-    database = await Database.open(address)
-    try:
-        return await export_folder(database, folder)
-    finally:
-        await database.aclose()
 
 
 async def test_an_export_is_imported(database_address: str, tmp_path: Path) -> None:
