@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from .database import run_with_database
@@ -35,7 +36,8 @@ def run_import(folder: Path, db: str, *, dry_run: bool) -> None:
         return report
 
     try:
-        report = run_with_database(db, work, migrate=True, bulk=True)
+        with _scratch_database(db) if dry_run else nullcontext(db) as database_path:
+            report = run_with_database(database_path, work, migrate=True, bulk=True)
     except FolderError as exc:
         raise usage_error(str(exc)) from exc
     _print_report(report, dry_run=dry_run)
@@ -87,6 +89,16 @@ def _print_report(report: Report, *, dry_run: bool) -> None:
             print(f"  {kind}: {number}")
     if report.environments and report.environments[0] != "production":
         print(f"default environment: humanloop-async serve --environment {shlex.quote(report.environments[0])}")
+
+
+@contextmanager
+def _scratch_database(db: str) -> Generator[str]:
+    """Replace a SQLite file that does not exist by a temporary one, so that a dry run does not create it."""
+    if "://" in db or Path(db).exists():
+        yield db
+        return
+    with TemporaryDirectory() as folder:
+        yield str(Path(folder) / "humanloop.db")
 
 
 @contextmanager

@@ -26,6 +26,11 @@ CLIENTS: dict[str, Sequence[str]] = {
 }
 """The packages that each client's environment contains."""
 
+MODELS = "python-0.8.38"
+"""The environment of the client for the successor of the v4 API, whose models check exports."""
+
+_PACKAGES: dict[str, Sequence[str]] = {**CLIENTS, MODELS: ["humanloop==0.8.38", "requests>=2"]}
+
 
 class MissingEnvironment(Exception):
     """A client cannot run here. The message is the reason."""
@@ -38,7 +43,8 @@ def command(client: str) -> tuple[list[str], dict[str, str]]:
         MissingEnvironment: The client is not installed, or there is no Node for it.
     """
     if client.startswith("python"):
-        program, script, variables = [str(_python(client))], "official_client.py", {}
+        script = "v5_records.py" if client == MODELS else "official_client.py"
+        program, variables = [str(_python(client))], {}
         installed = _python(client).exists()
     else:
         modules = FOLDER / client / "node_modules"
@@ -64,8 +70,8 @@ def create(client: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
         install = [*_node()[1], "install", *quiet, "--prefix", str(folder)]
-    if status := subprocess.run([*install, *CLIENTS[client]], check=False).returncode:
-        raise MissingEnvironment(f"the installation of {', '.join(CLIENTS[client])} ended with status {status}")
+    if status := subprocess.run([*install, *_PACKAGES[client]], check=False).returncode:
+        raise MissingEnvironment(f"the installation of {', '.join(_PACKAGES[client])} ended with status {status}")
 
 
 def _python(client: str) -> Path:
@@ -98,4 +104,4 @@ def main(clients: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or list(CLIENTS)))
+    sys.exit(main(sys.argv[1:] or list(_PACKAGES)))

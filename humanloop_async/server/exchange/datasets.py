@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import new_id
 from ..storage.columns import to_utc, utc_now
 from ..storage.schema import datapoints, datasets, projects
 from ..storage.statements import dialect_insert
@@ -119,7 +118,8 @@ class Datasets:
         found = await self._target.present(connection, projects.c.name, [name], projects.c.id)
         if name in found:
             return row.id if (row := found[name]) is not None else ""
-        id = new_id("pr")
+        # The same id when an interrupted import is repeated.
+        id = f"pr_{hashlib.sha256(f'datasets {name}'.encode()).hexdigest()[:21]}"
         new = {"id": id, "name": name, "created_at": created_at, "updated_at": created_at}
         await self._target.insert(connection, projects, [new])
         return id

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..ids import new_id
 from ..storage.columns import to_utc, utc_now
 from ..storage.model_config import ModelConfig
 from ..storage.schema import evaluator_versions, evaluators, model_configs
@@ -91,7 +90,7 @@ class Evaluators:
             if not known:
                 await self._target.insert(connection, evaluators, [row])
             for offset, version in enumerate(new, 1):
-                config_id = await self._config_id(connection, configs.get(version.version_id))
+                config_id = await self._config_id(connection, configs.get(version.version_id), version)
                 await self._target.insert(connection, evaluator_versions, [_row(version, number + offset, config_id)])
             if known and new and not self._target.dry_run:
                 statement = update(evaluators).where(present[0].id == newest.id)
@@ -103,7 +102,9 @@ class Evaluators:
         self._report.found("evaluators")
         (self._report.imported if is_new else self._report.present)("evaluators")
 
-    async def _config_id(self, connection: AsyncConnection, config: ModelConfig | None) -> str | None:
+    async def _config_id(
+        self, connection: AsyncConnection, config: ModelConfig | None, version: EvaluatorVersion
+    ) -> str | None:
         """Return the id of the configuration of an evaluator's model, which belongs to no project."""
         if config is None:
             return None
@@ -114,7 +115,7 @@ class Evaluators:
         ) is not None:
             return str(row.id)
         new = {
-            "id": new_id("config"),
+            "id": f"config_{identity[:21]}",  # the same when an interrupted import is repeated
             "project_id": None,
             "identity": identity,
             "type": "model",
@@ -122,7 +123,7 @@ class Evaluators:
             "name": f"{config.model} {identity[:6]}",
             "description": None,
             "parameters": config,
-            "created_at": utc_now(),
+            "created_at": _created_at(version),
             "is_registered": False,
         }
         await self._target.insert(connection, model_configs, [new])

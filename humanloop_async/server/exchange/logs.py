@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import ChatMessage, Json
 from ..storage.columns import replace_nul, to_utc, utc_now
 from ..storage.log_counts import count_logs
+from ..storage.logs import CONTENT
 from ..storage.schema import logs, sessions
 from ..storage.search import folded
 from ..storage.statements import dialect_insert
@@ -167,14 +168,15 @@ class Logs:
         """Begin to store the logs and judgments that were added, after those before."""
         await self._end_batch()
         batch, self._batch, self._bytes = self._batch, [], 0
-        self._storing = asyncio.create_task(self._store_batch(batch, self._judgments and self._judgments.take()))
+        judgments = [] if self._judgments is None else self._judgments.take()
+        self._storing = asyncio.create_task(self._store_batch(batch, judgments))
 
     async def _end_batch(self) -> None:
         if self._storing is not None:
             storing, self._storing = self._storing, None
             await storing
 
-    async def _store_batch(self, batch: Sequence[_NewLog], judgments: Sequence[PlacedJudgment] | None) -> None:
+    async def _store_batch(self, batch: Sequence[_NewLog], judgments: Sequence[PlacedJudgment]) -> None:
         if batch:
             await self._store_logs(batch)
         if judgments and self._judgments is not None:
@@ -297,14 +299,16 @@ _set_parent = (
     .values(parent_id=bindparam("parent"))
 )
 _EMPTY = LogColumns()
+_NO_CONTENT = dict.fromkeys({*CONTENT}.intersection(Log.__struct_fields__))
 
 
 def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
     """Return the columns of a log; JSON is encoded already, so that a value that cannot be encoded fails here."""
+    if log.save is False:  # it must not have contents
+        log = msgspec.structs.replace(log, **_NO_CONTENT)
     extra = log.v4 or _EMPTY
     created_at = to_utc(log.created_at or log.start_time or log.end_time or utc_now())
     ended_at = created_at if log.end_time is None else to_utc(log.end_time)
-    save = log.save is not False
     inputs, inputs_folded = _json(log.inputs)
     metadata, metadata_folded = _json(log.metadata)
     output = replace_nul(log.output)
@@ -319,7 +323,7 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
         "reference_id": replace_nul(extra.reference_id),
         "trial_id": extra.trial_id,
         "status": extra.status or ("complete" if log.error is None else "error"),
-        "save": save,
+        "save": log.save is not False,
         "inputs": inputs,
         "messages": _json(log.messages)[0],
         "output": output,

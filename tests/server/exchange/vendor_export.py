@@ -242,6 +242,7 @@ AGENT = prompt("ag_helper", "Support/Helper", "agv_1") | {
     "template": [{"role": "system", "content": "Help."}],
     "tools": [{"type": "file", "link": {"file_id": "tl_hours"}}],
     "max_iterations": 3,
+    "status": "committed",
 }
 HOURS = version(
     "tool",
@@ -263,9 +264,15 @@ WEATHER = version(
     function={"name": "get_weather", "description": "Weather", "strict": False, "parameters": {"type": "object"}},
 )
 QUESTIONS = [
-    version("dataset", "ds_questions", "Support/Questions", "dsv_1", created_at="2024-11-04T09:30:00"),
-    version("dataset", "ds_questions", "Support/Questions", "dsv_2", created_at="2024-11-04T09:31:00"),
-    version("dataset", "ds_questions", "Support/Questions", "dsv_3", created_at="2024-11-04T09:32:00"),
+    version(
+        "dataset", "ds_questions", "Support/Questions", "dsv_1", created_at="2024-11-04T09:30:00", datapoints_count=2
+    ),
+    version(
+        "dataset", "ds_questions", "Support/Questions", "dsv_2", created_at="2024-11-04T09:31:00", datapoints_count=3
+    ),
+    version(
+        "dataset", "ds_questions", "Support/Questions", "dsv_3", created_at="2024-11-04T09:32:00", datapoints_count=2
+    ),
 ]
 
 
@@ -356,6 +363,7 @@ def _evaluation(export: Export) -> None:
         folder / "evaluation.json",
         {"id": "evr_1", "runs_count": 2, "name": "Greeter", "evaluators": evaluators} | times,
     )
+    write(folder / "stats.json", {"run_stats": [], "status": "completed", "progress": None, "report": None})
     for number, owner in enumerate(GREETER[:2], 1):
         run = {
             "id": f"run_{number}",
