@@ -29,7 +29,10 @@ if not TYPE_CHECKING:  # type checkers read the names from `_exports`
         except ImportError as exc:
             if name not in _EXTRAS:
                 raise
-            raise ImportError(f"{name} needs an extra: pip install 'humanloop_async[{_EXTRAS[name]}]'") from exc
+            extra = _EXTRAS[name]
+            raise ImportError(
+                f"{name} needs the extra `{extra}` of this package (in its folder: pip install '.[{extra}]')"
+            ) from exc
         value: object = getattr(module, name)
         globals()[name] = value  # found without this function from now on
         return value

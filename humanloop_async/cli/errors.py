@@ -8,12 +8,12 @@ from .terminal import printable
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _EXTRAS = {
-    "rich": "'humanloop_async[cli]'",
-    "sqlalchemy": "'humanloop_async[server]'",
-    "aiosqlite": "'humanloop_async[server]'",
-    "alembic": "'humanloop_async[server]'",
-    "jinja2": "'humanloop_async[server]'",
-    "asyncpg": "'humanloop_async[postgres]'",
+    "rich": "cli",
+    "sqlalchemy": "server",
+    "aiosqlite": "server",
+    "alembic": "server",
+    "jinja2": "server",
+    "asyncpg": "postgres",
 }
 """The extra that installs each optional dependency."""
 
@@ -44,7 +44,10 @@ def missing_module(exc: ModuleNotFoundError) -> CommandError:
     name = (exc.name or "").partition(".")[0]
     if name not in _EXTRAS:
         raise exc
-    return CommandError(f"{name} is not installed; run: pip install {_EXTRAS[name]}")
+    extra = _EXTRAS[name]
+    return CommandError(
+        f"{name} is not installed; install the extra `{extra}` of this package (in its folder: pip install '.[{extra}]')"
+    )
 
 
 def explain(exc: ApiException) -> CommandError:

@@ -10,6 +10,7 @@ import msgspec
 
 from .. import __version__
 from ..server.http.routing import BASE_PATH
+from ..server.providers.registry import Providers
 from ..server.running.log_output import LogOptions, configure_logging
 from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.running.workers import serve_workers
@@ -71,6 +72,7 @@ humanloop-async {__version__}: Humanloop v4 API
   address    {info.base_url}{page_line(settings, info)}
   database   {display_url(settings.database)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
+  providers  {providers_line(settings)}
   API key    {key}
   stop       Ctrl-C (running generations have {settings.shutdown_timeout:g} s; press twice to stop at once)
 
@@ -78,6 +80,12 @@ Try it from another terminal:
 
 {example(info)}
 """
+
+
+def providers_line(settings: ServerSettings) -> str:
+    """Return the names of the providers that need no key from the caller."""
+    ready = [info.name for info in Providers(settings.providers).describe() if info.ready]
+    return f"{', '.join(ready)} (others with the caller's key)"
 
 
 def page_line(settings: ServerSettings, info: ServerInfo) -> str:

@@ -203,5 +203,7 @@ def _httpx_transport(max_connections: int, proxy: str | None, trust_env: bool) -
     try:
         from ..transport.httpx_transport import HttpxTransport
     except ImportError as exc:
-        raise InvalidArgument("transport='httpx' needs httpx: pip install 'humanloop_async[httpx]'") from exc
+        raise InvalidArgument(
+            "transport='httpx' needs the extra `httpx` of this package (in its folder: pip install '.[httpx]')"
+        ) from exc
     return HttpxTransport(max_connections=max_connections, proxy=proxy, trust_env=trust_env)

@@ -9,6 +9,7 @@ from typing import Self
 from msgspec import Struct, field
 
 from ..types.experiments import Sampling, Sticky
+from .environment import with_secret_files
 from .providers.settings import ProviderSettings
 from .templates.template import Snippets
 
@@ -111,9 +112,12 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read settings from ``HUMANLOOP_API_KEY`` and the providers' variables (`ProviderSettings.from_environ`).
 
+        A key may also be in a file that ``<VARIABLE>_FILE`` names.
+
         Raises:
             ValueError: The value of a variable is invalid; the message names the variable.
         """
+        environ = with_secret_files(environ)
         api_key = environ.get("HUMANLOOP_API_KEY", "").strip() or None
         if api_key is not None and not api_key.isprintable():  # false also for bytes that are not UTF-8
             raise ValueError("HUMANLOOP_API_KEY contains characters not allowed in an HTTP header")

@@ -180,7 +180,10 @@ def test_a_missing_asyncpg_names_the_extra_to_install(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "humanloop-async: asyncpg is not installed; run: pip install 'humanloop_async[postgres]'\n"
+    assert done.stderr == (
+        "humanloop-async: asyncpg is not installed; "
+        "install the extra `postgres` of this package (in its folder: pip install '.[postgres]')\n"
+    )
 
 
 def test_old_logs_are_deleted_while_a_server_runs(tmp_path: Path) -> None:

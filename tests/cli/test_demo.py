@@ -90,7 +90,7 @@ def test_a_missing_engine_names_the_extra_to_install() -> None:
         check=False,
     )
     assert done.returncode == 0
-    assert "pip install 'humanloop_async[local]'\n" in done.stderr
+    assert "install the extra `local` of this package" in done.stderr
     assert "1 sample of mock, provider mock: Hi" in done.stderr
 
 

@@ -52,7 +52,10 @@ def test_a_missing_cli_dependency_names_the_extra_to_install(module: str) -> Non
     code = f"import sys; sys.modules[{module!r}] = None; from humanloop_async.__main__ import main; main()"
     done = subprocess.run([COMMAND[0], "-c", code], capture_output=True, text=True, env=environment(), check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"humanloop-async: {module} is not installed; run: pip install 'humanloop_async[cli]'\n"
+    assert done.stderr == (
+        f"humanloop-async: {module} is not installed; "
+        "install the extra `cli` of this package (in its folder: pip install '.[cli]')\n"
+    )
 
 
 def test_a_missing_server_dependency_names_the_extra_to_install() -> None:
@@ -62,5 +65,5 @@ def test_a_missing_server_dependency_names_the_extra_to_install() -> None:
             [COMMAND[0], "-c", code, command], capture_output=True, text=True, env=environment(), check=False
         )
         assert (done.returncode, done.stdout) == (1, "")
-        assert "pip install 'humanloop_async[server]'\n" in done.stderr
+        assert "install the extra `server` of this package" in done.stderr
         assert done.stderr.count("\n") == 1

