@@ -30,19 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Subpackages and modules, each with those that it may import besides itself."""
 
 SERVER_LAYERS = (
-    *(
-        "ids",
-        "request_context",
-        "metrics",
-        "children",
-        "templates",
-        "providers",
-        "environment",
-        "settings",
-        "errors",
-        "storage",
-    ),
-    *("records", "exchange", "generation", "evaluation", "service", "http", "running"),
+    *("ids", "request_context", "metrics", "children", "templates", "providers", "environment", "settings"),
+    *("errors", "storage", "records", "exchange", "generation", "evaluation", "service", "http", "running"),
 )
 """Subpackages of the server, lowest first. Each may import those below it, and the core."""
 

@@ -46,7 +46,8 @@ def missing_module(exc: ModuleNotFoundError) -> CommandError:
         raise exc
     extra = _EXTRAS[name]
     return CommandError(
-        f"{name} is not installed; install the extra `{extra}` of this package (in its folder: pip install '.[{extra}]')"
+        f"{name} is not installed; "
+        f"install the extra `{extra}` of this package (in its folder: pip install '.[{extra}]')"
     )
 
 

@@ -45,9 +45,11 @@ def test_an_unusable_file_is_named(tmp_path: Path, content: bytes | None, also: 
 
 
 def test_unknown_variables_are_reported() -> None:
-    assert unknown_variables({"HUMANLOOP_PROT": "1", "HUMANLOOP_X": "", "PATH": "/bin", "HUMANLOOP_PORT": "1"}) == [
+    assert unknown_variables(
+        {"HUMANLOOP_PROT": "1", "HUMANLOOP_SOMETHING": "", "PATH": "/bin", "HUMANLOOP_PORT": "1"}
+    ) == [
         "the variable HUMANLOOP_PROT has no meaning; did you mean HUMANLOOP_PORT?",
-        "the variable HUMANLOOP_X has no meaning",
+        "the variable HUMANLOOP_SOMETHING has no meaning",
     ]
 
 
