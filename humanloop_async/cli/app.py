@@ -142,6 +142,8 @@ def serve_command(
     grace: Pace = 30.0,
     workers: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     max_generations: Annotated[int, Parameter(validator=Number(gte=1))] = 1000,
+    max_evaluation_steps: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    python_evaluators: Flag = False,
     db_connections: Annotated[int, Parameter(validator=Number(gte=2))] = 15,
     max_body: Mebibytes = 16,
     max_bodies: Mebibytes = 256,
@@ -175,6 +177,8 @@ def serve_command(
         grace: Time for running generations to finish after Ctrl-C, in seconds.
         workers: Number of server processes. The limits apply to each process, and each loads a separate local model.
         max_generations: Maximum number of concurrent generations per process; further requests get 429.
+        max_evaluation_steps: Maximum number of concurrent steps of evaluations per process; 0 runs none.
+        python_evaluators: Run the code of python evaluators, isolated, which needs Linux.
         db_connections: Maximum number of database connections per process; further calls wait for one.
         max_body: Maximum size of a request body, in MiB; larger requests get 413.
         max_bodies: Maximum size of all request bodies in progress per process, in MiB; further requests get 503.
@@ -230,6 +234,8 @@ def serve_command(
         drain_delay=drain_delay,
         shutdown_timeout=grace,
         max_generations=max_generations,
+        max_evaluation_steps=max_evaluation_steps,
+        python_evaluators=python_evaluators,
         db_connections=db_connections,
         max_body_bytes=int(max_body * MEBIBYTE),
         max_bodies_bytes=int(max_bodies * MEBIBYTE),

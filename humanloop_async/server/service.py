@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from .errors import ApiError
+from .evaluation.python_evaluators import IsolationUnavailable, PythonEvaluators
 from .evaluation.runner import EvaluationRunner
 from .generation.builder import GenerationBuilder
 from .generation.config_resolver import ConfigResolver
@@ -128,7 +129,11 @@ class Service:
             self.generation_builder = GenerationBuilder(self.settings, self.database, resolver, providers, jinja)
             self.evaluations = await stack.enter_async_context(
                 EvaluationRunner(
-                    self.database, self.log_writer, self.generation_builder, self.settings.max_evaluation_steps
+                    self.database,
+                    self.log_writer,
+                    self.generation_builder,
+                    self.settings.max_evaluation_steps,
+                    await python_evaluators(self.settings),
                 )
             )
             stack.push_async_callback(self._finish_writes)
@@ -270,6 +275,22 @@ def _metrics(current: Callable[[], dict[str, float]]) -> Metrics:
     except ModuleNotFoundError as exc:
         raise ServeError("metrics need prometheus-client; install the extra `metrics` of this package") from exc
     return Metrics(current)
+
+
+async def python_evaluators(settings: ServerSettings) -> PythonEvaluators | None:
+    """Return the runner of python evaluators, or None if the settings do not allow them.
+
+    Raises:
+        ServeError: This system cannot isolate them.
+    """
+    if not settings.python_evaluators:
+        return None
+    python = PythonEvaluators()
+    try:
+        await python.check()
+    except IsolationUnavailable as exc:
+        raise ServeError(f"cannot run python evaluators: {exc}; start without --python-evaluators") from exc
+    return python
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

@@ -49,6 +49,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         max_generations: Most generations running at once in one process (429 above).
         max_evaluation_steps: Most steps of evaluations running at once in one process: generations for datapoints, and
             runs of evaluators. 0 leaves them to other processes.
+        python_evaluators: Whether to run the code of python evaluators, which anyone with an API key can store. It runs
+            isolated, which needs Linux on x86-64 or arm64 with Landlock.
         list_timeout: Seconds that a list of logs may take (503 above).
         idempotency_ttl: Seconds for which an ``Idempotency-Key`` and its response are stored.
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
@@ -85,6 +87,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_rendered_chars: int = 4 * 1024 * 1024
     max_generations: int = 1000
     max_evaluation_steps: int = 10
+    python_evaluators: bool = False
     list_timeout: float = 30
     idempotency_ttl: float = 24 * 60 * 60
     write_timeout: float = 120

@@ -22,6 +22,7 @@ from ...types import (
     CompletionModelConfigRequest,
     DatapointResponse,
     GenerationRequest,
+    Json,
     LogResponse,
     ProviderApiKeys,
 )
@@ -29,7 +30,7 @@ from ..errors import ApiError
 from ..generation.builder import GenerationBuilder
 from ..generation.log_writer import LogWriter
 from ..providers.base import ProviderError
-from ..records.judgments import JudgmentError, read_judgment
+from ..records.judgments import JudgmentError, check_judgment, read_judgment
 from ..storage.configs import config_by_id
 from ..storage.database import Database, retry_transaction
 from ..storage.datasets import datapoints_by_id
@@ -55,6 +56,7 @@ from ..storage.log_counts import count_logs
 from ..storage.log_reading import logs_by_id
 from ..storage.logs import NewLog, insert_logs, session_of_log
 from .inputs import log_object, template_inputs, testcase_object
+from .python_evaluators import CodeError, IsolationUnavailable, PythonEvaluators
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 2.0
 """Pause between two looks for steps, in seconds. It doubles while there are none; a new evaluation makes it short."""
@@ -87,13 +89,22 @@ class EvaluationRunner:
         log_writer: Writes the logs; its owner and its lease are those of the steps.
         builder: Builds the generations.
         concurrency: Most steps at the same time; 0 runs none.
+        python: Runs python evaluators; None makes their results an error.
     """
 
-    def __init__(self, database: Database, log_writer: LogWriter, builder: GenerationBuilder, concurrency: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log_writer: LogWriter,
+        builder: GenerationBuilder,
+        concurrency: int,
+        python: PythonEvaluators | None = None,
+    ) -> None:
         self._database = database
         self._log_writer = log_writer
         self._builder = builder
         self._concurrency = concurrency
+        self._python = python
         self._tasks = set[asyncio.Task[None]]()
         self._changed = asyncio.Event()  # a step has ended, or there may be new ones
         self._pause = MIN_PAUSE
@@ -205,23 +216,22 @@ class EvaluationRunner:
                 return
             datapoints = await datapoints_by_id(connection, [step.datapoint_id], evaluation.dataset_version)
             config = await config_by_id(connection, evaluation.config_id)
-            log = await generated_log(connection, step.earlier_log_id) if step.earlier_log_id is not None else None
         if config is None or not datapoints:  # deleted since
             return
         unstarted: NewLog | None = None
-        if log is None:
+        if step.generated is None:
             request = _generation_request(evaluation, datapoints[0], is_chat=config.endpoint == "chat")
             try:
-                log = await self._generate_log(request, step.log_id, evaluation.id, evaluation.id)
+                await self._generate_log(request, step.log_id, evaluation.id, evaluation.id)
             except ApiError as exc:
                 unstarted = _unstarted_log(evaluation, datapoints[0], step.log_id, exc.message)
-        await self._store(partial(self._finish_generation, step, log.id if log is not None else step.log_id, unstarted))
+        await self._store(partial(self._finish_generation, step, unstarted))
 
-    async def _finish_generation(self, step: GenerationStep, log_id: str, unstarted: NewLog | None) -> None:
+    async def _finish_generation(self, step: GenerationStep, unstarted: NewLog | None) -> None:
         async with self._database.write() as connection:
             if unstarted is not None:
                 await insert_logs(connection, [unstarted])
-            if not await finish_generation(connection, self._log_writer.owner, step, log_id):
+            if not await finish_generation(connection, self._log_writer.owner, step):
                 await connection.rollback()
             elif unstarted is not None:
                 await count_logs(connection, [(unstarted.project_id, unstarted.created_at)])
@@ -251,10 +261,8 @@ class EvaluationRunner:
         self, evaluator: Evaluator, step: EvaluationStep, log: LogResponse, datapoint: DatapointResponse | None
     ) -> tuple[Judgment, str | None]:
         """Return the judgment of an llm evaluator, and the id of its log if there is one."""
-        version, answer = evaluator.version, None
+        version, answer = evaluator.version, step.generated
         async with self._database.read() as connection:
-            if step.earlier_log_id is not None:
-                answer = await generated_log(connection, step.earlier_log_id)
             config = await config_by_id(connection, version.config_id or "")
         if config is None:
             return Judgment(error="the evaluator has no model configuration"), None
@@ -279,7 +287,18 @@ class EvaluationRunner:
             return Judgment(error=str(exc)), answer.id
 
     async def _run_code(self, evaluator: Evaluator, log: LogResponse, datapoint: DatapointResponse | None) -> Judgment:
-        return Judgment(error=NO_PYTHON)
+        """Return the judgment of a python evaluator."""
+        version = evaluator.version
+        if self._python is None:
+            return Judgment(error=NO_PYTHON)
+        arguments: list[Json] = [log_object(log)]
+        if version.arguments_type == "target_required":
+            arguments.append(testcase_object(datapoint))
+        try:
+            value = await self._python.run(version.code or "", arguments)
+            return Judgment(value=check_judgment(value, version.return_type, version.options))
+        except (CodeError, IsolationUnavailable, JudgmentError) as exc:
+            return Judgment(error=str(exc))
 
     async def _generate_log(
         self, request: GenerationRequest, log_id: str, caller: str, evaluation_id: str | None

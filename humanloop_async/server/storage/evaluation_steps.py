@@ -4,8 +4,8 @@ A step is a row of ``evaluation_datapoints`` (generate a log) or of ``evaluation
 that claims it is its owner, as long as the lease of the process lasts (`.servers`). Then the step is pending again, and
 another process can claim it. Only the owner can finish a step, so a process that was thought dead changes nothing.
 
-A claim stores the id of the log that the step will generate. A step that another process had claimed before may have
-generated its log already: it then needs no other.
+A claim stores the id of the log that the step will generate, unless an earlier owner of the step has generated its log
+already: the step then needs no other one.
 """
 
 from __future__ import annotations
@@ -37,18 +37,26 @@ from .schema import (
 NO_OUTPUT = "the log has no output to evaluate: "
 
 
+class GeneratedLog(Struct, frozen=True):
+    """The end of a log's generation. One of `output` and `error` is None."""
+
+    id: str
+    output: str | None
+    error: str | None
+
+
 class GenerationStep(Struct, frozen=True, kw_only=True):
     """Generate the log for a datapoint.
 
     Attributes:
         log_id: The id of the log to generate.
-        earlier_log_id: The log that an earlier owner of the step began, if there was one.
+        generated: The log, if an earlier owner of the step has generated it.
     """
 
     evaluation_id: str
     datapoint_id: str
     log_id: str
-    earlier_log_id: str | None
+    generated: GeneratedLog | None
 
 
 class EvaluationStep(Struct, frozen=True, kw_only=True):
@@ -59,7 +67,7 @@ class EvaluationStep(Struct, frozen=True, kw_only=True):
         evaluated_log_id: The id of the log to evaluate.
         version_id: The id of the evaluator's version.
         log_id: The id of the log that an llm evaluator generates.
-        earlier_log_id: The log that an earlier owner of the step began, if there was one.
+        generated: That log, if an earlier owner of the step has generated it.
     """
 
     id: str
@@ -68,7 +76,7 @@ class EvaluationStep(Struct, frozen=True, kw_only=True):
     evaluated_log_id: str
     version_id: str
     log_id: str
-    earlier_log_id: str | None
+    generated: GeneratedLog | None
 
 
 Step: TypeAlias = GenerationStep | EvaluationStep
@@ -76,23 +84,20 @@ Step: TypeAlias = GenerationStep | EvaluationStep
 _TABLES = (evaluation_datapoints, evaluation_results)
 
 
-class GeneratedLog(Struct, frozen=True):
-    """The end of a log's generation. One of `output` and `error` is None."""
-
-    id: str
-    output: str | None
-    error: str | None
-
-
 async def generated_log(connection: AsyncConnection, log_id: str) -> GeneratedLog | None:
     """Return a log whose generation completed or failed; None if it runs, was interrupted, or does not exist."""
+    return (await _generated_logs(connection, [log_id])).get(log_id)
+
+
+async def _generated_logs(connection: AsyncConnection, ids: Collection[str | None]) -> Mapping[str, GeneratedLog]:
     query = select(logs.c.id, logs.c.output, logs.c.error, logs.c.status)
-    row = (await connection.execute(query.where(logs.c.id == log_id, logs.c.status.in_(["complete", "error"])))).first()
-    if row is None:
-        return None
-    if row.status == "error":
-        return GeneratedLog(row.id, None, row.error or "the generation failed")
-    return GeneratedLog(row.id, row.output or "", None)
+    query = query.where(logs.c.id.in_([id for id in ids if id is not None]), logs.c.status.in_(["complete", "error"]))
+    return {
+        row.id: GeneratedLog(row.id, None, row.error or "the generation failed")
+        if row.status == "error"
+        else GeneratedLog(row.id, row.output or "", None)
+        for row in await connection.execute(query)
+    }
 
 
 async def any_pending(connection: AsyncConnection, owner: str) -> bool:
@@ -118,6 +123,8 @@ async def _claim_evaluations(connection: AsyncConnection, owner: str, limit: int
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    pending = (await connection.execute(query)).all()
+    generated = await _generated_logs(connection, [row.evaluator_log_id for row in pending])
     steps = [
         EvaluationStep(
             id=row.id,
@@ -125,10 +132,10 @@ async def _claim_evaluations(connection: AsyncConnection, owner: str, limit: int
             datapoint_id=row.datapoint_id,
             evaluated_log_id=row.log_id,
             version_id=row.version_id,
-            log_id=new_id("data"),
-            earlier_log_id=row.evaluator_log_id,
+            log_id=row.evaluator_log_id if row.evaluator_log_id in generated else new_id("data"),
+            generated=generated.get(row.evaluator_log_id),
         )
-        for row in await connection.execute(query)
+        for row in pending
     ]
     if steps:
         claim = update(evaluation_results).where(rows.id == bindparam("step"))
@@ -148,14 +155,16 @@ async def _claim_generations(connection: AsyncConnection, owner: str, limit: int
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    pending = (await connection.execute(query)).all()
+    generated = await _generated_logs(connection, [row.log_id for row in pending])
     steps = [
         GenerationStep(
             evaluation_id=row.evaluation_id,
             datapoint_id=row.datapoint_id,
-            log_id=new_id("data"),
-            earlier_log_id=row.log_id,
+            log_id=row.log_id if row.log_id in generated else new_id("data"),
+            generated=generated.get(row.log_id),
         )
-        for row in await connection.execute(query)
+        for row in pending
     ]
     if steps:
         claim = update(evaluation_datapoints).where(
@@ -186,13 +195,13 @@ async def release_steps(connection: AsyncConnection, owners: Collection[str]) ->
         await connection.execute(update(table).where(table.c.owner.in_(owners)).values(status="pending", owner=None))
 
 
-async def finish_generation(connection: AsyncConnection, owner: str, step: GenerationStep, log_id: str) -> bool:
+async def finish_generation(connection: AsyncConnection, owner: str, step: GenerationStep) -> bool:
     """Finish a step with its log, and queue the evaluators' steps. Return whether the process was still the owner."""
     evaluation = await lock_evaluation(connection, step.evaluation_id)
-    finished = _of_owner(step, owner).values(status="complete", owner=None, log_id=log_id)
+    finished = _of_owner(step, owner).values(status="complete", owner=None)
     if evaluation is None or (await connection.execute(finished)).rowcount == 0:
         return False
-    await queue_evaluations(connection, step.evaluation_id, {step.datapoint_id: log_id})
+    await queue_evaluations(connection, step.evaluation_id, {step.datapoint_id: step.log_id})
     await complete_if_done(connection, step.evaluation_id)
     return True
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ...types import Json
-from ..children import child_environment
+from ..children import ChildEnded, ChildProcess, child_environment
 from .template import TemplateError, missing_inputs
 
 MAX_SECONDS = 2.0
@@ -22,9 +22,6 @@ WORKERS = 4
 
 MAX_WAIT = 5.0
 """Longest wait for a process, in seconds."""
-
-START_SECONDS = 30.0
-"""Longest time to start the process, in seconds."""
 
 
 class _Reply(Struct):
@@ -95,55 +92,21 @@ class JinjaRenderer:
 
 
 class _Worker:
-    """A process, which is started with its first template, and again after it had to be killed."""
+    """A process that renders templates."""
 
     def __init__(self, max_seconds: float) -> None:
         self._max_seconds = max_seconds
-        self._process: asyncio.subprocess.Process | None = None
+        program = [sys.executable, "-m", "humanloop_async.server.templates.jinja_worker"]
+        self._process = ChildProcess(program, child_environment())
 
     async def aclose(self) -> None:
         """Kill the process. Calling it again has no effect."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()  # also closes its pipes
+        await self._process.aclose()
 
     async def request(self, request: bytes) -> bytes:
-        process = await self._running_process()
-        assert process.stdin is not None
-        assert process.stdout is not None
         try:
-            async with asyncio.timeout(self._max_seconds):
-                process.stdin.write(request + b"\n")
-                await process.stdin.drain()
-                reply = await process.stdout.readuntil(b"\n")
+            return await self._process.request(request, self._max_seconds)
         except TimeoutError as exc:
-            await self.aclose()
             raise TemplateError(f"the template takes more than {self._max_seconds:g} seconds to render") from exc
-        except (asyncio.IncompleteReadError, ConnectionError) as exc:
-            await self.aclose()
+        except ChildEnded as exc:
             raise TemplateError("the template needs too much memory") from exc
-        except BaseException:
-            await self.aclose()  # the next request would read the reply to this one
-            raise
-        return reply
-
-    async def _running_process(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            await self.aclose()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "humanloop_async.server.templates.jinja_worker",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=64 * 1024 * 1024,
-                env=child_environment(),
-            )
-            assert self._process.stdout is not None
-            async with asyncio.timeout(START_SECONDS):
-                await self._process.stdout.readuntil(b"\n")  # the process sends a line when it is ready
-        return self._process

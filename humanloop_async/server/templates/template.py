@@ -75,7 +75,7 @@ def fill_with_tools(
         replaced: list[str] = []
         for whole, name, tool, argument, literal in zip(*(pieces[group::6] for group in range(1, 6)), strict=True):
             if name is not None:
-                replaced.append(values.get(name, whole))
+                replaced.append(values.get(name, str(whole)))
                 continue
             signature = f"{tool}({argument})" if argument is not None else f'{tool}("{literal}")'
             if signature not in results:

@@ -7,9 +7,8 @@ import json
 import os
 import random
 import signal
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,26 +17,11 @@ import aiohttp
 import pytest
 
 from humanloop_async.server.storage.servers import INTERRUPTED
+from tests.server.forked import Servers, forked_servers
 from tests.server.served import rows
 
 KEY = "a key of the tests"
 CLIENTS = 8
-
-# Imports happen once; for each line on standard input, a server is forked.
-_SERVE = """
-import asyncio, os, sys
-import aiosqlite, asyncpg
-from humanloop_async.server.running.serve import serve
-from humanloop_async.server.settings import ServerSettings
-from humanloop_async.server.storage import migrations
-
-settings = ServerSettings(port=0, database=sys.argv[1], api_key=sys.argv[2])
-for _ in sys.stdin:
-    if (pid := os.fork()) == 0:
-        asyncio.run(serve(settings, on_ready=lambda info: print(os.getpid(), info.base_url, flush=True)))
-        os._exit(0)
-    print(os.waitpid(pid, 0)[1], flush=True)
-"""
 
 
 @dataclass
@@ -107,36 +91,10 @@ class Load:
             del self.cut[call]
 
 
-class Servers:
-    """Server processes on one database, one after the other."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._stdin, self._stdout = process.stdin, process.stdout
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncGenerator[tuple[int, str]]:
-        """Start a server, provide its process id and URL, and kill it at the end of the block."""
-        self._stdin.write(b"go\n")
-        pid, url = (await self._stdout.readline()).decode().split()
-        try:
-            yield int(pid), url
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-            assert int(await self._stdout.readline()) == signal.SIGKILL
-
-
 @pytest.fixture
 async def servers(database_address: str) -> AsyncGenerator[Servers]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _SERVE, database_address, KEY, stdin=-1, stdout=-1
-    )
-    try:
-        yield Servers(process)
-    finally:
-        await process.communicate(b"")  # it exits at the end of its standard input
+    async with forked_servers(database_address, KEY) as servers:
+        yield servers
 
 
 def check(address: str, load: Load) -> None:

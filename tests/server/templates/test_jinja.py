@@ -64,7 +64,7 @@ async def test_jinja_reports_errors_and_stays_usable(jinja: JinjaRenderer, templ
 async def test_jinja_sees_no_keys_of_the_server(jinja: JinjaRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     assert await jinja.render(["x"], {}, 10) == ["x"]
-    process = jinja._idle[-1]._process
+    process = jinja._idle[-1]._process._process
     assert process is not None
     with open(f"/proc/{process.pid}/environ") as file:  # noqa: ASYNC230 - not a disk
         assert "sk-secret" not in file.read()
