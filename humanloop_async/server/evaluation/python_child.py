@@ -1,11 +1,11 @@
 """The process that runs the code of one python evaluator, which anyone with an API key may have written.
 
-It is a program of its own: it imports nothing of the package. Before it reads the code, it gives up everything that the
+It is a separate program, without imports from the package. Before it reads the code, it gives up everything that the
 code must not have. Limits (`setrlimit`) bound CPU time, memory, files and descriptors. Landlock, a security module of
 Linux, leaves it only Python's library to read, and no file to write. A filter of system calls (seccomp) rejects those
 that reach the network, other processes, new processes, and the properties of files, which Landlock does not cover.
 
-If the system cannot do all of this, the process says so and ends.
+If the system cannot do all of this, the process reports the reason and ends.
 
 It writes a line to standard output when it is ready, or an ``{"unavailable": reason}``. It then reads one JSON line,
 the request, and writes one JSON line, the reply: ``{"value": ...}`` or ``{"error": ...}``.

@@ -1,4 +1,4 @@
-"""Run the code of python evaluators, each run in a process of its own (`.python_child`)."""
+"""Run the code of python evaluators, each run in a new process (`.python_child`)."""
 
 from __future__ import annotations
 
