@@ -25,7 +25,10 @@ from ..storage.model_config import ModelConfig
 from ..templates.jinja import Busy, JinjaRenderer
 from ..templates.template import TemplateError, chat_texts, fill_with_tools, with_chat_texts
 from .config_resolver import ConfigResolver
-from .generation import Generation
+from .generation import Fallback, Generation, Target
+
+FALLBACK = "fallback_config_id"
+"""The field of a config's `other` that names the config to use while its provider fails."""
 
 
 class GenerationBuilder(Struct):
@@ -52,15 +55,8 @@ class GenerationBuilder(Struct):
         """
         self._check(request)
         resolved = await self.config_resolver.resolve(request)
-        config = resolved.config
-        self._check_config(request, config)
-        call, tool_results = await self._provider_call(request, config, caller)
-        self._check_samples(request, call)
-        try:
-            provider = self.providers.get(config.provider)
-            body = provider.request_body(call)
-        except ProviderError as exc:
-            raise ApiError.from_provider(exc) from exc
+        target = await self._target(request, resolved.config, caller)
+        fallback = await self._fallback(request, resolved.config, caller)
         context = await resolve_references(
             self.database,
             request,
@@ -69,7 +65,31 @@ class GenerationBuilder(Struct):
             environment=resolved.environment,
             trial=resolved.trial,
         )
-        return Generation(request, provider, call, body, context, tool_results)
+        return Generation(request, target, context, fallback)
+
+    async def _fallback(self, request: GenerationRequest, config: ModelConfig, caller: str) -> Fallback | None:
+        """Return the call for the config that `config` names as its fallback. The fallback of that one has no effect.
+
+        It is built beforehand, so that a mistake in it is found before the day on which it is needed.
+        """
+        if (config_id := config.other.get(FALLBACK)) is None:
+            return None
+        if not isinstance(config_id, str):
+            raise InvalidRequest.at("model_config", "other", FALLBACK, msg="must be the id of a model config")
+        try:
+            return Fallback(config_id, await self._target(request, await self.config_resolver.find(config_id), caller))
+        except ApiError as exc:
+            raise ApiError(422 if exc.status == 404 else exc.status, f"{FALLBACK} {config_id!r:.80}: {exc}") from exc
+
+    async def _target(self, request: GenerationRequest, config: ModelConfig, caller: str) -> Target:
+        self._check_config(request, config)
+        call, tool_results = await self._provider_call(request, config, caller)
+        self._check_samples(request, call)
+        try:
+            provider = self.providers.get(config.provider)
+            return Target(provider, call, provider.request_body(call), tool_results or None)
+        except ProviderError as exc:
+            raise ApiError.from_provider(exc) from exc
 
     def _check(self, request: GenerationRequest) -> None:
         if request.num_samples > self.settings.max_num_samples:
@@ -120,7 +140,7 @@ class GenerationBuilder(Struct):
             tools=config.tools or [],
             user=request.user,
             reasoning_effort=config.reasoning_effort,
-            other=config.other,
+            other={name: value for name, value in config.other.items() if name != FALLBACK},
             keys=request.provider_api_keys or ProviderApiKeys(),
         )
         if isinstance(request, ChatFields):

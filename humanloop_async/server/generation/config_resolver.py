@@ -76,6 +76,15 @@ class ConfigResolver(Struct):
             case _:
                 raise TypeError(f"{type(request).__name__} has no configuration")
 
+    async def find(self, config_id: str) -> ModelConfig:
+        """Return a stored configuration.
+
+        Raises:
+            ApiError: It does not exist (404).
+        """
+        async with self.database.read() as connection:
+            return await _config(connection, config_id)
+
     async def _deployed(
         self, connection: AsyncConnection, request: GenerationRequest, environment_name: str | None
     ) -> ResolvedConfig:

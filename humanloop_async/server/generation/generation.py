@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ...types import ChatFields, ChatMessage, GenerationRequest, Json, ToolCall, ToolResultResponse, Usage
 from ..errors import ApiError
 from ..ids import new_id
-from ..providers.base import Provider, ProviderCall, ProviderReply
+from ..providers.base import Provider, ProviderCall, ProviderError, ProviderReply
 from ..records.references import CallContext
 from ..storage.idempotency import Outcome
-from ..storage.logs import LogResult, NewLog
+from ..storage.logs import LogFallback, LogResult, NewLog
 from .idempotency import IdempotentCall
 from .log_writer import ClaimTaken, LogWriter
+
+logger = logging.getLogger(__name__)
 
 
 class Sample(Struct, kw_only=True, eq=False):
@@ -46,6 +50,27 @@ class Sample(Struct, kw_only=True, eq=False):
         return "".join(self.reasoning_pieces) or None
 
 
+class Target(Struct, frozen=True):
+    """A call as one provider gets it.
+
+    Attributes:
+        request: The body of the request to the provider, as responses and logs show it.
+        tool_results: Results of the snippet tools that the template called; None if it called none.
+    """
+
+    provider: Provider
+    call: ProviderCall
+    request: dict[str, Json]
+    tool_results: list[ToolResultResponse] | None = None
+
+
+class Fallback(Struct, frozen=True):
+    """The call for another config, to use if the provider of the first one fails before the first token."""
+
+    config_id: str
+    target: Target
+
+
 class Generation:
     """A call that is ready to be sent to its provider.
 
@@ -53,27 +78,21 @@ class Generation:
     request to the provider until the sample has finished. After a crash, `LogWriter` finds the logs that still run.
 
     Attributes:
-        tool_results: Results of the snippet tools that the template called; None if it called none.
+        target: The call as its provider gets it.
+        context: The references of the call; its `config_id` is that of the target.
         idempotent_call: Set if the request has an ``Idempotency-Key``. Its claim is stored with the running logs, and
             its outcome with the result of the last one.
     """
 
     def __init__(
-        self,
-        request: GenerationRequest,
-        provider: Provider,
-        call: ProviderCall,
-        provider_request: dict[str, Json],
-        context: CallContext,
-        tool_results: list[ToolResultResponse] | None = None,
+        self, request: GenerationRequest, target: Target, context: CallContext, fallback: Fallback | None = None
     ) -> None:
         self.request = request
-        self.provider = provider
-        self.call = call
-        self.provider_request = provider_request
+        self.target = target
         self.context = context
-        self.tool_results = tool_results or None
-        self.samples = [Sample(index=index) for index in range(call.num_samples)]
+        self._fallback = fallback
+        self._fell_back = False
+        self.samples = [Sample(index=index) for index in range(target.call.num_samples)]
         self.idempotent_call: IdempotentCall | None = None
         self._writer: LogWriter | None = None
         self._begun: asyncio.Future[None] | None = None  # done when the running logs are stored
@@ -83,7 +102,7 @@ class Generation:
     @property
     def messages(self) -> list[ChatMessage] | None:
         """The filled template and the request's messages; None for a completion."""
-        return self.call.messages if isinstance(self.request, ChatFields) else None
+        return self.target.call.messages if isinstance(self.request, ChatFields) else None
 
     async def begin(self, writer: LogWriter, idempotent_call: IdempotentCall | None = None) -> None:
         """Pass the samples' logs to the writer, as running.
@@ -133,13 +152,32 @@ class Generation:
         Raises:
             ProviderError: The call failed.
         """
-        reply = await self.provider.generate(self.call)
+        try:
+            reply = await self.target.provider.generate(self.target.call)
+        except ProviderError as exc:
+            self.fall_back(exc)
+            reply = await self.target.provider.generate(self.target.call)
         for sample, generated in zip(self.samples, reply.samples, strict=True):
             sample.pieces, sample.reasoning_pieces = [generated.text], [generated.reasoning]
             sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
             if reply.responses:  # one for all samples, or one for each
                 sample.response = reply.responses[sample.index if len(reply.responses) > 1 else 0]
         return reply
+
+    def fall_back(self, error: ProviderError) -> None:
+        """Use the fallback config for what follows.
+
+        Raises:
+            ProviderError: `error` itself: there is no fallback, it failed, too, or `error` is not a failure of the
+                provider or its model, but something to correct. The same if some text was generated.
+        """
+        fallback, self._fallback = self._fallback, None
+        has_begun = any(sample.pieces for sample in self.samples)
+        if fallback is None or has_begun or error.status not in (404, 429, 503):
+            raise error
+        logger.warning("config %s falls back to %s: %s", self.context.config_id, fallback.config_id, error)
+        self.target, self._fell_back = fallback.target, True
+        self.context = replace(self.context, config_id=fallback.config_id, trial=None)
 
     async def complete(
         self, samples: Sequence[Sample], usage: Usage | None, encode: Callable[[], bytes] | None = None
@@ -225,13 +263,13 @@ class Generation:
             save=request.save,
             inputs=request.inputs,
             messages=self.messages,
-            provider_request=self.provider_request,
+            provider_request=self.target.request,
             source=request.source,
             source_datapoint_id=request.source_datapoint_id,
             user=request.user,
             metadata=request.metadata,
-            tool_choice=self.call.tool_choice,
-            tools=self.tool_results,
+            tool_choice=self.target.call.tool_choice,
+            tools=self.target.tool_results,
             environment=context.environment,
             trial=context.trial,
         )
@@ -247,6 +285,14 @@ class Generation:
         result = LogResult(
             id=sample.id, status=status, finish_reason=sample.finish_reason, error=error, provider_latency=latency
         )
+        if self._fell_back:
+            saved = self.request.save
+            result.fallback = LogFallback(
+                config_id=self.context.config_id,
+                messages=self.messages if saved else None,
+                provider_request=self.target.request if saved else None,
+                tools=self.target.tool_results if saved else None,
+            )
         if usage is not None:
             result.prompt_tokens, result.output_tokens = usage.prompt_tokens, usage.generation_tokens
         if self.request.save:

@@ -58,7 +58,7 @@ def build_response(
         "num_samples": request.num_samples,
         "user": request.user,
         "metadata": request.metadata if echo else None,
-        "provider_request": generation.provider_request if echo else None,
+        "provider_request": generation.target.request if echo else None,
         "session_id": context.session_id if has_session else None,
         "usage": usage,
         "provider_responses": provider_responses,
@@ -66,7 +66,7 @@ def build_response(
     inputs = request.inputs if echo and request.return_inputs else {}
     shared: dict[str, Any] = {"inputs": inputs, "model_config_id": context.config_id}
     if echo:
-        shared["tool_results"] = generation.tool_results
+        shared["tool_results"] = generation.target.tool_results
     if isinstance(request, ChatFields):
         common |= {"tool_choice": request.tool_choice, "tool_call": request.tool_call}
         return ChatResponse(data=[ChatDataResponse(**fields, **shared) for fields in samples], **common)

@@ -168,7 +168,7 @@ class EventStream:
 async def stream_generation(
     generation: Generation, events: EventStream, chunks_arrived: Callable[[], None] | None = None
 ) -> None:
-    """Call the provider, and send its samples as it streams them.
+    """Call the provider, and send its samples as it streams them. If it fails before, call that of the fallback config.
 
     The last event of a sample waits until its log is stored, while the other samples continue. The last event of the
     stream has the usage.
@@ -182,6 +182,16 @@ async def stream_generation(
         ProviderError: The provider rejected the call or failed. The samples that had finished were sent completely.
         ClientGone: The client closed the connection.
     """
+    try:
+        await _stream(generation, events, chunks_arrived)
+    except ProviderError as exc:
+        generation.fall_back(exc)
+    else:
+        return
+    await _stream(generation, events, chunks_arrived)
+
+
+async def _stream(generation: Generation, events: EventStream, chunks_arrived: Callable[[], None] | None) -> None:
     mux = Mux(generation)
     last: list[tuple[Sample, ProviderChunk]] = []
     endings: list[asyncio.Task[None]] = []
@@ -207,7 +217,7 @@ async def stream_generation(
         return is_sent
 
     try:
-        async with generation.provider.stream(generation.call) as stream:
+        async with generation.target.provider.stream(generation.target.call) as stream:
             stream.on_batch = on_batch
             async for batch in stream:
                 if chunks_arrived is not None:
@@ -223,7 +233,7 @@ async def stream_generation(
             usage = stream.usage
         if mux.unfinished:
             raise ProviderError(
-                503, "the provider ended the stream before all samples were finished", generation.provider.origin
+                503, "the provider ended the stream before all samples were finished", generation.target.provider.origin
             )
     finally:
         await _all_done(endings)

@@ -81,8 +81,18 @@ class NewLog(Struct, kw_only=True):
     updated_at: datetime = field(default_factory=utc_now)
 
 
+class LogFallback(Struct, kw_only=True):
+    """The columns of a log that change if a fallback config answered. It belongs to no trial of an experiment."""
+
+    config_id: str
+    messages: list[ChatMessage] | None = None
+    provider_request: dict[str, Json] | None = None
+    tools: list[ToolResultResponse] | None = None
+    trial_id: None = None
+
+
 class LogResult(Struct, kw_only=True):
-    """The end of a log's generation. The fields are columns of ``logs``."""
+    """The end of a log's generation. The fields are columns of ``logs``, but for `fallback`."""
 
     id: str
     status: Literal["complete", "error", "cancelled", "interrupted"]
@@ -97,15 +107,25 @@ class LogResult(Struct, kw_only=True):
     output_tokens: int | None = None
     provider_latency: float | None = None
     updated_at: datetime = field(default_factory=utc_now)
+    fallback: LogFallback | None = None
 
 
 _insert_logs = insert(logs)
 _NEW_CONTENT = [name for name in CONTENT if name in NewLog.__struct_fields__]
-_results: dict[str, Any] = {name: bindparam(name) for name in LogResult.__struct_fields__ if name != "id"}
+_results: dict[str, Any] = {
+    name: bindparam(name) for name in LogResult.__struct_fields__ if name not in ("id", "fallback")
+}
 _update_logs = (
     update(logs)
     .where(logs.c.id == bindparam("log_id"))
     .values(_results | {"owner": None, "output_folded": bindparam("output_folded")})
+)
+
+
+_update_fallbacks = (
+    update(logs)
+    .where(logs.c.id == bindparam("log_id"))
+    .values({name: bindparam(name) for name in LogFallback.__struct_fields__})
 )
 
 
@@ -159,11 +179,19 @@ async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
 async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult]) -> None:
     """Store the ends of generations."""
     # In the order in which feedback locks logs, which prevents deadlocks.
-    rows = [msgspec.structs.asdict(result) for result in sorted(results, key=lambda result: result.id)]
+    results = sorted(results, key=lambda result: result.id)
+    rows = [msgspec.structs.asdict(result) for result in results]
     for row in rows:
         row["log_id"] = row.pop("id")
         row["output_folded"] = folded(row["output"])
+        del row["fallback"]
     await connection.execute(_update_logs, rows)
+    if fallbacks := [
+        msgspec.structs.asdict(result.fallback) | {"log_id": result.id}
+        for result in results
+        if result.fallback is not None
+    ]:
+        await connection.execute(_update_fallbacks, fallbacks)
 
 
 async def session_of_log(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from humanloop_async.server.generation import mux as mux_module
-from humanloop_async.server.generation.generation import Generation
+from humanloop_async.server.generation.generation import Generation, Target
 from humanloop_async.server.generation.mux import MAX_FIRST_LINE, MAX_LINE, Mux
 from humanloop_async.server.generation.responses import build_response
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk
@@ -37,7 +37,7 @@ def _generation(body: dict[str, Any], echo: dict[str, Any] | None = None) -> Gen
     messages = request.messages if isinstance(request, ChatRequest) else []
     call = ProviderCall(provider="mock", model="m", num_samples=request.num_samples, messages=messages)
     context = CallContext(project_id="pr_1", config_id="config_1", session_id=None, parent_id=None)
-    return Generation(request, MockProvider(), call, echo or {"model": "m"}, context)
+    return Generation(request, Target(MockProvider(), call, echo or {"model": "m"}), context)
 
 
 def _events(data: bytes) -> list[dict[str, Any]]:

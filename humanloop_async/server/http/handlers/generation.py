@@ -149,7 +149,7 @@ async def _respond_stream(
 async def _run_stream(service: Service, generation: Generation, events: EventStream) -> None:
     try:
         metrics = service.metrics
-        observer = None if metrics is None else metrics.stream(generation.call.provider)
+        observer = None if metrics is None else metrics.stream(generation.target.call.provider)
         await stream_generation(generation, events, observer)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _finish_failed(exc, service, generation) from exc
@@ -180,8 +180,8 @@ async def _finish_failed(exc: BaseException, service: Service, generation: Gener
         api_error, message = ApiError.from_provider(exc), str(exc)
         shown = " ".join(exc.message.split())[:MAX_LOGGED]
         if service.metrics is not None:
-            service.metrics.provider_errors.labels(generation.call.provider, exc.status).inc()
-        name, status = generation.call.provider, exc.status
+            service.metrics.provider_errors.labels(generation.target.call.provider, exc.status).inc()
+        name, status = generation.target.call.provider, exc.status
         logger.warning("provider %s failed with %s in %s: %s", name, status, current_request.get(), shown)
     elif isinstance(exc, IntegrityError):  # the logs refer to a deleted row
         api_error, message = ApiError(404, DELETED), DELETED
