@@ -29,6 +29,11 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodin
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _END = b"0\r\n\r\n"
+_MODELS_BODY = b'{"object":"list","data":[{"id":"null","object":"model","created":0,"owned_by":"null"}]}'
+_MODELS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(_MODELS_BODY),
+    _MODELS_BODY,
+)
 
 
 class NullSchedule(Struct, frozen=True, kw_only=True):
@@ -161,6 +166,8 @@ class _Connection(asyncio.Protocol):
             self._start("openai", body)
         elif path.endswith(b"/chat"):
             self._start("v4", body)
+        elif path.endswith(b"/models"):
+            self.transport.write(_MODELS)
         else:
             self.transport.write(_NOT_FOUND)
 

@@ -175,6 +175,7 @@ def bench_command(
     prompt: PromptOptions = PromptOptions(),
     output: OutputOptions = OutputOptions(),
     processes: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
+    allow_invalid: Flag = False,
 ) -> None:
     """Send streamed chats to a server and measure when each token arrives.
 
@@ -182,6 +183,7 @@ def bench_command(
 
     Args:
         processes: Number of processes that generate the load. Use more if the client limits a run.
+        allow_invalid: Exit with 0 even if the client limited a run.
     """
     import asyncio
 
@@ -220,15 +222,15 @@ def bench_command(
             write_csv([(run.load.description, part.records) for run, part in zip(runs, results, strict=True)], file)
     if output.html is not None:
         output.html.write_text(report_html(report), encoding="utf-8")
-    _exit(runs)
+    _exit(runs, allow_invalid=allow_invalid)
 
 
-def _exit(runs: Sequence[RunReport]) -> None:
+def _exit(runs: Sequence[RunReport], *, allow_invalid: bool) -> None:
     if any(run.interrupted for run in runs):
         raise KeyboardInterrupt
     if not any(run.outcomes.get("ok") for run in runs):
         raise CommandError("no request was complete; see the failures above")
-    if any(run.invalid for run in runs):
+    if not allow_invalid and any(run.invalid for run in runs):
         raise CommandError("the client limited a run, see INVALID above; lower the load or use more --processes")
 
 
