@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -164,11 +165,12 @@ def main() -> None:
             write_export(folder, arguments.logs)
         samples = [*run_import(folder, arguments.db or str(Path(temporary) / "import.db"))]
     seconds, _ = samples[-1]
-    print(f"{arguments.logs / seconds:.0f} logs/s ({seconds:.1f} s)")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = (used.ru_utime + used.ru_stime) / arguments.logs
+    print(f"{arguments.logs / seconds:.0f} logs/s ({seconds:.1f} s), {processor * 1e6:.0f} us of CPU time per log")
     tenth = len(samples) // 10
-    for name, (at, memory) in zip(
-        ("start", "middle", "end"), (samples[tenth], samples[len(samples) // 2], samples[-1 - tenth // 2]), strict=True
-    ):
+    for name, index in {"start": tenth, "middle": len(samples) // 2, "end": len(samples) - 1 - tenth // 2}.items():
+        at, memory = samples[index]
         print(f"{name:6} {at:7.1f} s  {memory:6.1f} MiB")
 
 
