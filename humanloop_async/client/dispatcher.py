@@ -124,6 +124,11 @@ class ChunkDispatcher(Generic[ChunkT, ResponseT]):
         self._reader.close()
         self._wake()
 
+    @property
+    def unread(self) -> int:
+        """The number of chunks that have arrived for readers of all samples, and were not read."""
+        return len(self._queue)
+
     # -- readers ---------------------------------------------------------------------------------------------------
 
     async def next_chunk(self, _iterator: object = None) -> ChunkT:

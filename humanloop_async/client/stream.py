@@ -145,7 +145,7 @@ class ChunkIterator(AsyncIterator[ChunkT]):
         return self._dispatcher.next_chunk(self)
 
     def __repr__(self) -> str:
-        return f"<ChunkIterator: {len(self._queue)} chunks unread>"
+        return f"<ChunkIterator: {self._dispatcher.unread} chunks unread>"
 
     async def aclose(self) -> None:
         """Close the stream, unless it was read to its end."""

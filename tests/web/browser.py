@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,9 +40,9 @@ def root(server: EmbeddedServer) -> str:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, url: str, **options: object) -> AsyncGenerator[Page]:
+async def opened(browser: Browser, url: str, **options: Any) -> AsyncGenerator[Page]:
     """Open a page in a new profile. Errors and blocked scripts of the page fail the test."""
-    context = await browser.new_context(**options)  # type: ignore[arg-type]
+    context = await browser.new_context(**options)
     page = await context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
