@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from humanloop_async import AsyncHumanloop, InvalidArgument, StreamTruncated
+from humanloop_async import AsyncHumanloop, InvalidArgument, ModelConfigCompletionParam, StreamTruncated
 from humanloop_async.client import log
 from tests.scripted import ScriptedServer, completion, event, words
 
-CONFIG = {"model": "m"}
+CONFIG: ModelConfigCompletionParam = {"model": "m"}
 
 
 async def test_retries_and_ends_of_streams_are_logged_without_secrets(

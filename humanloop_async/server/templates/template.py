@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import msgspec
 
@@ -64,7 +64,7 @@ def fill_with_tools(
         TemplateError: Inputs are missing, a tool or its text does not exist, or the result would be too long.
     """
     # `split` with five groups yields text, expression, name, tool, argument, literal, text, ..., text.
-    split = [cast("list[Any]", _EXPRESSION.split(template)) for template in templates]
+    split = [_EXPRESSION.split(template) for template in templates]
     names = {name for pieces in split for group in (pieces[2::6], pieces[4::6]) for name in group if name}
     if missing := {name for name in names - inputs.keys() if "." not in name}:
         raise missing_inputs(missing)
