@@ -7,7 +7,7 @@ Sources, read on 2026-11-30: platform.claude.com/docs/en/api/messages, .../build
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +27,7 @@ from ...wire.requests import drop_nulls
 from .base import ProviderCall, ProviderChunk, ProviderSample
 from .capabilities import Capabilities
 from .messages import call_messages, merged, message_text, tool_arguments, tool_result_id
-from .reading import UNDECODABLE, ErrorEvent, MalformedResponse, token_count
+from .reading import UNDECODABLE, ErrorEvent, MalformedResponse, repaired, token_count
 from .single_sample import SingleSampleAdapter, SingleSampleReader, v4_finish_reason
 
 ORIGIN = "Anthropic"
@@ -311,16 +311,7 @@ class MessageReader(SingleSampleReader):
     def usage(self) -> Usage | None:
         return _usage(self._usage)
 
-    def read(self, events: Iterable[bytes], emit: Callable[[ProviderChunk], object]) -> None:
-        for data in events:
-            try:
-                self._read(data, emit)
-            except UNDECODABLE as exc:
-                if isinstance(exc, MalformedResponse):
-                    raise
-                raise MalformedResponse.undecodable(exc, data) from exc
-
-    def _read(self, data: bytes, emit: Callable[[ProviderChunk], object]) -> None:
+    def read_event(self, data: bytes, emit: Callable[[ProviderChunk], object]) -> None:
         event = _decode_event(data)
         kind = event.type
         if kind == "content_block_delta":
@@ -368,6 +359,10 @@ def read_message(data: bytes) -> tuple[list[ProviderSample], Usage | None]:
         ErrorEvent: It is an error.
     """
     try:
+        try:
+            _decode_event(data)
+        except UNDECODABLE:
+            data = repaired(data)
         event = _decode_event(data)
         if event.type == "error" or event.error:
             raise _error_event(event.error, event.message)

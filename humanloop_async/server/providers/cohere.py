@@ -6,7 +6,7 @@ docs.cohere.com/docs/tool-use-streaming, docs.cohere.com/v2/reference/errors; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct, field
@@ -16,7 +16,7 @@ from ...wire.requests import drop_nulls
 from .base import ProviderCall, ProviderChunk, ProviderError, ProviderSample
 from .capabilities import Capabilities
 from .messages import call_messages, merged, tool_result_id
-from .reading import UNDECODABLE, ErrorEvent, MalformedResponse, decoded, error_message, token_count
+from .reading import UNDECODABLE, ErrorEvent, MalformedResponse, decoded, error_message, repaired, token_count
 from .single_sample import SingleSampleAdapter, SingleSampleReader, v4_finish_reason
 
 ORIGIN = "Cohere"
@@ -209,31 +209,27 @@ class ChatReader(SingleSampleReader):
         self.usage: Usage | None = None
         self._calls: dict[int, _PartialCall] = {}
 
-    def read(self, events: Iterable[bytes], emit: Callable[[ProviderChunk], object]) -> None:
-        for data in events:
-            if data.strip() == b"[DONE]":
-                self.ended = True
-                continue
-            try:
-                event = _decode_event(data) if _decode_type(data).type in _READ else _Event()
-            except UNDECODABLE as exc:
-                raise MalformedResponse.undecodable(exc, data) from exc
-            delta = event.delta or _Delta()
-            message = delta.message or _Message()
-            if event.type in ("content-start", "content-delta"):
-                text, thinking = _texts(message.content)
-                self.emit_text(emit, data, text, thinking)
-            elif event.type == "tool-plan-delta":
-                self.emit_text(emit, data, "", message.tool_plan or "")
-            elif event.type in ("tool-call-start", "tool-call-delta"):
-                self._add_call(event.index, message.tool_calls)
-                self.emit_progress(emit, data)
-            elif event.type == "message-end":
-                self.usage = _usage(delta.usage)
-                self.ended = True
-                self._finish(emit, data, delta)
-            elif isinstance(found := decoded(data), dict) and "type" not in found and found.get("message"):
-                self.words = error_message(data)
+    def read_event(self, data: bytes, emit: Callable[[ProviderChunk], object]) -> None:
+        if data.strip() == b"[DONE]":
+            self.ended = True
+            return
+        event = _decode_event(data) if _decode_type(data).type in _READ else _Event()
+        delta = event.delta or _Delta()
+        message = delta.message or _Message()
+        if event.type in ("content-start", "content-delta"):
+            text, thinking = _texts(message.content)
+            self.emit_text(emit, data, text, thinking)
+        elif event.type == "tool-plan-delta":
+            self.emit_text(emit, data, "", message.tool_plan or "")
+        elif event.type in ("tool-call-start", "tool-call-delta"):
+            self._add_call(event.index, message.tool_calls)
+            self.emit_progress(emit, data)
+        elif event.type == "message-end":
+            self.usage = _usage(delta.usage)
+            self.ended = True
+            self._finish(emit, data, delta)
+        elif isinstance(found := decoded(data), dict) and "type" not in found and found.get("message"):
+            self.words = error_message(data)
 
     def _add_call(self, index: int, pieces: list[_ToolCall] | _ToolCall | None) -> None:
         for piece in [pieces] if isinstance(pieces, _ToolCall) else pieces or ():
@@ -262,7 +258,10 @@ def read_response(data: bytes) -> tuple[list[ProviderSample], Usage | None]:
         ErrorEvent: The generation failed.
     """
     try:
-        response = _decode_response(data)
+        try:
+            response = _decode_response(data)
+        except UNDECODABLE:
+            response = _decode_response(repaired(data))
     except UNDECODABLE as exc:
         raise MalformedResponse.undecodable(exc, data) from exc
     reason, message = response.finish_reason, response.message

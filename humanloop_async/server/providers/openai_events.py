@@ -145,7 +145,7 @@ def read_response(data: bytes, num_samples: int) -> tuple[dict[int, ProviderSamp
             calls,
             join_surrogates(message.thoughts),
         )
-    counts = _read_counts(response.usage)
+    counts = _read_counts(response.counts)
     return samples, _usage([counts] if counts else [])
 
 
@@ -245,7 +245,8 @@ class EventReader:
                     and (text := message.content)
                     and choice.index in unfinished
                     and not choice.finish_reason
-                    and not (message.reasoning_content or message.reasoning or message.tool_calls)
+                    and not (message.reasoning_content or message.reasoning or message.reasoning_details)
+                    and not message.tool_calls
                     and not (message.refusal or message.function_call or choice.text or response.error)
                 ):
                     emit(ProviderChunk(choice.index, text, None, None, raw))
@@ -270,8 +271,8 @@ class EventReader:
     ) -> None:
         """Emit the chunks of one event. The strings of an unusual one may contain halves of surrogate pairs."""
         choices = response.choices
-        if response.usage is not None:
-            self._count(_read_counts(response.usage), choices)
+        if (counts := response.counts) is not None:
+            self._count(_read_counts(counts), choices)
         elif not choices:
             self._note_message(raw)
         if len(choices) > 1:

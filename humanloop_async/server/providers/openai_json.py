@@ -43,6 +43,7 @@ class Message(Struct, gc=False):
     Attributes:
         reasoning_content: The model's thinking, under DeepSeek's name for it.
         reasoning: The same, under the name of OpenRouter, Groq and vLLM. A server that sends both repeats the text.
+        reasoning_details: The same, in OpenRouter's typed parts, some of which have no text.
     """
 
     content: str | None = None
@@ -51,6 +52,7 @@ class Message(Struct, gc=False):
     function_call: Function | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_details: Json = None
 
     @property
     def text(self) -> str:
@@ -60,7 +62,7 @@ class Message(Struct, gc=False):
     @property
     def thoughts(self) -> str:
         """The text of the model's thinking."""
-        return self.reasoning_content or self.reasoning or ""
+        return self.reasoning_content or self.reasoning or _thoughts(self.reasoning_details)
 
     @property
     def pieces(self) -> list[ToolCallPiece]:
@@ -87,7 +89,17 @@ class OpenAIResponse(Struct, gc=False):
     choices: list[Choice] = field(default_factory=list[Choice])
     usage: Json = None
     error: Json = None
+    x_groq: Json = None
 
+    @property
+    def counts(self) -> Json:
+        """The token counts, which Groq can put into an object with its own name."""
+        if self.usage is None and isinstance(self.x_groq, dict):
+            return self.x_groq.get("usage")
+        return self.usage
+
+
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")
 
 decode_usual = msgspec.json.Decoder(OpenAIResponse).decode
 """Decode a response or event that is as OpenAI documents it, apart from fields that are not read."""
@@ -111,7 +123,7 @@ def read_unusual(data: bytes) -> tuple[OpenAIResponse, bytes]:
         if not isinstance(body, dict):
             raise MalformedResponse("expected an object")
         choices = [_choice(choice) for choice in _items(body.get("choices"), "choices") if choice is not None]
-        response = OpenAIResponse(choices, body.get("usage"), body.get("error"))
+        response = OpenAIResponse(choices, body.get("usage"), body.get("error"), body.get("x_groq"))
         return response, msgspec.json.encode(encodable(body))
     except (ValueError, RecursionError) as exc:
         raise MalformedResponse.undecodable(exc, data) from exc
@@ -173,7 +185,7 @@ def _message(value: Json, name: str) -> Message | None:
         _text(value.get("refusal"), "refusal")[0],
         [_tool_call(call) for call in _items(calls, "tool_calls") if call is not None] or None,
         _function(function_call) if function_call else None,
-        thoughts + (_thoughts(value.get("reasoning_content")) or _thoughts(value.get("reasoning"))),
+        thoughts + next(filter(None, (_thoughts(value.get(name)) for name in _THOUGHTS)), ""),
     )
 
 

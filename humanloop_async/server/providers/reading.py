@@ -101,6 +101,11 @@ def encodable(value: Json) -> Json:
     return [encodable(item) for item in value] if isinstance(value, list) else value
 
 
+def repaired(data: bytes) -> bytes:
+    """Return JSON that strict decoders accept, for bytes that `tolerant_json` can decode; it raises the same."""
+    return msgspec.json.encode(encodable(tolerant_json(data)))
+
+
 def decoded(data: bytes) -> Json:
     """Return the JSON of a body, or None if it has none."""
     try:

@@ -13,7 +13,7 @@ import pytest
 from humanloop_async.server.providers.base import ProviderChunk
 from humanloop_async.server.providers.openai_events import EventReader, read_response
 from humanloop_async.server.providers.reading import ErrorEvent, MalformedResponse
-from humanloop_async.types import FunctionTool, ToolCall
+from humanloop_async.types import FunctionTool, ToolCall, Usage
 
 
 def read(num_samples: int, *events: object, ended: bool = False) -> tuple[EventReader, list[ProviderChunk]]:
@@ -250,6 +250,37 @@ def test_a_surrogate_pair_in_two_events_is_joined(key: str) -> None:
         whole = {"choices": [{"message": {key: "".join(parts)}, "finish_reason": "stop"}]}
         samples, _ = read_response(json.dumps(whole).encode(), 1)
         assert samples[0].text + samples[0].reasoning == expected
+
+
+def test_thinking_in_openrouters_parts_is_reasoning() -> None:
+    """Beside `reasoning` it repeats the text. A part that is encrypted has none."""
+    text = {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0, "format": "anthropic-claude-v1"}
+    summary = {"type": "reasoning.summary", "summary": "so", "id": None}
+    encrypted = {"type": "reasoning.encrypted", "data": "x==", "id": "r"}
+    for message, thoughts in (
+        ({"reasoning_details": [text, encrypted, summary]}, "hmso"),
+        ({"reasoning": "hm", "reasoning_details": [text]}, "hm"),
+        ({"reasoning": None, "reasoning_details": [summary]}, "so"),
+        ({"reasoning_details": [encrypted]}, ""),
+    ):
+        for content in ("", "a", "\ud83da"):  # the last one is read in the tolerant way
+            event = {"choices": [{"index": 0, "delta": {**message, "content": content}}]}
+            chunks = read_to_end(event, delta(0, "b", "stop"))
+            assert joined(chunks)[1] == thoughts
+            whole = {"choices": [{"message": {**message, "content": content}, "finish_reason": "stop"}]}
+            assert read_response(json.dumps(whole).encode(), 1)[0][0].reasoning == thoughts
+
+
+def test_groqs_own_counts_are_used_unless_there_are_others() -> None:
+    counts = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8, "total_time": 0.01}
+    begin = {"choices": [{"index": 0, "delta": {"content": "a"}}], "x_groq": {"id": "req_1"}}
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "r", "usage": counts}}
+    expected = Usage(prompt_tokens=5, generation_tokens=3, total_tokens=8)
+    for events in ([begin, last], [begin, last, {"choices": [], "usage": counts}]):
+        reader, _ = read(1, *events)
+        assert reader.usage == expected
+    whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "x_groq": {"usage": counts}}
+    assert read_response(json.dumps(whole).encode(), 1)[1] == expected
 
 
 def test_halves_of_two_samples_are_not_mixed_up() -> None:
