@@ -62,12 +62,15 @@ class Monitor:
         self._schedule()
 
     def _schedule(self) -> None:
-        self._due = self._loop.time() + _PERIOD
-        self._timer = self._loop.call_at(self._due, self._tick)
+        self._due = time.perf_counter() + _PERIOD  # not `loop.time`, which uvloop rounds
+        self._timer = self._loop.call_later(_PERIOD, self._tick)
 
     def _tick(self) -> None:
-        self._lags.append(max(0.0, self._loop.time() - self._due - _TIMER_RESOLUTION))
+        self._note_lag()
         self._schedule()
+
+    def _note_lag(self) -> None:
+        self._lags.append(max(0.0, time.perf_counter() - self._due - _TIMER_RESOLUTION))
 
     def _on_gc(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
@@ -81,7 +84,7 @@ class Monitor:
             self._timer.cancel()
         gc.callbacks.remove(self._on_gc)
         # A timer that is overdue at the end counts, too: the loop may have been blocked until now.
-        self._lags.append(max(0.0, self._loop.time() - self._due - _TIMER_RESOLUTION))
+        self._note_lag()
         return Health(
             wall=time.perf_counter() - self._wall,
             cpu=time.process_time() - self._cpu,

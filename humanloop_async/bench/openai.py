@@ -35,25 +35,26 @@ _DRAIN = 0.5
 _DONE = b"[DONE]"
 
 
-class _Delta(Struct):
+# Not tracked by the garbage collector: decoded JSON has no cycles.
+class _Delta(Struct, gc=False):
     content: str | list[Any] | None = None  # Mistral sends parts
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[Any] | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Usage(Struct):
+class _Usage(Struct, gc=False):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-class _Event(Struct):
+class _Event(Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, Self, cast
 
 from .generator import LoadGenerator, Outcome, Plan, Progress
 from .health import Health
@@ -49,7 +49,7 @@ def run_in_processes(
 ) -> Result:
     """Run a plan in worker processes.
 
-    `KeyboardInterrupt` ends the load early and returns the records so far.
+    SIGINT ends the load early and returns the records so far; a second one raises `KeyboardInterrupt`.
 
     Args:
         plan: The run, which the processes share.
@@ -62,15 +62,23 @@ def run_in_processes(
     """
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, multiprocessing.process.BaseProcess] = {}
-    for number in range(processes):
-        ours, theirs = context.Pipe()
-        share = replace(plan, process=number, processes=processes)
-        worker: multiprocessing.process.BaseProcess = context.Process(
-            target=_work, args=(theirs, share, settings), daemon=True
-        )
-        worker.start()
-        theirs.close()
-        workers[ours] = worker
+    with _Interrupts() as interrupts:
+        for number in range(processes):
+            ours, theirs = context.Pipe()
+            share = replace(plan, process=number, processes=processes)
+            worker: multiprocessing.process.BaseProcess = context.Process(
+                target=_work, args=(theirs, share, settings), daemon=True
+            )
+            worker.start()
+            theirs.close()
+            workers[ours] = worker
+        interrupts.stop_on_signal(list(workers))
+        return _run_workers(workers, on_progress)
+
+
+def _run_workers(
+    workers: dict[Connection, multiprocessing.process.BaseProcess], on_progress: Callable[[Progress], None] | None
+) -> Result:
     try:
         return _collect(list(workers), on_progress)
     finally:
@@ -82,34 +90,61 @@ def run_in_processes(
                 worker.join()
 
 
+class _Interrupts:
+    """Turns SIGINT into an orderly end of the workers; has no effect outside of the main thread.
+
+    Raising `KeyboardInterrupt` instead could lose half of a message that is being received.
+    """
+
+    def __init__(self) -> None:
+        self._connections: list[Connection] = []
+        self._main = threading.current_thread() is threading.main_thread()
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if self._main:  # processes that start now inherit it: they must not end by the signal
+            self._before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self
+
+    def stop_on_signal(self, connections: list[Connection]) -> None:
+        """From now on, tell the workers to stop at the first signal."""
+        self._connections = connections
+        if self._main:
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.send("stop")
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+
 def _collect(connections: list[Connection], on_progress: Callable[[Progress], None] | None) -> Result:
     outcomes: dict[Connection, Outcome] = {}
     progress: dict[Connection, Progress] = {}
-    ready: set[Connection] = set()
+    waiting = set(connections)
     while len(outcomes) < len(connections):
-        try:
-            waiting = [connection for connection in connections if connection not in outcomes]
-            for connection in multiprocessing.connection.wait(waiting):
-                message = _receive(cast("Connection", connection))
-                match message:
-                    case "ready":
-                        ready.add(cast("Connection", connection))
-                        if len(ready) == len(connections):
-                            start = time.time() + _START_DELAY
-                            for one in connections:
-                                one.send(start)
-                    case Progress():
-                        progress[cast("Connection", connection)] = message
-                        if on_progress is not None:
-                            on_progress(_sum(list(progress.values())))
-                    case Outcome():
-                        outcomes[cast("Connection", connection)] = message
-                    case _:
-                        raise WorkerFailed(str(message))
-        except KeyboardInterrupt:
-            for connection in connections:
-                with suppress(OSError):
-                    connection.send("stop")
+        for ready in multiprocessing.connection.wait([one for one in connections if one not in outcomes]):
+            connection = cast("Connection", ready)
+            match message := _receive(connection):
+                case "ready":
+                    waiting.discard(connection)
+                    if not waiting:
+                        start = time.time() + _START_DELAY
+                        for one in connections:
+                            one.send(start)
+                case Progress():
+                    progress[connection] = message
+                    if on_progress is not None:
+                        on_progress(_sum(list(progress.values())))
+                case Outcome():
+                    outcomes[connection] = message
+                case _:
+                    raise WorkerFailed(str(message))
     return Result(
         records=sorted((r for outcome in outcomes.values() for r in outcome.records), key=lambda record: record.sent),
         processes=[outcomes[connection].health for connection in connections],
@@ -136,11 +171,12 @@ def _sum(parts: list[Progress]) -> Progress:
 
 def _work(connection: Connection, plan: Plan, settings: TargetSettings) -> None:
     """Run one share of a plan in a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, too, and sends "stop"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it, and sends "stop"
     raise_file_limit()
     try:
         connection.send("ready")
-        asyncio.run(_run(connection, plan, settings))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_run(connection, plan, settings))
     except (BrokenPipeError, EOFError, ConnectionResetError):  # the parent has ended
         sys.exit(1)
     except BaseException:
@@ -167,6 +203,15 @@ async def _run(connection: Connection, plan: Plan, settings: TargetSettings) -> 
     outcome = await generator.run()
     await target.aclose()
     connection.send(outcome)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's event loop if the extra ``fast`` is installed, else None for asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def raise_file_limit() -> None:

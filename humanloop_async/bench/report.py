@@ -22,7 +22,7 @@ from .generator import Plan
 from .health import Health, limits_exceeded
 from .load import Burst, Closed, Load, Open
 from .metrics import TokenCount, meets, metrics_for, outcomes, token_count
-from .processes import Result
+from .processes import Result, loop_factory
 from .prompts import Prompts
 from .recording import Record
 from .statistics import Distribution, percentile, summarize
@@ -286,6 +286,7 @@ def environment() -> dict[str, str | int | float]:
         "humanloop_async": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "event_loop": "asyncio" if loop_factory() is None else f"uvloop {metadata.version('uvloop')}",
         "cpus": os.cpu_count() or 0,
         "load_average": round(load, 2),
         **{name: metadata.version(name) for name in ("aiohttp", "msgspec")},

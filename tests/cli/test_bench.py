@@ -16,7 +16,7 @@ import pytest
 from humanloop_async.bench.null_server import NullProcess, NullSchedule, in_process
 from humanloop_async.bench.report import read_json
 from humanloop_async.cli.app import run as run_here
-from tests.cli.command_line import COMMAND, environment, run
+from tests.cli.command_line import COMMAND, Terminal, environment, run
 from tests.scripted import DONE, END, STREAM, chunk, event, in_thread, sse
 
 INVALID = "humanloop-async: the client limited a run"  # possible on a busy machine
@@ -128,9 +128,8 @@ def test_ctrl_c_ends_a_run_with_the_figures_so_far(server: NullProcess) -> None:
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == b"closed, 1 concurrent\n"
-        # The worker has started once the server has more than the request of the check.
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(6)
+            process.wait(6)  # some requests end in this time, also on a slow machine
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -185,3 +184,11 @@ def test_reports_that_are_none_are_rejected(tmp_path: Path) -> None:
         done = run("bench", *command)
         assert done.returncode == 2
         assert "has the schema 'other'" in done.stderr
+
+
+def test_a_terminal_shows_progress(server: NullProcess) -> None:
+    options = ["--base-url", server.url("v4"), "--provider", "mock", "--rate", "20", "--duration", "3s"]
+    with Terminal("bench", *options, "--allow-invalid", columns=100) as terminal:
+        terminal.wait_for(" running, 0 failed, ", terminal.wait_for("open, 20/s, poisson: "))
+        terminal.wait_for("requests/s")
+        assert terminal.exit_code() == 0
