@@ -60,8 +60,10 @@ def running_server(faults: Faults | None) -> Generator[TestServer]:
 
 @asynccontextmanager
 async def _running(faults: Faults | None) -> AsyncGenerator[TestServer]:
-    from ..server.running.embedded import EmbeddedServer  # needs the extra `server`
-
+    try:
+        from ..server.running.embedded import EmbeddedServer
+    except ImportError as exc:
+        raise ImportError("humanloop_server needs an extra: pip install 'humanloop_async[server]'") from exc
     async with AsyncExitStack() as stack:
         embedded = await stack.enter_async_context(EmbeddedServer())
         base_url = embedded.base_url

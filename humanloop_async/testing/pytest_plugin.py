@@ -7,6 +7,7 @@ coroutines, so tests may be plain functions, or coroutines of pytest-asyncio or 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -87,10 +88,17 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
     from .fixtures import UnpooledTransport
     from .record import RecordingTransport
 
-    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    name = _file_name(request.node.nodeid)
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
     inner = UnpooledTransport()
     hint = "run pytest with --humanloop-record=new, or with =all to record all calls again"
     mode: Mode = request.config.getoption("--humanloop-record") or "none"
     yield RecordingTransport(inner, path, mode, hint=hint)
     inner.close()
+
+
+def _file_name(node_id: str) -> str:
+    """Return the name of a test with its class and parameters, as a file name that no other test of the module has."""
+    name = ".".join(node_id.split("::")[1:])
+    safe = re.sub(r"[^\w.\[\]-]+", "-", name)[:100]
+    return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from humanloop_async.testing import TestServer, load_recording
+from humanloop_async.testing.fixtures import running_server
+from humanloop_async.testing.pytest_plugin import _file_name
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -137,7 +139,7 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
         folder = tmp_path / "recordings" / "test_user"
         files = sorted(path.name for path in folder.iterdir())
         assert len(files) == 2
-        assert "test_it-Oslo.jsonl" in files
+        assert "test_it[Oslo].jsonl" in files
         assert humanloop_server.api_key not in "".join(path.read_text() for path in folder.iterdir())
         assert texts("--humanloop-record=once") == recorded
         assert texts() == recorded
@@ -169,3 +171,18 @@ def test_the_option_and_the_fixtures_are_listed(tmp_path: Path) -> None:
     for name in ("server", "client", "replay", "faults"):
         assert f"\nhumanloop_{name} -- " in done.stdout
     assert "\nasync_humanloop_client -- " in done.stdout
+
+
+def test_each_test_has_a_file_of_a_valid_name() -> None:
+    """Also two tests of one name in different classes, and parameters that differ in their signs only."""
+    ids = ["a.py::TestA::test", "a.py::TestB::test", "a.py::test[x/y]", "a.py::test[x?y]", f"a.py::test[{'long' * 99}]"]
+    names = [_file_name(one) for one in ids]
+    assert names[:2] == ["TestA.test", "TestB.test"]
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 120 and not set(name) & set('/\\:*?"<>|') for name in names)
+
+
+def test_without_the_server_the_fixture_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "humanloop_async.server.running.embedded", None)
+    with pytest.raises(ImportError, match=r"pip install 'humanloop_async\[server\]'"), running_server(None):
+        pass
