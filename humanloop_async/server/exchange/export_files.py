@@ -200,7 +200,6 @@ class _Project:
         deployed = await exporter.all(select(deployments).where(deployments.c.project_id == id))
         newest = await self._write_versions(folder, deployed)
         write_json(folder / "file.json", newest)
-        self._versions[""] = newest
         if len(self._versions) > 1:
             entries = [
                 {
@@ -239,6 +238,8 @@ class _Project:
         )
         configs = select(model_configs).where(model_configs.c.project_id == id)
         newest = v5.config_version(v5.with_logs(v5.head(file, "", file.created_at), file), None)
+        # The version of logs whose configuration was deleted, or belongs to another project.
+        self._versions[""] = msgspec.Raw(msgspec.json.encode(newest))
         for row in await exporter.all(configs.order_by(model_configs.c.created_at, model_configs.c.id)):
             at = [exporter.environments[item.environment_id] for item in deployed if item.config_id == row.id]
             common = v5.with_logs(v5.head(file, row.id, row.created_at, at), file, numbers.get(row.id, 0))

@@ -19,6 +19,9 @@ from .records import Judgment
 from .report import Report
 from .target import Target
 
+MAX_LABELS = 100_000
+"""Labels that are remembered, so that they are not inserted again with each batch."""
+
 _CLASSES: Mapping[str, FeedbackClass] = {
     "select": "select",
     "boolean": "select",  # v4 has no class of booleans; the class `select` accepts them
@@ -112,6 +115,8 @@ class Judgments:
             self._report.present(kind, number)
         for kind, where, reason, detail in outcome.skipped:
             self._report.skip(kind, where, reason, detail)
+        if len(self._labels) > MAX_LABELS:
+            self._labels.clear()
         self._labels |= outcome.labels
 
     async def _store(self, connection: AsyncConnection, batch: Sequence[_New]) -> _Outcome:

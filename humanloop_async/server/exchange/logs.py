@@ -322,6 +322,7 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
         "parent_id": None,
         "reference_id": replace_nul(extra.reference_id),
         "trial_id": extra.trial_id,
+        "request_id": extra.request_id,
         "status": extra.status or ("complete" if log.error is None else "error"),
         "save": log.save is not False,
         "inputs": inputs,

@@ -190,6 +190,7 @@ class LogColumns(Struct, kw_only=True):
     config_id: Id | None = None
     session_id: Id | None = None
     reference_id: str | None = None
+    request_id: str | None = None
     trial_id: Id | None = None
     raw_output: str | None = None
     reasoning: str | None = None
