@@ -169,6 +169,18 @@ def test_the_table_of_limits_has_the_defaults_of_the_settings() -> None:
     assert shown == {name: getattr(settings, name) for name in shown}
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "threat_model.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    existing = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) >= 35
+    assert named - existing == set()
+
+
 def test_the_page_of_providers_has_their_variables() -> None:
     page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
     source = "".join(inspect.getsource(module) for module in (settings, network))
