@@ -133,11 +133,11 @@ LABELS = {
 def table(rows: dict[str, Capabilities]) -> str:
     """Return the Markdown table of the capabilities of some providers, by their v4 names."""
     lines = [
-        f"| capability | {' | '.join(f'`{name}`' for name in rows)} |",
-        f"| --- |{' --- |' * len(rows)}",
+        f"| capability | {' | '.join(f'`{name}`' for name in rows)} | test |",
+        f"| --- |{' --- |' * len(rows)} --- |",
     ]
     lines += [
-        f"| {label} | {' | '.join('yes' if getattr(row, name) else '-' for row in rows.values())} |"
+        f"| {label} | {' | '.join('yes' if getattr(row, name) else '-' for row in rows.values())} | `{name}` |"
         for name, label in LABELS.items()
     ]
     return "\n".join(lines) + "\n"
