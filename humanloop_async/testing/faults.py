@@ -6,6 +6,7 @@ event.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import threading
@@ -290,18 +291,20 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Forever:
-    """Bytes that arrive again and again, without end.
+class Repeat:
+    """Bytes that arrive again and again.
 
     Attributes:
         interval: Seconds before each arrival.
+        times: How often they arrive; None for no end.
     """
 
     data: bytes
     interval: float
+    times: int | None
 
 
-Step: TypeAlias = bytes | float | Ending | Forever
+Step: TypeAlias = bytes | float | Ending | Repeat
 """Bytes to deliver, seconds to wait, or the end."""
 
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -383,9 +386,8 @@ class Injector:
             case Stall(seconds=seconds):
                 return [Ending.SILENCE if seconds is None else float(seconds)]
             case CommentsOnly(interval=interval, seconds=seconds):
-                if seconds is None:
-                    return [Forever(COMMENT, interval)]
-                return [step for _ in range(round(seconds / interval)) for step in (interval, COMMENT)]
+                times = None if seconds is None or math.isinf(seconds) else round(seconds / interval)
+                return [Repeat(COMMENT, interval, times)]
             case ErrorEvent(status=status, message=message):
                 return [encode_event(error_body(status, message)), Ending.CLEAN]
             case InvalidJson() | WrongIndex():

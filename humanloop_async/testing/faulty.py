@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
 from multidict import CIMultiDict
 
 from ..errors import ApiConnectionError
 from ..transport.base import ResponseStream, Transport
 from ..wire.requests import HttpRequest
-from .faults import Ending, ErrorStatus, Fault, Faults, Forever, Injector, Stall, Step, error_body
+from .faults import Ending, ErrorStatus, Fault, Faults, Injector, Repeat, Stall, Step, error_body
 from .waiting import ClosableWait
 
 
@@ -89,8 +90,13 @@ class FaultyResponse:
             elif isinstance(step, bytes):
                 self._steps.popleft()
                 return step
-            elif isinstance(step, Forever):
+            elif isinstance(step, Repeat):
+                if step.times == 0:
+                    self._steps.popleft()
+                    continue
                 await self._pause(step.interval, _remaining(deadline))
+                if step.times is not None:
+                    self._steps[0] = replace(step, times=step.times - 1)
                 return step.data
             else:
                 await self._pause(step, _remaining(deadline))

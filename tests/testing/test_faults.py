@@ -56,7 +56,7 @@ from humanloop_async.testing import (
     parse_fault,
     save_recording,
 )
-from humanloop_async.testing.faults import COMMENT, Ending, Forever, Injector, Step
+from humanloop_async.testing.faults import COMMENT, Ending, Injector, Repeat, Step
 from humanloop_async.wire.requests import HttpRequest
 from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
 
@@ -395,7 +395,7 @@ def injected(fault: Fault, reads: list[bytes]) -> list[Step]:
     for data in reads:
         steps += injector.feed(data)
     steps += injector.end()
-    endings = [number for number, step in enumerate(steps) if isinstance(step, Ending | Forever)]
+    endings = [number for number, step in enumerate(steps) if isinstance(step, Ending | Repeat)]
     return steps[: endings[0] + 1]
 
 
@@ -421,7 +421,7 @@ def test_reads_may_be_split_anywhere(cuts: set[int]) -> None:
         assert ending is Ending.CUT
     assert joined(injected(Cut(99), reads)) == [STREAM_BYTES, Ending.CLEAN]
     assert joined(injected(Cut(after_bytes=7), reads)) == [STREAM_BYTES[:7], Ending.CUT]
-    assert joined(injected(CommentsOnly(1), reads)) == [LINES[0], Forever(COMMENT, 0.1)]
+    assert joined(injected(CommentsOnly(1), reads)) == [LINES[0], Repeat(COMMENT, 0.1, None)]
     [data, _] = joined(injected(InvalidJson(1), reads))
     assert EventStreamDecoder().feed(bytes(data)) == [b"1", b"", b"3", b"4", b"5"]  # type: ignore[arg-type]
     slow = injected(Slow(0.5), reads)
