@@ -144,10 +144,10 @@ class ReplayedResponse:
     def __init__(self, call: RecordedCall, speed: float) -> None:
         self._call = call
         self._speed = speed
-        self._sent_at = time.monotonic()
         self._position = 0  # of the next read
         self._ended = False
         self._wait = ClosableWait()
+        self._sent_at = time.monotonic()
 
     @property
     def status(self) -> int:

@@ -20,7 +20,7 @@ class ClosableWait:
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
-        self._closed: anyio.Event | None = None  # set by `close` while a task waits
+        self._closed = anyio.Event()  # here, because anyio imports its backend at first use, which takes long
         self._loop = running_loop()
 
     def check(self) -> None:
@@ -41,19 +41,15 @@ class ClosableWait:
             if now >= deadline:
                 self.failure = TimeoutError()
                 raise self.failure
-            self._closed = anyio.Event()
             with anyio.move_on_after(min(due, deadline) - now):
                 await self._closed.wait()
-            self._closed = None
             self.check()
 
     def close(self) -> None:
         """Fail the wait and every further read. Thread-safe, because finalizers close responses."""
         if self.failure is None:
             self.failure = ApiConnectionError("the response was closed")
-        if (closed := self._closed) is None:
-            return
         if self._loop is None or self._loop is running_loop():
-            closed.set()
+            self._closed.set()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(closed.set)
+            self._loop.call_soon_threadsafe(self._closed.set)
