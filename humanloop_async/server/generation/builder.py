@@ -22,8 +22,9 @@ from ..records.references import check_references, resolve_references
 from ..settings import ServerSettings
 from ..storage.database import Database
 from ..storage.model_config import ModelConfig
+from ..storage.snippet_tools import snippet_tools
 from ..templates.jinja import Busy, JinjaRenderer
-from ..templates.template import TemplateError, chat_texts, fill_with_tools, with_chat_texts
+from ..templates.template import Snippets, TemplateError, called_tools, chat_texts, fill_with_tools, with_chat_texts
 from .config_resolver import ConfigResolver
 from .generation import Fallback, Generation, Target
 
@@ -168,12 +169,20 @@ class GenerationBuilder(Struct):
         try:
             if config.template_language == "jinja":
                 return await self.jinja.render(templates, request.inputs, self.settings.max_rendered_chars, caller), []
-            limit = self.settings.max_rendered_chars
-            return fill_with_tools(templates, request.inputs, limit, self.settings.tools)
+            tools = await self._tools(templates)
+            return fill_with_tools(templates, request.inputs, self.settings.max_rendered_chars, tools)
         except TemplateError as exc:
             raise ApiError(422, str(exc)) from exc
         except Busy as exc:
             raise ApiError(503, str(exc), retry_after=1) from exc
+
+    async def _tools(self, templates: list[str]) -> Snippets:
+        """Return the snippet tools of the settings, and of the imported ones those that the templates call."""
+        tools = self.settings.tools
+        if not (names := called_tools(templates) - tools.keys()):
+            return tools
+        async with self.database.read() as connection:
+            return {**await snippet_tools(connection, names), **tools}
 
 
 def _tool_choice(request: ChatFields) -> ToolChoiceValue | None:

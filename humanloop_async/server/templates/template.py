@@ -97,7 +97,7 @@ def _snippet(tools: Snippets, name: str, key: str) -> str:
         known = ", ".join(sorted(tools)) or "none"
         raise TemplateError(
             f"the template calls the tool {name!r:.80}, which this server does not have; its tools: {known:.200}; "
-            "define it in the file of `serve --tools`"
+            "define it in the file of `serve --tools`, or import it"
         )
     if key not in texts:
         raise TemplateError(

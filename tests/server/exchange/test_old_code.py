@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from humanloop_async import AsyncHumanloop
+from humanloop_async import AsyncHumanloop, ModelConfigCompletionParam, UnprocessableEntityError
 from humanloop_async.types import ModelConfigCompletionRequest
 from tests.server.exchange.imports import exported, imported
 from tests.server.exchange.vendor_export import full_export
@@ -85,6 +85,21 @@ async def test_logs_by_project(client: AsyncHumanloop) -> None:
     assert (flow.id, flow.project, flow.session_id) == ("log_flow", "Support/Pipeline", "log_flow")
     found = await client.logs.list(project_id="pr_greeter", search="GRÜSSE")
     assert [log.id for log in found.records] == ["log_unicode"]
+
+
+async def test_templates_call_imported_snippet_tools(client: AsyncHumanloop) -> None:
+    config: ModelConfigCompletionParam = {"provider": "mock", "model": "m", "prompt_template": "Open {{hours(day)}}."}
+    response = await client.complete(model_config=config, inputs={"day": "monday"})
+    assert response.provider_request is not None
+    assert response.provider_request["prompt"] == "Open 9-5."
+    [result] = response.data[0].tool_results or []
+    assert (result.name, result.signature, result.result) == ("hours", "hours(day)", "9-5")
+    with pytest.raises(UnprocessableEntityError, match="no text for 'sunday'; its keys: monday"):
+        await client.complete(model_config=config, inputs={"day": "sunday"})
+    for unknown in ("get_weather", "h_urs"):  # another kind of tool, and a pattern of SQL
+        config = {**config, "prompt_template": f"{{{{{unknown}(day)}}}}"}
+        with pytest.raises(UnprocessableEntityError, match=f"calls the tool '{unknown}'"):
+            await client.complete(model_config=config, inputs={"day": "monday"})
 
 
 async def test_feedback_continues(client: AsyncHumanloop) -> None:
