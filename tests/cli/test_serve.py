@@ -19,7 +19,18 @@ import pytest
 
 from humanloop_async.cli.app import app
 from humanloop_async.server.settings import ServerSettings
-from tests.cli.command_line import COMMAND, Served, call, environment, read_until, rest, run, running, serving
+from tests.cli.command_line import (
+    COMMAND,
+    Served,
+    call,
+    completed,
+    environment,
+    read_until,
+    rest,
+    run,
+    running,
+    serving,
+)
 from tests.scripted import STREAM, chunk, in_thread
 
 
@@ -183,6 +194,8 @@ def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
         (["--max-body", "inf"], {}, "Must be <="),
         (["--environment", b"\xff"], {}, "is not valid UTF-8"),
         (["--tools", "missing.toml"], {}, "cannot read the tools in missing.toml: No such file or directory"),
+        (["--mock-script", "missing.yaml"], {}, "cannot read the mock script missing.yaml: No such file or directory"),
+        ([], {"HUMANLOOP_MOCK_SCRIPT": "missing.json"}, "cannot read the mock script missing.json"),
         ([], {"HUMANLOOP_API_KEY": "a\nb"}, "HUMANLOOP_API_KEY"),
         ([], {"HUMANLOOP_API_KEY": "\udcff"}, "HUMANLOOP_API_KEY"),
         ([], {"OPENAI_BASE_URL": "http://[::1"}, "OPENAI_BASE_URL"),
@@ -194,6 +207,13 @@ def test_invalid_usage(tmp_path: Path, arguments: list[str | bytes], env: dict[s
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") <= 2
+
+
+def test_the_replies_of_mock_are_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "script.yaml").write_text("- text: One.\n- prompt: sea\n  text: Blue.\n")
+    with serving(tmp_path, "--mock-script", "script.yaml") as served:
+        assert completed(served, "Hello")["data"][0]["output"] == "One."
+        assert completed(served, "The sea is")["data"][0]["output"] == "Blue."
 
 
 def test_running_generations_finish_unless_ctrl_c_is_pressed_twice(tmp_path: Path) -> None:
