@@ -171,7 +171,8 @@ class EvaluationRunner:
             async with self._log_writer.owning() as connection:
                 return await claim_steps(connection, owner, limit)
         except Exception as exc:  # noqa: BLE001 - the next round tries again
-            logger.warning("cannot look for steps of evaluations: %s", first_line(exc))
+            if not is_unreachable(exc):  # `DatabaseHealth` logs that
+                logger.warning("cannot look for steps of evaluations: %s", first_line(exc))
             self._pause = MAX_PAUSE
             return []
 
