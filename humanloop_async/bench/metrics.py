@@ -133,7 +133,7 @@ METRICS: dict[str, Metric] = {
         open_only=True,
     ),
     "stream_speed": Metric(
-        "tokens/s per stream", "tokens/s", "1 / TPOT of each request", _speed, higher_is_better=True
+        "tokens/s per sample", "tokens/s", "1 / TPOT of each request", _speed, higher_is_better=True
     ),
     "tokens_per_chunk": Metric(
         "tokens per chunk",

@@ -21,7 +21,7 @@ _FLOOD_STREAMS = 8
 _FLOOD_TOKENS = 1000
 _CALL_STREAMS = 16
 _MAX_PRECISE = 900
-_ROUNDS = 3
+_SETTLE = 0.5
 
 
 class SelfTest(Struct, kw_only=True):
@@ -74,9 +74,10 @@ def run_self_test(
     """
     for api in APIS:
         on_step(f"{api}: {streams} streams at {pace:g} tokens/s")
-        tokens = max(2, round(pace * seconds / _ROUNDS))
-        limits = Limits(requests=_ROUNDS * streams)
-        schedule = NullSchedule(ttft=0.05, itl=1 / pace, tokens=tokens, precise=streams <= _MAX_PRECISE)
+        tokens = max(2, round(pace * seconds))
+        limits = Limits(requests=streams)
+        # The first tokens come after the last request was sent: sending many at once delays a client.
+        schedule = NullSchedule(ttft=_SETTLE, itl=1 / pace, tokens=tokens, precise=streams <= _MAX_PRECISE)
         paced, sent = _run(api, schedule, streams, limits, processes)
         measured = summarize([METRICS["itl"].values(record, None) for record in paced.records])
         if measured is None or sent is None:

@@ -142,7 +142,7 @@ def test_self_measures_both_apis() -> None:
     assert done.returncode == 0, done.stderr
     rows = {line[:26].strip(): line[26:].split() for line in done.stdout.splitlines() if line}
     assert rows["CPU per token, paced"][1::2] == ["us", "us"]
-    assert "4 streams at 100 tokens/s from a null server here, 384 gaps:" in done.stdout
+    assert "4 streams at 100 tokens/s from a null server here, 396 gaps:" in done.stdout
     assert "10.00 ms" in done.stdout
 
 
