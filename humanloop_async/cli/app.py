@@ -317,7 +317,14 @@ The exit code is 1 if a record was skipped."""
 
 
 @app.command(name="import", help_epilogue=IMPORT_EPILOGUE, sort_key=6)
-def import_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db", dry_run: Flag = False) -> None:
+def import_command(
+    folder: Path,
+    /,
+    *,
+    db: DatabaseOption = "humanloop.db",
+    dry_run: Flag = False,
+    tools: Annotated[Path | None, Parameter(show_default=False)] = None,
+) -> None:
     """Import prompts, logs and everything else from an export folder. All ids stay the same.
 
     Damaged records are skipped and reported with their path and line.
@@ -325,10 +332,11 @@ def import_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db", dry_
     Args:
         folder: Folder of the export, which contains a folder named files.
         dry_run: Only show what would be imported.
+        tools: File to write the snippet tools to, for `serve --tools`.
     """
     from .exchange import run_import
 
-    run_import(folder, db, dry_run=dry_run)
+    run_import(folder, db, dry_run=dry_run, tools=tools)
 
 
 EXPORT_EPILOGUE = """\

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Table
@@ -22,6 +23,7 @@ class BulkInsert:
 
     def __init__(self, table: Table, names: Collection[str]) -> None:
         self.names = [*names]
+        self._in_order: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self.names)
         columns = [table.c[name] for name in self.names]
         self._times = [index for index, column in enumerate(columns) if isinstance(column.type, UtcTime)]
         self._texts = [index for index, column in enumerate(columns) if isinstance(column.type, ShortText | PlainText)]
@@ -36,7 +38,7 @@ class BulkInsert:
         await connection.exec_driver_sql(self._statement % marks, values)
 
     def _values(self, row: Mapping[str, Any], *, on_sqlite: bool) -> tuple[Any, ...]:
-        values = [row[name] for name in self.names]
+        values = [*self._in_order(row)]
         for index in self._texts:
             if (text := values[index]) is not None and "\0" in text:
                 values[index] = replace_nul(text)
