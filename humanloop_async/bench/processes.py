@@ -107,7 +107,7 @@ class _Interrupts:
         return self
 
     def stop_on_signal(self, connections: list[Connection]) -> None:
-        """From now on, tell the workers to stop at the first signal."""
+        """Tell the workers to stop at the first signal from now on."""
         self._connections = connections
         if self._main:
             signal.signal(signal.SIGINT, self._on_signal)
