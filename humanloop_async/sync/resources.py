@@ -4861,7 +4861,7 @@ class Evaluators(Resource):
         description: str,
         arguments_type: EvaluatorArgumentsType,
         return_type: EvaluatorReturnType,
-        type: EvaluatorType,
+        type: EvaluatorType | None = None,
         code: str | None = None,
         model_config: ModelConfigCompletionParam | ModelConfigCompletionRequest | None = None,
         timeout: Timeout | float | None = None,
@@ -4878,6 +4878,7 @@ class Evaluators(Resource):
                 datapoint.
             return_type: Type of the judgment.
             type: "llm" and "python" evaluators run on the server; the results of "human" and "external" ones are sent.
+                The default is for the 0.5 client, whose evaluators are code. Default "python".
             code: Code of a "python" evaluator. The last function that it defines gets the log, and the datapoint if the
                 arguments type is "target_required", as dicts, and returns the judgment.
             model_config: Model configuration of an "llm" evaluator. Its prompt template can use ``{{ log.output }}``,

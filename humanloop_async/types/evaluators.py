@@ -22,7 +22,8 @@ class CreateEvaluatorRequest(ApiObject, kw_only=True):
         arguments_type: "target_free" for a judgment of the log alone, "target_required" for one that also needs the
             datapoint.
         return_type: Type of the judgment.
-        type: "llm" and "python" evaluators run on the server; the results of "human" and "external" ones are sent.
+        type: "llm" and "python" evaluators run on the server; the results of "human" and "external" ones are sent. The
+            default is for the 0.5 client, whose evaluators are code.
         code: Code of a "python" evaluator. The last function that it defines gets the log, and the datapoint if the
             arguments type is "target_required", as dicts, and returns the judgment.
         model_config: Model configuration of an "llm" evaluator. Its prompt template can use ``{{ log.output }}``,
@@ -33,7 +34,7 @@ class CreateEvaluatorRequest(ApiObject, kw_only=True):
     description: EvaluatorText
     arguments_type: EvaluatorArgumentsType
     return_type: EvaluatorReturnType
-    type: EvaluatorType
+    type: EvaluatorType = "python"
     code: str | None = None
     model_config: ModelConfigCompletionRequest | None = None
 

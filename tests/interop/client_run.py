@@ -35,13 +35,18 @@ LACKED = {
     "python-0.5.18": {
         *("Datasets_list", "Logs_list", "Logs_get", "Logs_delete", "Projects_delete"),
         *(f"ModelConfigs_{name}" for name in ("export", "serialize", "deserialize")),
+        *(f"Evaluations_{name}" for name in ("list", "log", "result", "updateStatus", "addEvaluators")),
+        "Evaluators_get",
     },
     "python-0.7.35": {
         *("Chats_createExperiment", "Completions_createExperiment", "Projects_deactivateExperiment"),
         *(f"Experiments_{name}" for name in ("list", "create", "update", "delete", "sample")),
         *(f"Finetunes_{name}" for name in ("listAllForProject", "create", "summary", "update")),
     },
-    "node-0.5.36": {"Datasets_list", "Logs_get"},
+    "node-0.5.36": {
+        *("Datasets_list", "Logs_get"),
+        *(f"Evaluations_{name}" for name in ("list", "log", "addEvaluators")),
+    },
 }
 """For each client, the operations for which it has no method."""
 

@@ -9,7 +9,7 @@ const { Humanloop, HumanloopError } = createRequire(import.meta.url)("humanloop"
 const [basePath, apiKey, providerKey] = process.argv.slice(2);
 const TAGS = [
   ...["chats", "completions", "datapoints", "datasets", "experiments", "feedbackApi"],
-  ...["finetunes", "logs", "modelConfigs", "projects", "sessions"],
+  ...["evaluations", "evaluators", "finetunes", "logs", "modelConfigs", "projects", "sessions"],
 ];
 const MESSAGES = [{ role: "user", content: "hi" }];
 const POSITIVE = [{ type: "rating", value: "good" }];
@@ -70,6 +70,7 @@ class Scenario {
     await this.logInSessions();
     await this.giveFeedback();
     await this.collectDatasets();
+    await this.evaluate();
     await this.tryFinetunes();
     await this.listPages();
     await this.findAndDelete();
@@ -288,6 +289,43 @@ class Scenario {
     results.other_dataset = await create("others");
     results.datasets = await data(datasets.listAllForProject({ projectId }));
     await datasets.delete({ id: results.other_dataset.id });
+  }
+
+  // Evaluate a configuration with code, a model, and results that this script sends.
+  async evaluate() {
+    const { results, projectId } = this;
+    const { datapoints, datasets, evaluations, evaluators } = client;
+    const { id: datasetId } = await data(datasets.create({ projectId, name: "evaluated", description: "" }));
+    await datasets.createDatapoint({ datasetId, requestBody: { inputs: { name: "Ada" }, target: {} } });
+    const kinds = { arguments_type: "target_free", return_type: "number", description: "by code" };
+    const code = "def length(log):\n    return len(log['output'])\n";
+    results.evaluator = await data(evaluators.create({ ...kinds, type: "python", name: "length", code }));
+    const { id } = results.evaluator;
+    results.updated_evaluator = await data(evaluators.update({ id, name: "size" }));
+    const judge = {
+      ...{ provider: "mock", model: "m", prompt_template: "Rate {{ log.output }}" },
+      response_format: { type: "json_schema", json_schema: { schema: { const: 4 } } },
+    };
+    results.judge = await data(evaluators.create({ ...kinds, type: "llm", name: "judge", model_config: judge }));
+    const external = await data(evaluators.create({ ...kinds, type: "external", name: "mine" }));
+    results.external = await data(evaluators.get({ id: external.id }));
+    const ids = [id, results.judge.id, external.id];
+    const config = { config_id: results.config.config.id, dataset_id: datasetId, evaluator_ids: ids };
+    results.evaluation = await data(evaluations.create({ projectId, ...config }));
+    const evaluation = { id: results.evaluation.id };
+    for (;;) { // its runs end in the background
+      results.snapshots = await data(evaluations.listDatapoints({ ...evaluation, page: 1, size: 10 }));
+      if (results.snapshots.records[0].evaluation_results.length === 2) break;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const sent = { log_id: results.snapshots.records[0].log.id, evaluator_id: external.id, result: 0.5 };
+    results.result = await data(evaluations.logResult({ evaluationRunExternalId: evaluation.id, ...sent }));
+    results.ended = await data(evaluations.updateStatus({ ...evaluation, status: "completed" }));
+    results.got_evaluation = await data(evaluations.get({ ...evaluation, evaluatorAggregates: true }));
+    results.evaluations = await data(evaluations.listAllForProject({ projectId }));
+    results.evaluators = await data(evaluators.list());
+    await evaluators.delete({ id });
+    await datasets.delete({ id: datasetId });
   }
 
   // Call the operations of fine-tunes, which the server does not have.

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import sys
+import time
 
 from humanloop import ApiException, Humanloop
 from humanloop.exceptions import ApiStreamingException
@@ -18,7 +19,7 @@ from humanloop.exceptions import ApiStreamingException
 BASE_URL, KEY, PROVIDER_KEY = sys.argv[1:]
 TAGS = (
     *("chats", "completions", "datapoints", "datasets", "experiments", "feedback_api"),
-    *("finetunes", "logs", "model_configs", "projects", "sessions"),
+    *("evaluations", "evaluators", "finetunes", "logs", "model_configs", "projects", "sessions"),
 )
 MESSAGES = [{"role": "user", "content": "hi"}]
 POSITIVE = [{"type": "rating", "value": "good"}]
@@ -36,6 +37,18 @@ OTHER_KEYS = ("openai_azure_api_key", "openai_azure_endpoint_api_key", "anthropi
 client = Humanloop(api_key=KEY, host=BASE_URL, openai_api_key=PROVIDER_KEY, **dict.fromkeys(OTHER_KEYS, PROVIDER_KEY))
 loop = asyncio.new_event_loop()
 is_05 = hasattr(client, "experiments")  # 0.7 has no experiments; 0.5 has fewer calls of logs and of projects
+
+if not is_05:
+    # 0.7 has models that refer to each other, with imports for type checkers only. Each response with an evaluator or a
+    # result is an error of pydantic, which recommends to rebuild the models.
+    from humanloop.pydantic.evaluation_result_response import EvaluationResultResponse
+    from humanloop.pydantic.evaluator_response import EvaluatorResponse
+    from humanloop.pydantic.log_response import LogResponse
+    from humanloop.pydantic.project_response import ProjectResponse
+
+    names = {"ProjectResponse": ProjectResponse, "LogResponse": LogResponse}
+    for model in (EvaluatorResponse, EvaluationResultResponse):
+        model.model_rebuild(force=True, _types_namespace=names)
 
 
 def plain(value):
@@ -73,6 +86,7 @@ class Scenario:
         self.log_in_sessions()
         self.give_feedback()
         self.collect_datasets()
+        self.evaluate()
         self.list_pages()
         if is_05:
             self.try_finetunes()
@@ -308,6 +322,64 @@ class Scenario:
         if not is_05:
             results["all_datasets"] = call("datasets.list")
         call("datasets.delete", id=results["other_dataset"]["id"])
+
+    def evaluate(self):
+        """Evaluate a configuration, with the evaluators that each version can create: 0.5 knows only code."""
+        results, call, project_id = self.results, self.call, self.project_id
+        dataset_id = call("datasets.create", project_id=project_id, name="evaluated", description="")["id"]
+        call("datasets.create_datapoint", body={"inputs": {"name": "Ada"}, "target": {}}, dataset_id=dataset_id)
+        kinds = {"arguments_type": "target_free", "return_type": "number"}
+        code = {} if is_05 else {"type": "python"}
+        create = {**kinds, "description": "by code", "code": "def length(log):\n    return len(log['output'])\n"}
+        evaluator = results["evaluator"] = call("evaluators.create", **create, **code, name="length")
+        results["updated_evaluator"] = call("evaluators.update", id=evaluator["id"], name="size")
+        ids = [evaluator["id"]]
+        if not is_05:
+            judge = {"provider": "mock", "model": "m", "prompt_template": "Rate {{ log.output }}"}
+            judge["response_format"] = {"type": "json_schema", "json_schema": {"schema": {"const": 4}}}
+            results["judge"] = call(
+                "evaluators.create", **kinds, type="llm", name="judge", description="", model_config=judge
+            )
+            external = call("evaluators.create", **kinds, type="external", name="mine", description="")
+            results["external"] = call("evaluators.get", id=external["id"])
+            ids += [results["judge"]["id"], external["id"]]
+        evaluation = {"config_id": self.config_id("config"), "dataset_id": dataset_id, "project_id": project_id}
+        results["evaluation"] = call("evaluations.create", **evaluation, evaluator_ids=ids)
+        evaluation_id = results["evaluation"]["id"]
+        while True:  # its runs end in the background
+            snapshots = call("evaluations.list_datapoints", id=evaluation_id)
+            if len(snapshots["records"][0]["evaluation_results"]) == len(ids[:2]):
+                break
+            time.sleep(0.1)
+        results["snapshots"] = snapshots
+        if not is_05:
+            sent = {
+                "log_id": snapshots["records"][0]["log"]["id"],
+                "evaluator_id": ids[2],
+                "evaluation_id": evaluation_id,
+            }
+            results["result"] = call("evaluations.result", **sent, result=0.5)
+            results["ended"] = call("evaluations.update_status", id=evaluation_id, status="completed")
+            self.evaluate_logs(evaluation, ids[2])
+        results["got_evaluation"] = call("evaluations.get", id=evaluation_id, evaluator_aggregates=True)
+        results["evaluations"] = call("evaluations.list_all_for_project", project_id=project_id)
+        results["evaluators"] = call("evaluators.list")
+        call("evaluators.delete", id=ids[0])
+        call("datasets.delete", id=dataset_id)
+
+    def evaluate_logs(self, evaluation, evaluator_id):
+        """Send the log of an evaluation, and add its evaluator later."""
+        results, call = self.results, self.call
+        sent = call("evaluations.create", **evaluation, evaluator_ids=[], hl_generated=False, name="sent")
+        (record,) = call("evaluations.list_datapoints", id=sent["id"])["records"]
+        results["sent_log"] = call(
+            "evaluations.log",
+            evaluation_id=sent["id"],
+            datapoint_id=record["datapoint"]["id"],
+            log={"output": "Hello Ada", "inputs": {"name": "Ada"}},
+        )
+        results["added"] = call("evaluations.add_evaluators", id=sent["id"], evaluator_ids=[evaluator_id])
+        results["evaluation_page"] = call("evaluations.list", project_id=self.project_id, size=1)
 
     def try_finetunes(self):
         """Call the operations of fine-tunes, which the server does not have."""

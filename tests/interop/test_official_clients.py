@@ -23,6 +23,9 @@ from tests.interop.client_run import LACKED, PROVIDER_KEY, Call, Run, only_for
 STATUS = {
     **dict.fromkeys(("Projects_create", "Sessions_create", "Projects_createFeedbackType"), 201),
     **dict.fromkeys(("Datasets_create", "Datasets_createDatapoint"), 201),
+    **dict.fromkeys((f"Evaluations_{name}" for name in ("create", "log", "result")), 201),
+    "Evaluators_create": 201,
+    "Evaluators_delete": 204,
     **dict.fromkeys(("Projects_delete", "Logs_delete", "Experiments_delete", "Datapoints_delete"), 204),
     **{operation.id: 501 for operation in FINETUNE_OPERATIONS},
 }
@@ -45,7 +48,8 @@ def operation_of(call: Call) -> AnyOperation:
 
 def normalized(name: str) -> str:
     """Return a name without its style: ``Feedback_feedback`` and ``feedback_api.feedback`` become the same."""
-    return re.sub("[._]", "", name).lower().replace("feedbackapi", "feedback")
+    name = re.sub("[._]", "", name).lower()
+    return name.replace("feedbackapi", "feedback").replace("evaluationslogresult", "evaluationsresult")
 
 
 def values(value: Any, keys: set[str]) -> Iterator[Any]:
@@ -101,6 +105,9 @@ def test_results_have_every_documented_key(run: Run, results: Any) -> None:
         types.ChatResponse: [results["from_openai"], results["generated"]["chat-deployed"]],
         types.FeedbackTypeModel: [results["feedback_type"], *results["feedback_types"]],
         types.DatasetResponse: [results["dataset"], results["updated_dataset"], *results["datasets"]],
+        types.EvaluatorResponse: [results["evaluator"], *results["evaluators"]],
+        types.EvaluationResponse: [results["evaluation"], results["got_evaluation"], *results["evaluations"]],
+        types.EvaluationResultResponse: results["snapshots"]["records"][0]["evaluation_results"],
         types.DatapointResponse: [*results["datapoints"], *results["logged_datapoints"], results["got_datapoint"]],
         types.DataResponse: results["generated"]["completion"]["data"],
         types.ChatDataResponse: results["generated"]["chat"]["data"],

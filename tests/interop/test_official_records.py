@@ -222,3 +222,43 @@ def test_datapoints(run: Run, results: Any, stored: Stored) -> None:
     else:
         assert results["got_datapoint"]["target"] == {"output": "Lutetia"}
         assert list(stored.datapoints) == [first["id"], logged["id"]]
+
+
+def test_evaluators(run: Run, results: Any) -> None:
+    """Evaluators are created, renamed and listed. 0.5 for Python names no type: its evaluators are code."""
+    evaluator = results["evaluator"]
+    assert pick(evaluator, "name", "type", "return_type") == ("length", "python", "number")
+    assert pick(results["updated_evaluator"], "id", "name", "code") == (evaluator["id"], "size", evaluator["code"])
+    assert evaluator["id"] in {listed["id"] for listed in results["evaluators"]}
+    if run.client != "python-0.5.18":
+        assert results["judge"]["model_config"]["prompt_template"] == "Rate {{ log.output }}"
+        assert pick(results["external"], "name", "type") == ("mine", "external")
+
+
+def test_evaluations(run: Run, results: Any, stored: Stored) -> None:
+    """The server generates a log and runs an evaluator; another result is sent, and the evaluation is ended."""
+    evaluation, got = results["evaluation"], results["got_evaluation"]
+    assert pick(evaluation, "status", "evaluator_aggregates") == ("running", None)
+    assert evaluation["config"]["id"] == config_id(results, "config")
+    (record,) = results["snapshots"]["records"]
+    assert pick(results["snapshots"], "page", "total") == (1, 1)
+    log = stored.logs[record["log"]["id"]]
+    assert log.source_datapoint_id == record["datapoint"]["id"]
+    by_evaluator = {result["evaluator_id"]: result for result in record["evaluation_results"]}
+    assert "serve --python-evaluators" in by_evaluator[results["evaluator"]["id"]]["error"]
+    assert evaluation["id"] in {listed["id"] for listed in results["evaluations"]}
+    if run.client == "python-0.5.18":  # which cannot send results, nor end an evaluation
+        assert got["status"] == "completed"
+        return
+    assert by_evaluator[results["judge"]["id"]]["value"] == 4
+    assert pick(results["result"], "value", "log_id") == (0.5, log.id)
+    assert (results["ended"]["status"], got["status"]) == ("completed", "completed")
+    means = {mean["evaluator_id"]: mean["aggregate_value"] for mean in got["evaluator_aggregates"]}
+    assert means == {results["judge"]["id"]: 4, results["external"]["id"]: 0.5}
+
+
+def test_logs_are_sent_to_evaluations(run: Run, results: Any, stored: Stored) -> None:
+    only_for(run, "python-0.7.35")  # the others have no methods for it
+    assert stored.logs[results["sent_log"]["id"]].output == "Hello Ada"
+    assert [evaluator["id"] for evaluator in results["added"]["evaluators"]] == [results["external"]["id"]]
+    assert pick(results["evaluation_page"], "page", "size", "total") == (0, 1, 2)

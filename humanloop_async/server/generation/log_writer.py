@@ -290,7 +290,8 @@ class LogWriter:
 
     async def _mark_interrupted(self) -> None:
         async with self._database.read() as connection:
-            dead = await dead_owners(connection)
+            # Not this process: if it was too slow to renew its lease, it is alive all the same.
+            dead = [owner for owner in await dead_owners(connection) if owner != self.owner]
         if dead:
             async with self._database.write() as connection:
                 await mark_interrupted(connection, dead)
