@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -152,7 +153,7 @@ class ChunkIterator(AsyncIterator[ChunkT]):
         self._dispatcher.close()
 
     def __del__(self) -> None:
-        if self._started:
+        if self._started and not sys.is_finalizing():  # at exit, the operating system closes the sockets
             self._dispatcher.close()
 
 

@@ -145,6 +145,22 @@ async def test_a_cancelled_read_closes_though_its_task_runs_on(client: AsyncHuma
     task.cancel()
 
 
+async def test_a_reader_that_fails_on_its_own_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
+    """As a web framework whose server reports that the browser has left."""
+    server.add_script(*SILENT)
+
+    async def read() -> None:
+        stream = await complete(client)
+        KEPT.append(stream)
+        async for _ in stream.samples[0]:
+            raise ConnectionError("the browser left")
+
+    task = asyncio.ensure_future(read())
+    await asyncio.wait({task})
+    assert await until_closed(server) < WITHIN + 0.5
+    assert isinstance(task.exception(), ConnectionError)
+
+
 async def cancel_a_read(reading: Awaitable[object]) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
