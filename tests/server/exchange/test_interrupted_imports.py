@@ -102,7 +102,7 @@ async def test_a_server_writes_while_an_import_runs(
         assert calls > 3
         status, page = await api.call("GET", "/logs", query={"project_id": project_of(api), "size": 1})
         assert (status, page["total"]) == (200, LOGS)
-    assert max(waits) < 10
+    assert max(waits) < 20  # a server that cannot write gives up after 30 seconds
     assert number_of_logs(database_address) == LOGS + calls
 
 
