@@ -4010,6 +4010,7 @@ class Logs(Resource):
         model_filter: str | Sequence[str] | None = None,
         feedback_filter: Mapping[str, str | Sequence[str]] | None = None,
         source_datapoint_id: str | None = None,
+        session_id: str | None = None,
         evaluator_filter: Mapping[str, str | Sequence[str]] | None = None,
         size: int | None = None,
         page: int | None = None,
@@ -4035,6 +4036,7 @@ class Logs(Resource):
             model_filter: Models to include.
             feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
             source_datapoint_id: Id of the datapoint that the logs were generated for.
+            session_id: Id of the session that the logs belong to. An extension of v4.
             evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
             size: Records per page, at most 1,000. Default 50.
             page: Number of the page; the first one is 0. Default 0.
@@ -4064,6 +4066,7 @@ class Logs(Resource):
             "model_filter": model_filter,
             "feedback_filter": feedback_filter,
             "source_datapoint_id": source_datapoint_id,
+            "session_id": session_id,
             "evaluator_filter": evaluator_filter,
             "size": size,
             "page": page,

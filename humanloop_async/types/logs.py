@@ -202,6 +202,7 @@ class ListLogsQuery(ApiObject, kw_only=True):
         model_filter: Models to include.
         feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
         source_datapoint_id: Id of the datapoint that the logs were generated for.
+        session_id: Id of the session that the logs belong to. An extension of v4.
         evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
         size: Records per page, at most 1,000.
         page: Number of the page; the first one is 0.
@@ -218,6 +219,7 @@ class ListLogsQuery(ApiObject, kw_only=True):
     model_filter: list[str] | None = None
     feedback_filter: dict[str, list[str]] | None = None
     source_datapoint_id: str | None = None
+    session_id: str | None = None
     evaluator_filter: dict[str, list[str]] | None = None
     size: PageSize = 50
     page: PageNumber = 0

@@ -47,6 +47,8 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         yield logs.c.config_id.in_(select(model_configs.c.id).where(model_configs.c.model.in_(query.model_filter)))
     if query.source_datapoint_id is not None:
         yield logs.c.source_datapoint_id == query.source_datapoint_id
+    if query.session_id is not None:
+        yield logs.c.session_id == query.session_id
     for kind, values in (query.feedback_filter or {}).items():
         given = select(feedback.c.log_id).where(feedback.c.type == kind, feedback.c.value.in_(values))
         yield logs.c.id.in_(given)

@@ -2,6 +2,7 @@
 
 import { ApiError, Client, ConnectionError } from "./client.js";
 import { announce, append, button, dialog, h, link, replace, select } from "./dom.js";
+import { isTyping } from "./keys.js";
 
 const KEY = "humanloop-api-key";
 const THEME = "humanloop-theme";
@@ -228,10 +229,6 @@ function onKey(event) {
   } else if (event.key === "?") {
     dialog("Keyboard", [h("dl.shortcuts", null, SHORTCUTS.map(([keys, text]) => h("div", null, h("dt", null, h("kbd", null, keys)), h("dd", null, text))))], null);
   }
-}
-
-export function isTyping(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 
 function start() {
