@@ -15,6 +15,7 @@ from humanloop_async import (
     ApiConnectionError,
     ApiException,
     AsyncHumanloop,
+    FirstTokenTimeout,
     RateLimitError,
     ServerError,
     StatusError,
@@ -22,7 +23,7 @@ from humanloop_async import (
 )
 from humanloop_async.transport.base import ResponseStream
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
+from tests.scripted import COMMENT, END, STREAM, Action, ScriptedServer, chunk, completion, event, words
 
 
 @pytest.fixture
@@ -240,4 +241,36 @@ async def test_an_unexpected_exception_of_a_custom_transport_is_raised(server: S
         client.complete_stream(model_config={"model": "m"}) as stream,
     ):
         with pytest.raises(LookupError, match="a mistake"):
+            await anext(stream)
+
+
+async def test_a_body_that_never_makes_a_reader_wait_ends_at_the_clock(server: ScriptedServer) -> None:
+    """A read that does not wait cannot expire, as with a server that floods its client with comments."""
+    server.add_script(STREAM, Action.WAIT)
+
+    class Flood:
+        def __init__(self) -> None:
+            self._transport = AiohttpTransport()
+            self.aclose = self._transport.aclose
+
+        async def send(self, request: HttpRequest, timeout: float | None) -> FloodedResponse:
+            return FloodedResponse(await self._transport.send(request, timeout))
+
+    class FloodedResponse:
+        def __init__(self, response: ResponseStream) -> None:
+            self.status, self.reason, self.headers = response.status, response.reason, response.headers
+            self.close, self.aclose = response.close, response.aclose
+
+        async def read(self, timeout: float | None) -> bytes:
+            await asyncio.sleep(0)
+            return COMMENT
+
+    flood = Flood()
+    async with (
+        contextlib.aclosing(flood),
+        AsyncHumanloop(base_url=server.url, transport=flood) as client,
+        client.complete_stream(model_config={"model": "m"}, timeout=0.2) as stream,
+        asyncio.timeout(20),
+    ):
+        with pytest.raises(FirstTokenTimeout):
             await anext(stream)
