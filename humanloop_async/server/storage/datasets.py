@@ -86,13 +86,18 @@ async def update_dataset(connection: AsyncConnection, dataset_id: str, values: M
     await connection.execute(update(datasets).where(datasets.c.id == dataset_id).values(**values, updated_at=utc_now()))
 
 
+async def has_evaluations(connection: AsyncConnection, dataset_id: str) -> bool:
+    """Return whether evaluations use a dataset."""
+    return bool(await connection.scalar(select(exists().where(evaluations.c.dataset_id == dataset_id))))
+
+
 async def delete_dataset(connection: AsyncConnection, dataset: Dataset) -> None:
     """Delete a locked dataset with all versions of its datapoints.
 
     If evaluations use it, it is only hidden, and its current datapoints end: evaluations keep reading their version.
     """
     this = datasets.c.id == dataset.id
-    if not await connection.scalar(select(exists().where(evaluations.c.dataset_id == dataset.id))):
+    if not await has_evaluations(connection, dataset.id):
         await connection.execute(delete(datasets).where(this))
         return
     version = await _next_version(connection, dataset)

@@ -20,6 +20,7 @@ from ...storage.datasets import (
     dataset_responses,
     delete_datapoints,
     delete_dataset,
+    has_evaluations,
     lock_datasets,
     page_of_datapoints,
     update_dataset,
@@ -69,7 +70,10 @@ async def update(call: ApiCall[t.UpdateDatasetRequest, None]) -> t.DatasetRespon
 
 @handles(ops.DELETE_DATASET)
 async def delete(call: ApiCall[None, None]) -> None:
-    await portions.delete_datapoints(call.service.database, call.path["id"])
+    async with call.service.database.read() as connection:
+        is_evaluated = await has_evaluations(connection, call.path["id"])
+    if not is_evaluated:
+        await portions.delete_datapoints(call.service.database, call.path["id"])
     async with call.service.database.write() as connection:
         await delete_dataset(connection, await _lock(connection, call.path["id"]))
 
