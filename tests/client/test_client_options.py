@@ -91,7 +91,6 @@ async def test_names_of_the_official_clients_name_the_way_out(server: ScriptedSe
             for owner, name, hint in (
                 (client, "achat", r"await chat\(\)"),
                 (client.projects, "alist", r"await list\(\)"),
-                (client, "evaluations", "not served"),
                 (client, "prompts", "v5"),
                 (Humanloop(base_url=server.url), "achat", "AsyncHumanloop"),
                 (stream, "content", "text_stream"),
