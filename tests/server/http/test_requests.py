@@ -82,7 +82,7 @@ async def test_a_body_above_the_limit_is_413(start: Callable[..., Any]) -> None:
         assert "1000 bytes" in error_message(answer, 413)
 
 
-HEAD = "POST /v4{path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nContent-Length: 1000\r\n\r\n{{"
+HEAD = "POST /v4{path} HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: {key}\r\nContent-Length: 1000\r\n\r\n{{"
 
 
 @pytest.mark.parametrize("path", ["/chat", "/projects"])
@@ -106,7 +106,7 @@ async def opened(api: Api, path: str, *headers: str) -> tuple[asyncio.StreamRead
     """Connect, and send only the headers of a call."""
     host, port = api.server.base_url.split("/")[2].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"POST /v4{path} HTTP/1.1", "Host: x", *headers, "\r\n"]
+    lines = [f"POST /v4{path} HTTP/1.1", "Host: localhost", *headers, "\r\n"]
     writer.write("\r\n".join(lines).encode())
     return reader, writer
 
