@@ -1,4 +1,4 @@
 """The command line: ``humanloop-async serve``, ``demo``, ``complete``, ``chat``, ``keys``, ``db``.
 
-`complete` and `chat` need the extra ``cli``, the other commands the extra ``server``, which includes ``cli``.
+`complete`, `chat`, `projects`, `configs` and `logs` need the extra ``cli``, the other commands the extra ``server``, which includes ``cli``.
 """

@@ -21,7 +21,7 @@ from . import bench, database, environments, keys
 from .chat import COMMANDS, ChatCall, converse
 from .database import DatabaseOption
 from .errors import FAILED, INTERRUPTED, OK, CommandError, explain, missing_module, usage_error
-from .options import CallOptions, Flag, ModelOptions, Pace, Samples, ServerOptions, parse_inputs, prompt_text
+from .options import CallOptions, Flag, Limit, ModelOptions, Pace, Samples, ServerOptions, parse_inputs, prompt_text
 from .terminal import is_terminal, prepare_streams, print_status
 
 if TYPE_CHECKING:
@@ -359,6 +359,96 @@ def export_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db") -> N
     from .exchange import run_export
 
     run_export(folder, db)
+
+
+PROJECTS_EPILOGUE = """\
+Examples:
+  humanloop-async projects
+  humanloop-async projects greeter
+  humanloop-async projects --search greet --json"""
+
+
+@app.command(name="projects", help_epilogue=PROJECTS_EPILOGUE, sort_key=8)
+def projects_command(
+    name: str | None = None,
+    /,
+    *,
+    search: str | None = None,
+    limit: Limit = 50,
+    json: Flag = False,
+    server_options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
+) -> None:
+    """List the projects of a server, or show one in full.
+
+    Args:
+        name: Name or id of the project to show as JSON. Default: list all.
+        search: Text that the name contains.
+        limit: Maximum number of projects to list.
+        json: Print one JSON document instead of a table.
+    """
+    from .listing import show_projects
+
+    asyncio.run(show_projects(server_options.client(), name, search, limit, json=json))
+
+
+CONFIGS_EPILOGUE = """\
+Examples:
+  humanloop-async configs greeter
+  humanloop-async configs greeter kind
+  humanloop-async configs greeter --json"""
+
+
+@app.command(name="configs", help_epilogue=CONFIGS_EPILOGUE, sort_key=9)
+def configs_command(
+    project: str,
+    config: str | None = None,
+    /,
+    *,
+    json: Flag = False,
+    server_options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
+) -> None:
+    """List the configs of a project, or show one in full.
+
+    Args:
+        project: Name or id of the project.
+        config: Name or id of the config to show as JSON. Default: list all.
+        json: Print one JSON document instead of a table.
+    """
+    from .listing import show_configs
+
+    asyncio.run(show_configs(server_options.client(), project, config, json=json))
+
+
+LOGS_EPILOGUE = """\
+Examples:
+  humanloop-async logs greeter
+  humanloop-async logs greeter --search Ada --limit 10
+  humanloop-async logs data_V0fXqMv1bQ7dDgV4oPz8a"""
+
+
+@app.command(name="logs", help_epilogue=LOGS_EPILOGUE, sort_key=10)
+def logs_command(
+    target: str,
+    /,
+    *,
+    search: str | None = None,
+    limit: Limit = 50,
+    page: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    json: Flag = False,
+    server_options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
+) -> None:
+    """List the logs of a project, newest first, or show one in full.
+
+    Args:
+        target: Name or id of a project, or id of a log to show as JSON.
+        search: Text that the inputs or the output contain.
+        limit: Maximum number of logs to list.
+        page: Number of the page of logs; the first one is 0.
+        json: Print one JSON document instead of a table.
+    """
+    from .listing import show_logs
+
+    asyncio.run(show_logs(server_options.client(), target, search, limit, page, json=json))
 
 
 COMPLETE_EPILOGUE = """\

@@ -20,6 +20,7 @@ DEFAULT_MODELS = {"local": "SmolLM2-135M-Instruct", "mock": "mock"}
 """The model of each provider that has only one."""
 
 Samples = Annotated[int, Parameter(alias="-n", validator=Number(gte=1))]
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1000))]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Pace = Annotated[float, Parameter(validator=Number(gte=0))]
 

@@ -37,7 +37,9 @@ def examples() -> Iterator[str]:
 
 
 def test_the_list_of_commands() -> None:
-    assert " ".join(COMMANDS) == "bench chat complete db demo environments export import keys serve"
+    assert (
+        " ".join(COMMANDS) == "bench chat complete configs db demo environments export import keys logs projects serve"
+    )
     assert {group: names(app[group]) for group in GROUPS} == {
         "bench": ["compare", "self", "show"],
         "db": ["backup", "prune", "status", "upgrade"],
@@ -55,7 +57,7 @@ def test_every_option_has_a_description(path: tuple[str, ...]) -> None:
         command = command[name]
     arguments = list(command.assemble_argument_collection(parse_docstring=True))
     shown = [argument for argument in arguments if argument.parse and argument.show]
-    assert len(shown) >= (6 if len(path) == 1 and path[0] not in {"export", "import"} else 1)
+    assert len(shown) >= (6 if len(path) == 1 and path[0] not in {"configs", "export", "import"} else 1)
     for argument in shown:
         description = argument.parameter.help
         assert description, argument.name
