@@ -1,4 +1,3 @@
-"""The command line: ``humanloop-async serve``, ``demo``, ``complete``, ``chat``, ``keys``, ``db``.
-
-`complete`, `chat`, `projects`, `configs` and `logs` need the extra ``cli``, the other commands the extra ``server``, which includes ``cli``.
+"""The command line: ``humanloop-async serve``, ``demo``, ``complete`, `chat`, `projects`, `configs` and `logs` need the extra ``cli``, the other commands the extra ``server``,
+which includes ``cli``.
 """

@@ -57,7 +57,7 @@ class LogList {
     this.element = h(
       "div",
       null,
-      h("div.bar", null, h("div.field.grow", null, text("search", "Search inputs and outputs", { type: "search" })), text("metadata_search", "Metadata contains"), text("model_filter", "Model"), text("source_filter", "Source"), field("Feedback", this.feedback), text("start_date", "From", { type: "date" }), text("end_date", "To", { type: "date" }), field("Sort", this.sort), h("label.check", null, this.live, "Live")),
+      h("div.bar", null, h("div.grow", null, text("search", "Search inputs and outputs", { type: "search" })), text("metadata_search", "Metadata contains"), text("model_filter", "Model"), text("source_filter", "Source"), field("Feedback", this.feedback), text("start_date", "From", { type: "date" }), text("end_date", "To", { type: "date" }), field("Sort", this.sort), h("label.check", null, this.live, "Live")),
       this.summary,
       this.bulk,
       this.tableBox,

@@ -47,7 +47,7 @@ export default async function projects(app, _params, query, signal) {
     "div",
     null,
     h("div.page-head", null, h("h1", { tabIndex: -1 }, "Projects"), h("div.actions", null, action("New project…", () => create(app)))),
-    h("div.bar", null, h("div.field.grow", null, field("Search", search))),
+    h("div.bar", null, h("div.grow", null, field("Search", search))),
     list,
   );
 }
