@@ -1,3 +1,5 @@
-"""The command line: ``humanloop-async serve``, ``demo``, ``complete`, `chat`, `projects`, `configs` and `logs` need the extra ``cli``, the other commands the extra ``server``,
+"""The command line: ``humanloop-async serve``, ``demo``, ``complete``, ``chat``, ``logs``, ``keys``, ``db``, and more.
+
+`complete`, `chat`, `projects`, `configs` and `logs` need the extra ``cli``, the other commands the extra ``server``,
 which includes ``cli``.
 """
