@@ -317,14 +317,7 @@ The exit code is 1 if a record was skipped."""
 
 
 @app.command(name="import", help_epilogue=IMPORT_EPILOGUE, sort_key=6)
-def import_command(
-    folder: Path,
-    /,
-    *,
-    db: DatabaseOption = "humanloop.db",
-    dry_run: Flag = False,
-    tools: Annotated[Path | None, Parameter(show_default=False)] = None,
-) -> None:
+def import_command(folder: Path, /, *, db: DatabaseOption = "humanloop.db", dry_run: Flag = False) -> None:
     """Import prompts, logs and everything else from an export folder. All ids stay the same.
 
     Damaged records are skipped and reported with their path and line.
@@ -332,11 +325,10 @@ def import_command(
     Args:
         folder: Folder of the export, which contains a folder named files.
         dry_run: Only show what would be imported.
-        tools: File to write the snippet tools to, for `serve --tools`.
     """
     from .exchange import run_import
 
-    run_import(folder, db, dry_run=dry_run, tools=tools)
+    run_import(folder, db, dry_run=dry_run)
 
 
 EXPORT_EPILOGUE = """\

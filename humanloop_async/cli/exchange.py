@@ -10,8 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from .database import run_with_database
 from .errors import CommandError, usage_error
 from .terminal import console, is_terminal, print_status, printable
@@ -21,14 +19,12 @@ if TYPE_CHECKING:
     from ..server.storage.database import Database
 
 
-def run_import(folder: Path, db: str, *, dry_run: bool, tools: Path | None) -> None:
+def run_import(folder: Path, db: str, *, dry_run: bool) -> None:
     """Import a folder, and print a summary.
 
     Raises:
-        CommandError: The folder is not an export, `tools` exists, or data was skipped.
+        CommandError: The folder is not an export, or data was skipped.
     """
-    if tools is not None and tools.exists():
-        raise usage_error(f"{tools} already exists; choose another file")
     from ..server.exchange.importing import import_folder
     from ..server.exchange.reading import FolderError
     from ..server.exchange.report import Report
@@ -45,20 +41,8 @@ def run_import(folder: Path, db: str, *, dry_run: bool, tools: Path | None) -> N
     except FolderError as exc:
         raise usage_error(str(exc)) from exc
     _print_report(report, dry_run=dry_run)
-    if report.snippets and tools is None:
-        print(f"snippet tools: {len(report.snippets)}; write them to a file with --tools, for `serve --tools`")
-    elif report.snippets and tools is not None and not dry_run:
-        _write_tools(report.snippets, tools)
     if report.skipped:
         raise CommandError(f"skipped {report.skipped} records; the messages above give their paths and lines")
-
-
-def _write_tools(snippets: Mapping[str, Mapping[str, str]], file: Path) -> None:
-    try:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(snippets)) + b"\n")
-    except OSError as exc:
-        raise CommandError(f"cannot write {file}: {exc.strerror or exc}") from exc
-    print_status(f"wrote {len(snippets)} snippet tools to {file}")
 
 
 def run_export(folder: Path, db: str) -> None:

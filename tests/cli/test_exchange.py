@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from humanloop_async.server.templates.template import read_snippets
 from tests.cli.command_line import Terminal, run
-from tests.server.exchange.vendor_export import GREETER, HOURS, Export, log
+from tests.server.exchange.vendor_export import GREETER, Export, log
 from tests.server.served import rows
 
 
@@ -45,20 +44,6 @@ def test_skipped_data_is_reported_and_the_exit_code_is_1(tmp_path: Path) -> None
     assert fourth.startswith(f"{path}:4: damaged: ")
     assert last == "humanloop-async: skipped 2 records; the messages above give their paths and lines"
     assert "\x1b" not in done.stderr
-
-
-def test_snippet_tools_become_a_file_for_the_server(tmp_path: Path) -> None:
-    export, db, tools = small_export(tmp_path / "vendor"), str(tmp_path / "humanloop.db"), tmp_path / "tools.json"
-    export.file([HOURS])
-    assert "snippet tools: 1; " in run("import", str(export.root), "--db", db, "--dry-run").stdout
-    done = run("import", str(export.root), "--db", db, "--tools", str(tools))
-    assert (done.returncode, done.stderr) == (0, f"wrote 1 snippet tools to {tools}\n")
-    assert read_snippets(tools) == {"hours": {"monday": "9-5"}}
-    again = run("import", str(export.root), "--db", db, "--tools", str(tools))
-    assert (again.returncode, again.stderr) == (
-        2,
-        f"humanloop-async: {tools} already exists; choose another file\n",
-    )
 
 
 def test_a_dry_run_creates_no_database(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -64,13 +63,6 @@ class Files:
                 versions.append(read_record(folder / "file.json", Version))
             except Damaged as exc:
                 self._report.skip("versions", place(folder / "file.json"), "damaged", str(exc))
-        newest = versions[-1] if versions else None
-        if newest is not None and newest.tool_type == "snippet" and newest.setup_values:
-            name = newest.name or newest.path.rpartition("/")[2]
-            self._report.snippets[name] = {
-                key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-                for key, value in newest.setup_values.items()
-            }
         await self._add_project(head, kind, versions, folder)
         await self.add_versions(versions, folder)
         await self._add_deployments(head.id, kind, folder / "deployments.json")

@@ -32,7 +32,6 @@ class Report(Struct):
         problem: Receives a message for each damaged or skipped record, and each warning.
         kinds: Counts by kind, in the order in which the kinds were first met.
         environments: Names of the environments in the export, the default one first.
-        snippets: Texts of the snippet tools, by key and by the name of the tool.
         renamed: Number of projects whose name another project has.
         lost: Number of values that v4 has no place for, by kind.
     """
@@ -40,7 +39,6 @@ class Report(Struct):
     problem: Callable[[str], None]
     kinds: dict[str, Counts] = {}
     environments: list[str] = []
-    snippets: dict[str, dict[str, str]] = {}
     renamed: int = 0
     lost: Counter[str] = field(default_factory=Counter[str])
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..templates.template import as_text
 from .schema import deployments, model_configs, projects
 
 
 class _Values(Struct):
-    setup_values: dict[str, str]
+    setup_values: dict[str, Any]
     tool_type: str = ""
 
 
@@ -43,5 +45,6 @@ async def snippet_tools(connection: AsyncConnection, names: Collection[str]) -> 
         except msgspec.ValidationError:  # a tool of another kind
             continue
         if values.tool_type == "snippet":
-            tools.setdefault(row.name.rpartition("/")[2], values.setup_values)
+            texts = {key: as_text(value) for key, value in values.setup_values.items()}
+            tools.setdefault(row.name.rpartition("/")[2], texts)
     return tools
