@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.served import Api, error_message
 
-HEAD = b"POST /v4/chat HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /v4/chat HTTP/1.1\r\nHost: localhost\r\n"
 
 MALFORMED = {
     "space after a header's name": HEAD + b"X-API-KEY : sk-secret\r\n\r\n",
@@ -22,10 +22,10 @@ MALFORMED = {
     "encoding": HEAD + b"Transfer-Encoding: sk-secret\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00sk-secret\x01\x00\x01\xfc\x03\x03",
     "version": b"GET /health HTTP/9.9 sk-secret\r\n\r\n",
-    "URL": b"GET http://[sk-secret HTTP/1.1\r\nHost: x\r\n\r\n",
-    "NUL": b"GET /health HTTP/1.1\r\nHost: x\r\nX-API-KEY: a\0sk-secret\r\n\r\n",
+    "URL": b"GET http://[sk-secret HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "NUL": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: a\0sk-secret\r\n\r\n",
     "long line": b"GET /sk-secret" + b"a" * 300_000 + b" HTTP/1.1\r\n\r\n",
-    "many headers": b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    "many headers": b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
     + b"".join(b"x%d: sk-secret\r\n" % i for i in range(300))
     + b"\r\n",
 }
@@ -75,7 +75,7 @@ async def test_a_broken_chunk_in_the_middle_of_a_body_leaves_no_bytes_in_the_log
 async def test_many_connections_at_once_are_accepted(api: Api) -> None:
     async def call() -> bytes:
         reader, writer = await asyncio.open_connection(*address(api))
-        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         response = await reader.read()
         writer.close()
         return response
@@ -87,7 +87,7 @@ async def test_many_connections_at_once_are_accepted(api: Api) -> None:
 async def test_an_idle_connection_is_closed(start: Callable[..., Any]) -> None:
     async with start(idle_timeout=0.2) as api:
         reader, writer = await asyncio.open_connection(*address(api))
-        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         writer.close()

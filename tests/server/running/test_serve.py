@@ -242,7 +242,7 @@ async def test_a_connection_without_a_request_is_closed(tmp_path: Path) -> None:
     async with running(ServerSettings(port=0, database=str(tmp_path / "x.db")), head_timeout=0.2) as info:
         host, port = info.base_url.split("/")[2].split(":")
         connections = []
-        for head in (b"", b"GET /health HTTP/1.1\r\nHost:", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for head in (b"", b"GET /health HTTP/1.1\r\nHost:", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(head)
             connections.append((reader, writer))
@@ -252,7 +252,7 @@ async def test_a_connection_without_a_request_is_closed(tmp_path: Path) -> None:
         for _ in range(2):
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
             await asyncio.sleep(0.5)
-            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for _, writer in connections:
             writer.close()
 
