@@ -61,8 +61,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             reverse proxy needs them to notice.
         shutdown_timeout: Seconds that running generations get to finish when the server stops.
         page: Whether to serve the web page at ``/``.
-        allowed_hosts: Further names of the server. A server on loopback rejects requests for other names (421), so
-            that a web site whose name points to 127.0.0.1 cannot call it. A reverse proxy may pass its name on.
+        allowed_hosts: Further names of the server. A server on loopback rejects requests without a key for other
+            names (421): those of a web site whose name points to 127.0.0.1. A reverse proxy may pass its name on.
         cors_origins: Origins, such as ``https://app.example``, whose web pages may call the API from a browser; ``*``
             for all. Such a page needs an API key, too.
     """
