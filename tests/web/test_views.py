@@ -230,14 +230,11 @@ async def test_save_and_deploy_a_config(page: Page, client: AsyncHumanloop) -> N
 
 
 async def test_new_logs_appear_and_feedback_is_given_by_key(page: Page, client: AsyncHumanloop) -> None:
-    views = await fill_project(client)
-    await show(page, views["logs"])
+    config: Any = {"provider": "mock", "model": "m"}
+    first = await client.chat(project="live", messages=[{"role": "user", "content": "old"}], model_config=config)
+    await show(page, f"#/projects/{first.project_id}/logs")
     before = await page.locator(".log-row").count()
-    await client.chat(
-        project="greeter",
-        messages=[{"role": "user", "content": "live"}],
-        model_config={"provider": "mock", "model": "m"},
-    )
+    await client.chat(project="live", messages=[{"role": "user", "content": "live"}], model_config=config)
     await page.locator(".log-row", has_text="live").wait_for()
     assert await page.locator(".log-row").count() == before + 1
     await page.keyboard.press("j")
