@@ -76,6 +76,9 @@ class Expected:
 MODEL = {"model": "m", "temperature": 0.5}
 LABELS = [{"type": "rating", "value": "good"}]
 LOG: Any = {"project": "p", "inputs": {"a": None}, "output": "hi", "config": {"type": "model", "model": "m"}}
+EVALUATOR: Any = {
+    "name": "e", "description": "", "arguments_type": "target_free", "return_type": "boolean", "type": "external",
+}  # fmt: skip
 AT = datetime(2026, 11, 21, 20, 31, tzinfo=UTC)
 
 CALLS = [
@@ -277,4 +280,61 @@ CALLS = [
     Expected("datapoints.get", ("evtc_1",), "GET /datapoints/evtc_1"),
     Expected("datapoints.update", ("evtc_1",), "PATCH /datapoints/evtc_1", {"inputs": {}}, {"inputs": {}}),
     Expected("datapoints.delete", (["evtc_1", "evtc_2"],), "DELETE /datapoints", ["evtc_1", "evtc_2"]),
+    Expected("evaluators.list", (), "GET /evaluators"),
+    Expected("evaluators.create", (), "POST /evaluators", EVALUATOR, EVALUATOR),
+    Expected("evaluators.get", ("ev_1",), "GET /evaluators/ev_1"),
+    Expected("evaluators.update", ("ev_1",), "PATCH /evaluators/ev_1", {"code": "x"}, {"code": "x", "name": None}),
+    Expected("evaluators.delete", ("ev_1",), "DELETE /evaluators/ev_1"),
+    Expected(
+        "evaluations.list_all_for_project",
+        ("pr_1",),
+        "GET /projects/pr_1/evaluations?evaluator_aggregates=true",
+        kwargs={"evaluator_aggregates": True},
+    ),
+    Expected(
+        "evaluations.create",
+        ("pr_1",),
+        "POST /projects/pr_1/evaluations",
+        {"config_id": "config_1", "evaluator_ids": ["ev_1"], "dataset_id": "evts_1", "hl_generated": False},
+        {"config_id": "config_1", "evaluator_ids": ["ev_1"], "dataset_id": "evts_1", "hl_generated": False},
+    ),
+    Expected(
+        "evaluations.list",
+        ("pr_1",),
+        "GET /evaluations?page=2&project_id=pr_1&start_date=2026-11-21",
+        kwargs={"start_date": date(2026, 11, 21), "page": 2},
+    ),
+    Expected("evaluations.get", ("ev/1",), "GET /evaluations/ev%2F1"),
+    Expected("evaluations.list_datapoints", ("evr_1",), "GET /evaluations/evr_1/datapoints?page=1"),
+    Expected(
+        "evaluations.log",
+        ("evr_1",),
+        "POST /evaluations/evr_1/log",
+        {"datapoint_id": "evtc_1", "log": {"output": "hi"}},
+        {"datapoint_id": "evtc_1", "log": {"output": "hi"}},
+    ),
+    *(
+        Expected(
+            f"evaluations.{name}",
+            ("evr_1",),
+            "POST /evaluations/evr_1/result",
+            {"log_id": "data_1", "evaluator_id": "ev_1", "result": False},
+            {"log_id": "data_1", "evaluator_id": "ev_1", "result": False},
+        )
+        for name in ("result", "log_result")
+    ),
+    Expected(
+        "evaluations.update_status",
+        ("evr_1",),
+        "PATCH /evaluations/evr_1/status",
+        {"status": "completed"},
+        {"status": "completed"},
+    ),
+    Expected(
+        "evaluations.add_evaluators",
+        ("evr_1",),
+        "PATCH /evaluations/evr_1/evaluators",
+        {"evaluator_ids": ["ev_1"]},
+        {"evaluator_ids": ["ev_1"]},
+    ),
 ]

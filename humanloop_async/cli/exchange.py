@@ -26,7 +26,7 @@ def run_import(folder: Path, db: str, *, dry_run: bool) -> None:
         CommandError: The folder is not an export, or data was skipped.
     """
     from ..server.exchange.importing import import_folder
-    from ..server.exchange.reading import FolderError
+    from ..server.exchange.reading import FolderError, find_export
     from ..server.exchange.report import Report
 
     async def work(database: Database) -> Report:
@@ -36,6 +36,7 @@ def run_import(folder: Path, db: str, *, dry_run: bool) -> None:
         return report
 
     try:
+        find_export(folder)  # before the database is created
         with _scratch_database(db) if dry_run else nullcontext(db) as database_path:
             report = run_with_database(database_path, work, migrate=True, bulk=True)
     except FolderError as exc:

@@ -63,7 +63,9 @@ def list_command(*, db: DatabaseOption = "humanloop.db") -> None:
         async with database.read() as connection:
             return await list_keys(connection)
 
-    for key in run_with_database(db, list_all):
+    if not (found := run_with_database(db, list_all)):
+        print_status("the database has no keys; `humanloop-async keys create` creates one")
+    for key in found:
         used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:%M}"
         origin = "HUMANLOOP_API_KEY" if key.origin == "environment" else key.origin
         if key.revoked_at is not None:

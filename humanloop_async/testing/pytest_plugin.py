@@ -91,7 +91,7 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
     name = _file_name(request.node.nodeid)
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
     inner = UnpooledTransport()
-    hint = "run pytest with --humanloop-record=new, or with =all to record all calls again"
+    hint = "run pytest with --humanloop-record=once, with =new to add calls, or with =all to record all calls again"
     mode: Mode = request.config.getoption("--humanloop-record") or "none"
     yield RecordingTransport(inner, path, mode, hint=hint)
     inner.close()

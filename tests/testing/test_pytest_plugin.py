@@ -133,7 +133,7 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
     def checks() -> None:
         done = run_tests(tmp_path, REPLAY, "-o", "asyncio_mode=auto")
         assert "2 errors" in done.stdout
-        assert "run pytest with --humanloop-record=new" in done.stdout
+        assert "run pytest with --humanloop-record=once" in done.stdout
         server = {"HUMANLOOP_BASE_URL": humanloop_server.base_url, "HUMANLOOP_API_KEY": humanloop_server.api_key}
         recorded = texts("--humanloop-record=once", env=server)
         folder = tmp_path / "recordings" / "test_user"
@@ -146,7 +146,7 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
         assert all(len(load_recording(path)) == 1 for path in folder.iterdir())
         changed = run_tests(tmp_path, REPLAY.replace('"city": city', '"town": city'), "-o", "asyncio_mode=auto")
         assert "2 failed" in changed.stdout
-        assert "--humanloop-record=new" in changed.stdout
+        assert "with =new to add calls" in changed.stdout
 
     await asyncio.to_thread(checks)
 

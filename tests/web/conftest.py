@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
+from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.server.settings import ServerSettings
 from tests.web.browser import opened, root, running_browser
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ async def browser() -> AsyncGenerator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncGenerator[EmbeddedServer]:
-    """The server of the page."""
-    async with EmbeddedServer() as server:
+    """The server of the page, without the local model, which the playground would prefer to mock."""
+    providers = ProviderSettings(local_gguf=Path("missing.gguf"))
+    async with EmbeddedServer(settings=ServerSettings(providers=providers)) as server:
         yield server
 
 

@@ -37,6 +37,8 @@ def find_export(folder: Path) -> Path:
     Raises:
         FolderError: There is none, or there are several.
     """
+    if not folder.is_dir():
+        raise FolderError(f"there is no folder {folder}")
     for pattern in ("files", "*/files", "exports/*/files"):
         found = sorted(path.parent for path in folder.glob(pattern) if path.is_dir())
         if len(found) == 1:

