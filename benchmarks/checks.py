@@ -1,4 +1,4 @@
-"""Checks of a server under stress, for its operators: ``python -m benchmarks.checks load soak hostile nodes``.
+"""Checks of a server under stress, for its operators: ``python -m benchmarks.checks load soak hostile nodes page``.
 
 Each starts ``humanloop-async serve`` on a free port with a temporary database and the provider ``mock``, and prints
 figures. The clients run in this process, so that on a small machine they compete with the server.
@@ -24,6 +24,10 @@ from typing import Any
 
 import aiohttp
 from msgspec import Struct, field
+
+from humanloop_async.server.storage.database import Database
+
+from .bench_logs import MODELS, fill
 
 KEY = "a-key-for-the-checks"
 HEADERS = {"X-API-KEY": KEY, "Content-Type": "application/json"}
@@ -232,7 +236,72 @@ async def nodes(database: str, scale: float) -> None:
             print(f"nodes: {count}: {calls / seconds:.0f} calls/s, statuses {dict(statuses)}", flush=True)
 
 
-async def run(checks: list[str], scale: float, postgres: str | None) -> None:
+def page_requests(project: str, newest: dict[str, Any], number: int) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what the views of the web page request: a name, the path and the query of each request."""
+    logs: dict[str, Any] = {"project_id": project, "size": 50, "page": 0}
+    of_project = f"/projects/{project}"
+    return [
+        ("projects", "/projects", {"page": 0, "size": 50, "sort_by": "updated_at"}),
+        ("project", of_project, {}),
+        ("logs", "/logs", logs),
+        ("logs, live update", "/logs", logs | {"start_date": newest["created_at"]}),
+        ("logs, load more", "/logs", logs | {"page": 1}),
+        ("logs, load more, half way", "/logs", logs | {"page": number // 100}),
+        ("logs, oldest first", "/logs", logs | {"sort": "timestamp.asc"}),
+        ("logs, sorted by model", "/logs", logs | {"sort": "model.asc"}),
+        ("logs, sorted by source", "/logs", logs | {"sort": "source.asc"}),
+        ("logs, sorted by rating", "/logs", logs | {"sort": "feedback-rating.desc"}),
+        ("logs, search found everywhere", "/logs", logs | {"search": "BREAD"}),
+        ("logs, search found nowhere", "/logs", logs | {"search": "absent"}),
+        ("logs, search in metadata", "/logs", logs | {"metadata_search": ":12345}"}),
+        ("logs, of a frequent model", "/logs", logs | {"model_filter": MODELS[0]}),
+        ("logs, of a rare model", "/logs", logs | {"model_filter": MODELS[-1]}),
+        ("logs, of no model", "/logs", logs | {"model_filter": "absent"}),
+        ("logs, of a frequent source", "/logs", logs | {"source_filter": "app"}),
+        ("logs, of a rare source", "/logs", logs | {"source_filter": "test"}),
+        ("logs, rated good", "/logs", logs | {"feedback-rating_filter": "good"}),
+        ("logs, of the last days", "/logs", logs | {"start_date": newest["created_at"][:10]}),
+        ("one log", f"/logs/{newest['id']}", {}),
+        ("configs", f"{of_project}/configs", {"evaluation_aggregates": "true"}),
+        ("deployments", f"{of_project}/deployed-configs", {}),
+        ("experiments", f"{of_project}/experiments", {}),
+        ("sessions", "/sessions", {"project_id": project, "page": 1, "size": 50}),
+        ("one session", f"/sessions/{newest['session_id']}", {}),
+        ("logs of a session", "/logs", logs | {"session_id": newest["session_id"], "size": 1000}),
+        ("datasets", f"{of_project}/datasets", {}),
+        ("evaluations", "/evaluations", {"project_id": project, "page": 0, "size": 50}),
+    ]
+
+
+async def page(database: str, scale: float) -> None:
+    """Make each request of the web page's views for a project with a million logs."""
+    number = max(1000, int(1_000_000 * scale))
+    storage = await Database.open(database)
+    try:
+        project = await fill(storage, number)
+    finally:
+        await storage.aclose()
+    async with serving(database) as server, session() as client:
+        url = f"{server.url}/logs?project_id={project}&size=1"
+        async with client.get(url, headers=HEADERS) as response:
+            [newest] = (await response.json())["records"]
+        for name, path, query in page_requests(project, newest, number):
+            times, cpu, size = list[float](), server.cpu_seconds(), 0
+            for _ in range(5):
+                start = time.perf_counter()
+                async with client.get(server.url + path, params=query, headers=HEADERS) as response:
+                    size = len(await response.read())
+                    assert response.status == 200, await response.text()
+                times.append(time.perf_counter() - start)
+            cpu = (server.cpu_seconds() - cpu) / len(times)
+            print(
+                f"page: {name:31} median {statistics.median(times) * 1000:7.1f} ms, "
+                f"slowest {max(times) * 1000:7.1f} ms, CPU {cpu * 1000:6.0f} ms, {size / 1000:8,.1f} kB",
+                flush=True,
+            )
+
+
+async def run(checks: list[str], scale: float, postgres: str | None, database: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="humanloop-checks-") as name:
         folder = Path(name)
         for check in checks:
@@ -240,17 +309,20 @@ async def run(checks: list[str], scale: float, postgres: str | None) -> None:
                 if postgres is None:
                     sys.exit("the check `nodes` needs --postgres, the URL of an empty database")
                 await nodes(postgres, scale)
+            elif check == "page":
+                await page(database or str(folder / "page.db"), scale)
             else:
                 await {"load": load, "soak": soak, "hostile": hostile}[check](folder, scale)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checks", nargs="+", choices=["load", "soak", "hostile", "nodes"])
+    parser.add_argument("checks", nargs="+", choices=["load", "soak", "hostile", "nodes", "page"])
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the load (default: 1)")
     parser.add_argument("--postgres", help="URL of an empty database for `nodes`")
+    parser.add_argument("--db", help="database for `page` to fill and keep (default: a temporary SQLite file)")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.checks, arguments.scale, arguments.postgres))
+    asyncio.run(run(arguments.checks, arguments.scale, arguments.postgres, arguments.db))
 
 
 if __name__ == "__main__":

@@ -54,3 +54,29 @@ async def opened(browser: Browser, url: str, **options: Any) -> AsyncGenerator[P
         assert problems == []
     finally:
         await context.close()
+
+
+async def show(page: Page, address: str) -> None:
+    """Go to a view and wait until it is complete."""
+    await page.evaluate("(hash) => { location.hash = hash; }", address)
+    await page.wait_for_function(
+        "(hash) => location.hash.split('?')[0] === hash.split('?')[0] && document.title !== 'humanloop_async'"
+        " && document.querySelector('main h1') && !document.querySelector('main[aria-busy]')",
+        arg=address,
+    )
+    await page.wait_for_timeout(100)
+
+
+async def write(page: Page, message: str, *, samples: int = 1, other: str = "", project: str = "") -> None:
+    """Fill the playground's form."""
+    await page.get_by_label("Samples").fill(str(samples))
+    await page.get_by_label("Log to project").fill(project)
+    if other:
+        await page.get_by_text("Provider options").click()
+        await page.get_by_label("Further parameters, as a JSON object").fill(other)
+    await page.get_by_label("Your message").fill(message)
+
+
+def client_url(page: Page) -> str:
+    """Return the URL of the API that a page uses."""
+    return f"{page.url.partition('#')[0]}v4"

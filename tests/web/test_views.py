@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
-from tests.web.browser import opened, root
+from tests.web.browser import client_url, opened, root, show, write
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -74,17 +74,6 @@ async def fill_project(client: AsyncHumanloop, name: str = "greeter", text: str 
     }
 
 
-async def show(page: Page, address: str) -> None:
-    """Go to a view and wait until it is complete."""
-    await page.evaluate("(hash) => { location.hash = hash; }", address)
-    await page.wait_for_function(
-        "(hash) => location.hash.split('?')[0] === hash.split('?')[0] && document.title !== 'humanloop_async'"
-        " && document.querySelector('main h1') && !document.querySelector('main[aria-busy]')",
-        arg=address,
-    )
-    await page.wait_for_timeout(100)
-
-
 async def test_hostile_texts_stay_texts_in_every_view(page: Page, client: AsyncHumanloop) -> None:
     views = await fill_project(client, HOSTILE, HOSTILE)
     for name, address in views.items():
@@ -129,10 +118,6 @@ async def test_empty_views_show_the_next_step(page: Page, client: AsyncHumanloop
         code = await page.locator(".empty code").inner_text()
         assert client_url(page) in code, tab
         assert "nothing" in code or project.id in code, tab
-
-
-def client_url(page: Page) -> str:
-    return f"{page.url.partition('#')[0]}v4"
 
 
 async def test_the_key_leaves_the_address_and_stays_in_the_tab(page: Page, server: EmbeddedServer) -> None:
@@ -182,15 +167,6 @@ async def test_samples_stream_side_by_side_and_stop(page: Page) -> None:
     assert all(kept)
     await page.wait_for_timeout(200)
     assert await texts.all_inner_texts() == kept
-
-
-async def write(page: Page, message: str, *, samples: int = 1, other: str = "", project: str = "") -> None:
-    await page.get_by_label("Samples").fill(str(samples))
-    await page.get_by_label("Log to project").fill(project)
-    if other:
-        await page.get_by_text("Provider options").click()
-        await page.get_by_label("Further parameters, as a JSON object").fill(other)
-    await page.get_by_label("Your message").fill(message)
 
 
 async def test_a_broken_stream_keeps_its_text_and_shows_the_reason(page: Page) -> None:

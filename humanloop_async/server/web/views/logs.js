@@ -26,6 +26,8 @@ class LogList {
   #current = -1;
   #total = 0;
   #turn = 0;
+  #loading = null; // the AbortController of the list that is being loaded
+  #since = null; // logs after this time are new to the list
   #isComplete = false; // the oldest log is shown
 
   constructor(app, project, query, signal) {
@@ -95,8 +97,14 @@ class LogList {
 
   async load() {
     const turn = ++this.#turn;
-    const result = await this.app.client.get("/logs", { ...this.#query(), page: 0 }, { signal: this.signal });
+    this.#loading?.abort(); // a search reads every log: the server stops the one that nobody waits for
+    this.#loading = new AbortController();
+    const signal = AbortSignal.any([this.signal, this.#loading.signal]);
+    // If no log matches, those after the project's newest one are new: live updates must not repeat the whole search.
+    const newest = this.#hasFilters ? await this.app.client.get("/logs", { project_id: this.project.id, size: 1 }, { signal }) : null;
+    const result = await this.app.client.get("/logs", { ...this.#query(), page: 0 }, { signal });
     if (turn !== this.#turn) return;
+    this.#since = newest?.records[0]?.created_at ?? null;
     this.#records = [];
     this.#rows.clear();
     this.#current = -1;
@@ -205,7 +213,7 @@ class LogList {
           this.app.connected(true);
           delay = POLL;
         } catch (error) {
-          if (error.name === "AbortError") return;
+          if (this.signal.aborted) return;
           if (error.status === 401) return this.app.signOut();
           this.app.connected(false);
           delay = Math.min(delay * 1.5, 15_000);
@@ -219,8 +227,8 @@ class LogList {
   async #poll() {
     const turn = this.#turn;
     const query = this.#query();
-    const newest = this.#records[0];
-    if (newest) query.start_date = newest.created_at;
+    const since = this.#records[0]?.created_at ?? this.#since;
+    if (since && since > (query.start_date ?? "")) query.start_date = since;
     const result = await this.app.client.get("/logs", { ...query, page: 0 }, { signal: this.signal });
     if (turn !== this.#turn) return;
     if (result.total > SIZE) return this.load(); // too many at once to add: show the newest page
