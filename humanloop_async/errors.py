@@ -78,6 +78,12 @@ __all__ = [
 ]
 
 
+PLATFORM = "Humanloop"
+"""The `StatusError.origin` of errors that come from the server itself, and not from a provider."""
+
+_MAX_ID = 128  # longest request id in a message
+
+
 class ApiException(Exception):
     """Base class of every error of this package.
 
@@ -102,6 +108,17 @@ class ApiException(Exception):
         self.headers: Mapping[str, str] = {}
         self.round_trip_time: float | None = None
         self.partial: CompletionResponse | ChatResponse | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request in the server's log: the body's ``request_id``, or the header ``X-Request-Id``."""
+        body: Json = self.body
+        id = body.get("request_id") if isinstance(body, dict) else None
+        return id if isinstance(id, str) and id else self.headers.get("X-Request-Id")
+
+    def __str__(self) -> str:
+        text, id = super().__str__(), self.request_id
+        return text if id is None or id in text else f"{text} (request {id[:_MAX_ID]})"
 
 
 class InvalidArgument(ApiException, ValueError):
@@ -146,6 +163,7 @@ class StatusError(ApiException):
     Attributes:
         type: The v4 error type, such as ``unprocessable_entity_error``; or None.
         origin: Name of the provider that reported the error, or ``Humanloop`` for the server; or None.
+        host: Host and port of the server that was called; or None.
         retry_after: Seconds from the ``Retry-After`` header; None without that header.
     """
 
@@ -153,7 +171,16 @@ class StatusError(ApiException):
         super().__init__(message)
         self.type: str | None = None
         self.origin: str | None = None
+        self.host: str | None = None
         self.retry_after: float | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.status is None:
+            return text
+        # v4 calls every server "Humanloop", not only the one of that company.
+        source = self.host if self.origin == PLATFORM else self.origin
+        return f"{self.status} from {source}: {text}" if source else f"{self.status}: {text}"
 
 
 class BadRequestError(StatusError):
@@ -161,7 +188,7 @@ class BadRequestError(StatusError):
 
 
 class AuthenticationError(StatusError):
-    """401: the API key is missing or invalid; `origin` names the provider, or Humanloop, that rejected it."""
+    """401: the API key is missing or invalid; `origin` names the provider that rejected it, or is ``Humanloop``."""
 
 
 class PermissionDeniedError(StatusError):
@@ -281,7 +308,7 @@ def status_error(status: int, body: Json, *, reason: str | None = None) -> Statu
     except RecursionError:  # the decoder accepts slightly deeper nesting than str()
         message = "the error message is nested too deeply to show; see `body`"
     by_class = ServerError if 500 <= status <= 599 else StatusError
-    error = _BY_STATUS.get(status, by_class)(f"{status}{f' from {origin}' if origin else ''}: {message[:2000]}")
+    error = _BY_STATUS.get(status, by_class)(message[:2000])
     error.status, error.reason, error.body = status, reason, body
     error.retryable = is_retryable(status)
     error.type = kind if isinstance(kind, str) else None

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import ApiConnectionError, ApiException, AuthenticationError, InvalidArgument, UnprocessableEntityError
+from ..errors import (
+    PLATFORM,
+    ApiConnectionError,
+    ApiException,
+    AuthenticationError,
+    InvalidArgument,
+    UnprocessableEntityError,
+)
 from .terminal import printable
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -61,7 +68,7 @@ def explain(exc: ApiException) -> CommandError:
 def _advice(exc: ApiException) -> list[str]:
     if isinstance(exc, ApiConnectionError) and exc.status is None:
         return ["Start a server with `humanloop-async serve`, or pass its URL with --base-url or HUMANLOOP_BASE_URL."]
-    if isinstance(exc, AuthenticationError) and exc.origin in {None, "Humanloop"}:
+    if isinstance(exc, AuthenticationError) and exc.origin in {None, PLATFORM}:
         return ["Pass the server's API key with --api-key or HUMANLOOP_API_KEY; `serve` prints it at its first start."]
     if isinstance(exc, UnprocessableEntityError) and "Missing input variables" in str(exc):
         return ["Pass each of them with --input NAME=VALUE."]

@@ -176,7 +176,9 @@ class Call:
             raw = await self._read_error_body(response)
         finally:
             await response.aclose()
-        raise decode_error(response.status, response.reason, response.headers, raw)
+        error = decode_error(response.status, response.reason, response.headers, raw)
+        self.attach_response_info(error, response)
+        raise error
 
     def _headers_limit(self) -> float | None:
         """Return the seconds that the response headers of the latest attempt may still take."""
@@ -244,11 +246,13 @@ class Call:
         return raw[:_MAX_ERROR_BODY]
 
     def attach_response_info(self, exc: ApiException, response: ResponseStream) -> None:
-        """Add the response's status, headers and time to an error."""
+        """Add the response's status, headers and time, and the server's address, to an error."""
         if exc.status is None:
             exc.status, exc.reason = response.status, response.reason
         exc.headers = response.headers
         exc.round_trip_time = self.elapsed
+        if isinstance(exc, StatusError):
+            exc.host = urlsplit(self._url).netloc.rpartition("@")[2]
 
 
 def _may_retry(exc: ApiException) -> bool:

@@ -11,8 +11,10 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from ..errors import PLATFORM
 from ..types import ErrorDetail, ErrorResponse, HTTPValidationError, ValidationIssue
-from .providers.base import PLATFORM, ProviderError
+from .providers.base import ProviderError
+from .request_context import current_request_id
 
 BodyPath: TypeAlias = tuple[str | int, ...]
 """A path in the body of a request, such as ``(3, "feedback")``."""
@@ -54,7 +56,7 @@ class ApiError(Exception):
         return cls(error.status, error.message, error.origin, error.retry_after)
 
     def body(self) -> bytes:
-        """Return the JSON body, which is also the data of the event that ends a stream."""
+        """Return the JSON body, which is also the data of the event that ends a stream, without the request's id."""
         error_type = _ERROR_TYPES.get(self.status) or f"{HTTPStatus(self.status).name.lower()}_error"
         detail = ErrorDetail(type=error_type, message=self.message, code=self.status, origin=self.origin)
         return msgspec.json.encode(ErrorResponse(detail=detail))
@@ -78,6 +80,12 @@ class InvalidRequest(ApiError):
 
     def body(self) -> bytes:
         return msgspec.json.encode(HTTPValidationError(detail=self.issues))
+
+
+def with_request_id(body: bytes) -> bytes:
+    """Add the current request's id to the body of an error, which may be one that was stored for repetitions."""
+    id = current_request_id()
+    return body if id is None else b'%b,"request_id":%b}' % (body[:-1], msgspec.json.encode(id))
 
 
 @contextmanager

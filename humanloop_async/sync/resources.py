@@ -4010,6 +4010,7 @@ class Logs(Resource):
         feedback_filter: Mapping[str, str | Sequence[str]] | None = None,
         source_datapoint_id: str | None = None,
         session_id: str | None = None,
+        request_id: str | None = None,
         evaluator_filter: Mapping[str, str | Sequence[str]] | None = None,
         size: int | None = None,
         page: int | None = None,
@@ -4036,6 +4037,7 @@ class Logs(Resource):
             feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
             source_datapoint_id: Id of the datapoint that the logs were generated for.
             session_id: Id of the session that the logs belong to. An extension of v4.
+            request_id: ``X-Request-Id`` of the request that created the logs. An extension of v4.
             evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
             size: Records per page, at most 1,000. Default 50.
             page: Number of the page; the first one is 0. Default 0.
@@ -4066,6 +4068,7 @@ class Logs(Resource):
             "feedback_filter": feedback_filter,
             "source_datapoint_id": source_datapoint_id,
             "session_id": session_id,
+            "request_id": request_id,
             "evaluator_filter": evaluator_filter,
             "size": size,
             "page": page,

@@ -161,6 +161,7 @@ class LogResponse(LogFields, Response, kw_only=True):
         provider_latency: How long the provider took, in seconds, as this server measured.
         tokens: `prompt_tokens` and `output_tokens` together.
         reasoning: The text of the model's thinking. An extension of v4, from providers that return it.
+        request_id: The ``X-Request-Id`` of the request that created the log. An extension of v4.
     """
 
     id: str
@@ -178,6 +179,7 @@ class LogResponse(LogFields, Response, kw_only=True):
     tokens: int | None = None
     raw_output: str | None = None
     reasoning: str | None = None
+    request_id: str | None = None
     finish_reason: str | None = None
     metric_values: list[MetricValueResponse] | None = None
     tools: list[ToolResultResponse] | None = None
@@ -203,6 +205,7 @@ class ListLogsQuery(ApiObject, kw_only=True):
         feedback_filter: Values to include by type of feedback: ``feedback-{type}_filter=value`` on the wire.
         source_datapoint_id: Id of the datapoint that the logs were generated for.
         session_id: Id of the session that the logs belong to. An extension of v4.
+        request_id: ``X-Request-Id`` of the request that created the logs. An extension of v4.
         evaluator_filter: Values to include by evaluator id: ``evaluator-{id}_filter=value`` on the wire.
         size: Records per page, at most 1,000.
         page: Number of the page; the first one is 0.
@@ -220,6 +223,7 @@ class ListLogsQuery(ApiObject, kw_only=True):
     feedback_filter: dict[str, list[str]] | None = None
     source_datapoint_id: str | None = None
     session_id: str | None = None
+    request_id: str | None = None
     evaluator_filter: dict[str, list[str]] | None = None
     size: PageSize = 50
     page: PageNumber = 0

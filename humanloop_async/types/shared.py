@@ -533,10 +533,15 @@ class ValidationIssue(ApiObject, kw_only=True):
     type: str
 
 
-class HTTPValidationError(ApiObject, kw_only=True):
-    """Body of a 422 response to a request that does not match the operation's schema."""
+class HTTPValidationError(ApiObject, kw_only=True, omit_defaults=True):
+    """Body of a 422 response to a request that does not match the operation's schema.
+
+    Attributes:
+        request_id: The ``X-Request-Id`` of the response. An extension of v4.
+    """
 
     detail: list[ValidationIssue]
+    request_id: str | None = None
 
 
 class ErrorDetail(ApiObject, kw_only=True):
@@ -555,7 +560,12 @@ class ErrorDetail(ApiObject, kw_only=True):
     origin: str
 
 
-class ErrorResponse(ApiObject, kw_only=True):
-    """Body of every other error response, and of an error event inside a stream."""
+class ErrorResponse(ApiObject, kw_only=True, omit_defaults=True):
+    """Body of every other error response, and of an error event inside a stream.
+
+    Attributes:
+        request_id: The ``X-Request-Id`` of the response. An extension of v4.
+    """
 
     detail: ErrorDetail
+    request_id: str | None = None

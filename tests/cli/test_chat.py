@@ -150,7 +150,7 @@ def test_an_error_ends_the_answer_and_not_the_conversation(served: Served) -> No
     with conversation(served, "--api-key", "sekret-of-mine") as terminal:
         terminal.wait_for("> ")
         for _ in range(2):
-            assert "error: 401 from Humanloop" in ask(terminal, "Hello")
+            assert f"error: 401 from {served.env['HUMANLOOP_BASE_URL'].split('/')[2]}: " in ask(terminal, "Hello")
         terminal.type("\x04")
         assert terminal.exit_code() == 0
         assert "sekret-of-mine" not in terminal.shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 
@@ -15,10 +16,12 @@ MOCK = ("complete", "--provider", "mock")
 def test_a_missing_input_is_named_in_the_error(served: Served) -> None:
     done = run(*MOCK, "{{one}} {{two}}", "--input", "one=1", env=served.env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "humanloop-async: 422 from Humanloop: Missing input variables: two\n"
-        "Pass each of them with --input NAME=VALUE.\n"
+    address = served.env["HUMANLOOP_BASE_URL"].split("/")[2]
+    problem, advice = done.stderr.splitlines()
+    assert re.fullmatch(
+        rf"humanloop-async: 422 from {address}: Missing input variables: two \(request req_\w+\)", problem
     )
+    assert advice == "Pass each of them with --input NAME=VALUE."
 
 
 def test_an_error_of_the_server_is_shown_with_its_message(served: Served) -> None:

@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_writer import StreamWriter
 
 from ...types import Usage
+from ..errors import with_request_id
 from ..providers.base import ProviderChunk, ProviderError
 from .ascii_json import to_ascii
 from .generation import Generation, Sample
@@ -126,7 +127,7 @@ class EventStream:
 
     async def send_error(self, body: bytes) -> None:
         """Send an error as the last event, after the headers, when the status can no longer be set."""
-        await self.send(b"data: " + to_ascii(body) + b"\n\n")
+        await self.send(b"data: " + to_ascii(with_request_id(body)) + b"\n\n")
 
     async def end(self) -> None:
         """End the response; the connection stays open for the client's next request."""

@@ -21,12 +21,17 @@ async def identify(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Give the request an id, unless its caller has."""
+    set_id(request)
+    return await handler(request)
+
+
+def set_id(request: web.Request) -> None:
+    """Set the id of a request that has just arrived."""
     id = request.headers.get(HEADER, "")
     if not _VALID.fullmatch(id):
         id = new_id("req")
     request[REQUEST_ID] = id
     current_request.set(RequestInfo(id, request.method, cut(request.rel_url.raw_path)))
-    return await handler(request)
 
 
 async def return_id(request: web.Request, response: web.StreamResponse) -> None:

@@ -14,10 +14,11 @@ from aiohttp import web
 
 from ...types import ResponseList, ResponseText
 from ...wire.operations import AnyOperation
-from ..errors import ApiError
+from ..errors import ApiError, with_request_id
 from ..generation.idempotency import StoredResponse
 from ..storage.database import retry_transaction
 from .calls import HANDLERS, ApiCall, Handler
+from .request_ids import set_id
 from .requests import SERVICE, check_key, decode_call, decode_call_body, decode_call_query, received_body, unread_rest
 
 BASE_PATH = "/v4"
@@ -44,12 +45,18 @@ async def check_expectation(request: web.Request) -> web.Response | None:
     """Accept ``Expect: 100-continue``. `received_body` sends the 100, once the headers are checked."""
     if request.headers["Expect"].lower() == "100-continue":
         return None
+    set_id(request)  # this runs before the middlewares
     error = ApiError(417, "unsupported Expect header; this server supports only 100-continue")
     return json_response(error.body(), error.status)
 
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a JSON response. It names no charset: JSON has none, and some clients compare the whole value."""
+    """Return a JSON response; that of an error gets the request's id.
+
+    It names no charset: JSON has none, and some clients compare the whole value.
+    """
+    if status >= 400:
+        body = with_request_id(body)
     return web.Response(status=status, body=body, headers={"Content-Type": "application/json", **(headers or {})})
 
 

@@ -24,9 +24,6 @@ from ...types import (
     Usage,
 )
 
-PLATFORM = "Humanloop"
-"""The `origin` of errors that come from this server, and not from a provider."""
-
 
 class ProviderCall(Struct, kw_only=True):
     """One generation, with its templates filled.

@@ -8,9 +8,10 @@ from functools import partial
 
 from msgspec import Struct
 
+from ...errors import PLATFORM
 from . import anthropic, cohere
 from .azure import AzureProvider
-from .base import PLATFORM, Provider, ProviderError
+from .base import Provider, ProviderError
 from .capabilities import Capabilities
 from .http_provider import HttpProvider
 from .local import LocalProvider, local_capabilities, unavailable

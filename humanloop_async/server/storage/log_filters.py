@@ -49,6 +49,8 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         yield logs.c.source_datapoint_id == query.source_datapoint_id
     if query.session_id is not None:
         yield logs.c.session_id == query.session_id
+    if query.request_id is not None:
+        yield logs.c.request_id == query.request_id
     for kind, values in (query.feedback_filter or {}).items():
         given = select(feedback.c.log_id).where(feedback.c.type == kind, feedback.c.value.in_(values))
         yield logs.c.id.in_(given)
@@ -82,7 +84,7 @@ def reads_every_log(query: ListLogsQuery) -> bool:
     """Return whether a list has to read or sort every log of the project, for lack of an index."""
     by_column = any(not entry.startswith("timestamp.") for entry in query.sort or ())
     filters = query.model_filter or query.feedback_filter or query.evaluator_filter
-    return bool(query.search or query.metadata_search or filters or by_column)
+    return bool(query.search or query.metadata_search or query.request_id or filters or by_column)
 
 
 def time_order(query: ListLogsQuery) -> Literal["asc", "desc"] | None:

@@ -31,7 +31,7 @@ from .schema import logs, model_configs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # any other: failed
 
-_NOT_SHOWN = {"owner", "request_id", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
+_NOT_SHOWN = {"owner", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
 # JSON goes from the database into the response without being decoded and encoded again.
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
 

@@ -10,7 +10,9 @@ export class ApiError extends Error {
    * @param {*} body The decoded error body, `{"detail": ...}` in v4.
    */
   constructor(status, body) {
-    super(errorMessage(status, body));
+    const message = errorMessage(status, body);
+    const id = body?.request_id;
+    super(status >= 500 && id && !message.includes(id) ? `${message} (request ${id})` : message);
     this.name = "ApiError";
     this.status = status;
     this.body = body;

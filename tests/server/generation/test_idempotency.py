@@ -161,7 +161,8 @@ async def test_retryable_failures_are_not_stored_and_others_are(api: Api) -> Non
         key, body = f"k{status}", with_config(CHAT, other={"fail_after": 0, "status": status})
         first = await ask(api, "/chat", body, key)
         assert first[0] == status
-        assert (await ask(api, "/chat", body, key)) == (status, first[1], not again)
+        assert first[1]["request_id"] != (repeated := await ask(api, "/chat", body, key))[1]["request_id"]
+        assert (repeated[0], repeated[1]["detail"], repeated[2]) == (status, first[1]["detail"], not again)
         assert len(api.rows("SELECT id FROM logs WHERE status = 'error'")) == (2 if again else 1)
         api.rows("DELETE FROM logs")
 

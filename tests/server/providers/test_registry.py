@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from humanloop_async.server.providers.base import PLATFORM, ProviderError
+from humanloop_async.errors import PLATFORM
+from humanloop_async.server.providers.base import ProviderError
 from humanloop_async.server.providers.presets import PRESETS
 from humanloop_async.server.providers.registry import Providers
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings

@@ -68,6 +68,7 @@ export default async function log(app, { id }, _query, signal) {
             ["Session", record.session_id ? link(record.session_reference_id ?? record.session_id, `#${path`/sessions/${record.session_id}`}`) : null],
             ["Parent", record.parent_id ? link(record.parent_id, `#${path`/logs/${record.parent_id}`}`) : null],
             ["Reference", record.reference_id],
+            ["Request", record.request_id],
             ["Id", record.id],
           ]),
         ),
