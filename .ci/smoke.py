@@ -25,10 +25,14 @@ IN_WHEEL = [
     r"humanloop_async/server/web/index\.html",
     r"humanloop_async/server/web/style\.css",
     r"humanloop_async/server/web/views/[a-z-]+\.js",
+    r"humanloop_async/server/web/vendor/dompurify/(LICENSE|purify\.es\.mjs)",
+    r"humanloop_async/server/web/vendor/marked/(LICENSE|marked\.esm\.js)",
+    r".*\.dist-info/licenses/humanloop_async/server/web/vendor/dompurify/LICENSE",
+    r".*\.dist-info/licenses/humanloop_async/server/web/vendor/marked/LICENSE",
     r".*\.dist-info/licenses/LICENSE",
 ]
 IN_SDIST = [
-    *IN_WHEEL[:-1],
+    *(pattern for pattern in IN_WHEEL if "dist-info" not in pattern),
     r"(CHANGELOG|README|SECURITY)\.md",
     r"LICENSE",
     r"\.ci/run",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ["humanloop_async", "tests", "benchmarks", "docs", "examples", "scripts", ".ci", ".github"]
+NOT_OURS = {".venvs", "vendor"}
 SUFFIXES = {".md", ".mjs", ".py", ".rst", ".sh", ".toml", ".yaml", ".yml"}
 
 # The files and folders with a "D" line in pyproject.toml are skipped. When you rewrite one, remove its line; when you
@@ -81,7 +82,7 @@ def documents(*, clean: bool) -> Iterator[Path]:
     """Yield the files to check: those that are expected to be clean, or those that are exempt."""
     files = [*ROOT.glob("*.md"), ROOT / "pyproject.toml"]
     for source in SOURCES:
-        files += (path for path in (ROOT / source).rglob("*") if path.is_file() and ".venvs" not in path.parts)
+        files += (path for path in (ROOT / source).rglob("*") if path.is_file() and not NOT_OURS & {*path.parts})
     for path in sorted(files):
         exempt = any(map(path.is_relative_to, NOT_YET_CLEAN))
         if (path.suffix in SUFFIXES or path.parent.name == ".ci") and path != Path(__file__) and exempt != clean:

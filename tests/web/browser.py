@@ -51,7 +51,7 @@ async def opened(browser: Browser, url: str, **options: Any) -> AsyncGenerator[P
     try:
         await page.goto(url)
         yield page
-        assert problems == []
+        assert not problems, problems
     finally:
         await context.close()
 

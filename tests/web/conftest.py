@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
+from humanloop_async.server.providers.mock_script import MockScript
 from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.server.settings import ServerSettings
 from tests.web.browser import opened, root, running_browser
@@ -24,10 +26,16 @@ async def browser() -> AsyncGenerator[Browser]:
         yield browser
 
 
+@pytest.fixture
+def script() -> MockScript:
+    """The replies of the provider mock; words while it has none."""
+    return MockScript()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def server() -> AsyncGenerator[EmbeddedServer]:
+async def server(script: MockScript) -> AsyncGenerator[EmbeddedServer]:
     """The server of the page, without the local model, which the playground would prefer to mock."""
-    providers = ProviderSettings(local_gguf=Path("missing.gguf"))
+    providers = ProviderSettings(local_gguf=Path("missing.gguf"), mock_script=script)
     async with EmbeddedServer(settings=ServerSettings(providers=providers)) as server:
         yield server
 

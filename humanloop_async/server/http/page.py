@@ -22,10 +22,11 @@ PREFIX = "/page/"
 
 SECURITY_HEADERS = {
     # Inline scripts, eval and, by `require-trusted-types-for`, HTML from strings do not run, whatever a log contains.
+    # Only the sanitiser of Markdown, DOMPurify, may parse HTML.
     # Images may be `data:` URLs, because chats can have them; others would tell their server who reads a log.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types dompurify"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -35,7 +36,13 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-cache",  # browsers ask with the ETag, so that a page never mixes two versions
 }
 
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
 
 
 class StaticFile(Struct, frozen=True):

@@ -6,11 +6,20 @@ import { toolCall } from "./samples.js";
 
 const ROLES = ["user", "assistant", "system", "tool"];
 
-/** Return the parts of a message's content, with images as thumbnails. Only `data:` images are loaded. */
-export function messageParts(content) {
+/**
+ * Return the parts of a message's content, with images as thumbnails. Only `data:` images are loaded.
+ *
+ * @param {string|object[]} content
+ * @param {(element: Element, text: string) => void} [ontext] Called for each text.
+ */
+export function messageParts(content, ontext) {
   const parts = Array.isArray(content) ? content : content ? [{ type: "text", text: content }] : [];
   return parts.map((part) => {
-    if (part.type === "text") return flowed(h("div.text"), part.text ?? "");
+    if (part.type === "text") {
+      const element = flowed(h("div.text"), part.text ?? "");
+      ontext?.(element, part.text ?? "");
+      return element;
+    }
     const url = imageUrl(part);
     if (url?.startsWith("data:image/")) return h("img.thumbnail", { src: url, alt: "Image of the message", loading: "lazy" });
     return h("p.hint", null, "image: ", h("code", null, url ?? "unknown"));
@@ -21,12 +30,12 @@ function imageUrl(part) {
   return typeof part.image_url === "string" ? part.image_url : part.image_url?.url;
 }
 
-export function messageView(message) {
+export function messageView(message, ontext) {
   return h(
     "article.message",
     { class: message.role },
     h("header", null, message.role, message.name ? ` ${message.name}` : "", message.tool_call_id ? h("code", null, ` ${message.tool_call_id}`) : null),
-    messageParts(message.content),
+    messageParts(message.content, ontext),
     (message.tool_calls ?? []).map(toolCall),
     message.tool_call && !message.tool_calls ? toolCall({ function: message.tool_call }) : null,
   );

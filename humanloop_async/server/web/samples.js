@@ -40,6 +40,10 @@ export class SampleCard {
     return this.#text;
   }
 
+  get textElement() {
+    return this.#flow.element;
+  }
+
   /** Add a chunk of v4. */
   add(chunk) {
     this.id ??= chunk.id ?? null;

@@ -5,6 +5,7 @@ import { action, badge, facts, h, jsonDetails, link, replace } from "../dom.js";
 import { flowed } from "../flow.js";
 import { configName, exactTime, excerpt, seconds } from "../format.js";
 import { isTyping } from "../keys.js";
+import { MarkdownSwitch } from "../markdown.js";
 import { messageView } from "../messages.js";
 import { toolCall } from "../samples.js";
 import { addToDataset } from "./datasets.js";
@@ -22,7 +23,9 @@ export default async function log(app, { id }, _query, signal) {
   const calls = record.output_message?.tool_calls ?? [];
   const inputs = Object.entries(record.inputs ?? {});
   const status = record.observability_status;
-  return h(
+  const markdown = new MarkdownSwitch("log");
+  const output = flowed(h("div.text"), record.output ?? "");
+  const view = h(
     "div",
     null,
     h("p.crumbs", null, link("Projects", "#/projects"), " / ", link(project.name, `#${path`/projects/${project.id}`}/logs`)),
@@ -32,7 +35,7 @@ export default async function log(app, { id }, _query, signal) {
       h("h1", { tabIndex: -1 }, "Log"),
       badge(status, status === "completed" ? "good" : status === "running" ? "accent" : "bad"),
       record.finish_reason ? badge(record.finish_reason) : null,
-      h("div.actions", null, link("Open in playground", `#/playground?log=${encodeURIComponent(id)}`, { class: "button" }), action("Add to dataset…", () => addToDataset(app, project.id, [id]))),
+      h("div.actions", null, markdown.element, link("Open in playground", `#/playground?log=${encodeURIComponent(id)}`, { class: "button" }), action("Add to dataset…", () => addToDataset(app, project.id, [id]))),
     ),
     h(
       "div.two",
@@ -41,9 +44,9 @@ export default async function log(app, { id }, _query, signal) {
         "div.sections",
         null,
         inputs.length ? h("section.card", null, h("h2", null, "Inputs"), facts(inputs.map(([name, value]) => [name, h("span.text", { dir: "auto" }, typeof value === "string" ? value : JSON.stringify(value))]))) : null,
-        record.messages?.length ? h("section.messages", { "aria-label": "Messages" }, record.messages.map(messageView)) : null,
+        record.messages?.length ? h("section.messages", { "aria-label": "Messages" }, record.messages.map((message) => messageView(message, (element, text) => markdown.add(element, text)))) : null,
         record.reasoning ? h("details.reasoning.card", null, h("summary", null, "Reasoning"), flowed(h("div.text"), record.reasoning)) : null,
-        h("section.card", { "aria-label": "Output" }, h("h2", null, "Output"), flowed(h("div.text"), record.output ?? ""), calls.map(toolCall), record.error ? h("p.problem", null, record.error) : null, record.save === false ? h("p.hint", null, "This log was made with save=False.") : null),
+        h("section.card", { "aria-label": "Output" }, h("h2", null, "Output"), output, calls.map(toolCall), record.error ? h("p.problem", null, record.error) : null, record.save === false ? h("p.hint", null, "This log was made with save=False.") : null),
         h("section.card", null, h("h2", null, "Details"), jsonDetails("Provider request", record.provider_request), jsonDetails("Provider response", record.provider_response), jsonDetails("Config", record.config), jsonDetails("Metadata", record.metadata), jsonDetails("The whole log", record)),
       ),
       h(
@@ -75,6 +78,8 @@ export default async function log(app, { id }, _query, signal) {
       ),
     ),
   );
+  markdown.add(output, record.output);
+  return view;
 }
 
 class Feedback {

@@ -4,6 +4,7 @@ import { path, randomId, Samples } from "../client.js";
 import { ConfigForm, FormError, inputNames, withoutNulls } from "../config-form.js";
 import { action, announce, badge, button, code, dialog, field, h, replace, segmented, select, toast } from "../dom.js";
 import { compact, configName, count } from "../format.js";
+import { MarkdownSwitch } from "../markdown.js";
 import { Composer, messageEditor } from "../messages.js";
 import { copyButton, logLink, SampleCard } from "../samples.js";
 import { pythonCall } from "../snippets.js";
@@ -46,6 +47,7 @@ class Playground {
     this.conversation = h("div.conversation");
     this.composer = new Composer({ onchange: changed, onrun: () => this.run() });
     this.results = h("div.results", { "aria-live": "off" });
+    this.markdown = new MarkdownSwitch("playground");
     this.status = h("p.run-status", { role: "status" });
     this.problem = h("p.error-text", { role: "alert" });
     this.runButton = button(["Run ", h("kbd", null, "Ctrl ⏎")], () => this.run(), { class: "primary" });
@@ -81,7 +83,7 @@ class Playground {
         h("div.actions", null, this.addMessage, this.newButton),
         this.inputs,
         this.composer.element,
-        h("div.actions.run", null, this.runButton, this.stopButton, this.status),
+        h("div.actions.run", null, this.runButton, this.stopButton, this.markdown.element, this.status),
         this.problem,
         this.results,
       ),
@@ -324,6 +326,7 @@ class Playground {
     const groups = calls.map((call, index) => this.#group(call, index, isBlind));
     const shownGroups = this.#isComparing ? order.map((index) => groups[index]) : groups;
     if (isBlind) shownGroups.forEach((group, place) => (group.label.textContent = `Config ${"XY"[place]}`));
+    this.markdown.clear();
     replace(this.results, shownGroups.map((group) => group.element));
     this.results.classList.toggle("comparing", this.#isComparing);
     await Promise.all(groups.map((group) => this.#stream(group)));
@@ -391,6 +394,7 @@ class Playground {
 
   /** Offer what one can do with a sample that has ended. */
   #offer(card, sample, call) {
+    this.markdown.add(card.textElement, card.text);
     const isChat = this.#endpoint === "chat";
     const hasContent = sample.output || sample.toolCalls;
     replace(
