@@ -11,6 +11,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 Prefix: TypeAlias = Literal[
     "ann",
+    "call",
     "config",
     "data",
     "env",

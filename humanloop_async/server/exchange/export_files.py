@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, func, literal, or_, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select, tuple_
 
 from ...types import FeedbackClass, FeedbackTypeModel
 from ..storage.columns import JsonText, UtcTime
 from ..storage.configs import OtherConfig
 from ..storage.database import Database
 from ..storage.feedback_types import feedback_classes, feedback_types_of
+from ..storage.log_contents import shown_columns, with_contents
 from ..storage.model_config import ModelConfig
 from ..storage.schema import (
     datapoints,
@@ -41,9 +42,7 @@ PAGE = 1000
 """Logs that one statement reads, and that one file holds."""
 
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
-_log_columns = [
-    type_coerce(column, Text).label(column.name) if column.name in _JSON else column for column in logs.columns
-]
+_logs = select(*shown_columns()).select_from(with_contents)
 _EXTRA = LogColumns.__struct_fields__
 _VALENCES = {"positive", "negative", "neutral"}
 
@@ -279,7 +278,7 @@ class _Project:
         last: Row[*tuple[Any, ...]] | None = None
         order = logs.c.created_at, logs.c.id
         while True:
-            query = select(*_log_columns).where(condition, logs.c.status != "running")
+            query = _logs.where(condition, logs.c.status != "running")
             if last is not None:
                 query = query.where(tuple_(*order) < tuple_(literal(last.created_at, UtcTime()), last.id))
             rows = await self._exporter.all(query.order_by(*(column.desc() for column in order)).limit(PAGE))
@@ -376,9 +375,7 @@ class _Project:
             complete = results.evaluation_id == row.id, results.log_id.in_(ids), results.status == "complete"
             for result in await self._exporter.all(select(evaluation_results).where(*complete).order_by(results.id)):
                 found.setdefault(result.log_id, []).append(self._result(result))
-            stored = await self._exporter.all(
-                select(*_log_columns).where(logs.c.id.in_(ids), logs.c.status != "running")
-            )
+            stored = await self._exporter.all(_logs.where(logs.c.id.in_(ids), logs.c.status != "running"))
             records = {record["id"]: record for record in await self._records(stored)}
             write_lines(
                 folder / f"{number}.jsonl",

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import ChatMessage, Json
 from ..storage.columns import replace_nul, to_utc, utc_now
+from ..storage.log_contents import NOT_SHARED, stored_contents
 from ..storage.log_counts import count_logs
 from ..storage.logs import CONTENT
-from ..storage.schema import logs, sessions
+from ..storage.schema import log_contents, logs, sessions
 from ..storage.search import folded
 from ..storage.statements import dialect_insert
 from .bulk import BulkInsert
@@ -237,10 +238,35 @@ class Logs:
                     outcome.links.append((id, new.parent_id))
         if rows:
             outcome.sessions = await self._add_sessions(connection, rows, own)
-            await self._target.insert(connection, logs, [*rows.values()], INSERT)
+            columns = [*rows.values()]
+            if not self._target.dry_run:
+                columns = await self._share_contents(connection, columns)
+            await self._target.insert(connection, logs, columns, INSERT)
             if not self._target.dry_run:
                 await count_logs(connection, [(row["project_id"], row["created_at"]) for row in rows.values()])
         return outcome
+
+    async def _share_contents(
+        self, connection: AsyncConnection, rows: Sequence[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Store the contents that logs of this batch share; return the columns of the logs without them.
+
+        A log of an edited export, whose contents differ from those with its `content_id`, keeps them.
+        """
+        ids = {row["content_id"] for row in rows} - {None}
+        contents = await stored_contents(connection, ids)
+        new: dict[str, dict[str, Any]] = {}
+        own: list[dict[str, Any]] = []
+        for row in rows:
+            if (id := row["content_id"]) is None:
+                own.append(row)
+                continue
+            content = {name: row[name] for name in CONTENTS.names if name != "id"} | {"id": id}
+            if id not in contents:
+                contents[id] = new[id] = content
+            own.append(row | (NOT_SHARED if contents[id] == content else {"content_id": None}))
+        await self._target.insert(connection, log_contents, [*new.values()], CONTENTS)
+        return own
 
     async def _add_sessions(
         self, connection: AsyncConnection, rows: Mapping[str, dict[str, Any]], own: Collection[str]
@@ -323,6 +349,7 @@ def _row(log: Log, project_id: str, config_id: str | None) -> dict[str, Any]:
         "reference_id": replace_nul(extra.reference_id),
         "trial_id": extra.trial_id,
         "request_id": extra.request_id,
+        "content_id": extra.content_id,
         "status": extra.status or ("complete" if log.error is None else "error"),
         "save": log.save is not False,
         "inputs": inputs,
@@ -374,4 +401,5 @@ def _json(value: Json | Struct | list[ChatMessage]) -> tuple[str | None, str | N
     return encoded, folded(encoded)
 
 
+CONTENTS = BulkInsert(log_contents, [column.name for column in log_contents.columns])
 INSERT = BulkInsert(logs, _row(Log(id="log", created_at=utc_now()), "pr", None))

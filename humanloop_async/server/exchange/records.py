@@ -188,6 +188,7 @@ class LogColumns(Struct, kw_only=True):
 
     status: Literal["complete", "error", "cancelled", "interrupted"] | None = None
     config_id: Id | None = None
+    content_id: Id | None = None
     session_id: Id | None = None
     reference_id: str | None = None
     request_id: str | None = None

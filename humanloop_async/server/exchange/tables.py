@@ -25,6 +25,7 @@ from ..storage.schema import (
     api_keys,
     environments,
     idempotency,
+    log_contents,
     log_counts,
     logs,
     metadata,
@@ -43,7 +44,8 @@ BATCH = 500
 EXPORTED = [
     table
     for table in metadata.sorted_tables
-    if table not in {api_keys, idempotency, log_counts, logs, servers}  # secrets, state of servers, and the logs
+    # No secrets, no state of servers, and no logs, which are in `files`.
+    if table not in {api_keys, idempotency, log_contents, log_counts, logs, servers}
 ]
 """The tables in the folder, in an order in which rows come after those that they refer to."""
 

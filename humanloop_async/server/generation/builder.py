@@ -100,7 +100,7 @@ class GenerationBuilder(Struct):
     def _check_samples(self, request: GenerationRequest, call: ProviderCall) -> None:
         if (number := request.num_samples) == 1:
             return
-        repeated = [request.inputs, request.metadata, request.user, call.messages, call.prompt]
+        repeated = [request.inputs, request.metadata, request.user, call.messages, call.prompt, call.tool_choice]
         limit = self.settings.max_samples_bytes
         if number * (size := len(msgspec.json.encode(repeated))) > limit:
             message = f"{number} samples of a call of {size} bytes exceed {limit} bytes; send several calls"

@@ -17,6 +17,7 @@ from ..ids import new_id
 from ..providers.base import Provider, ProviderCall, ProviderError, ProviderReply
 from ..records.references import CallContext
 from ..storage.idempotency import Outcome
+from ..storage.log_contents import ContentChange
 from ..storage.logs import LogFallback, LogResult, NewLog
 from .idempotency import IdempotentCall
 from .log_writer import ClaimTaken, LogWriter
@@ -76,6 +77,7 @@ class Generation:
 
     A call without a project is not logged. Any other call has one log per sample, which is ``running`` from before the
     request to the provider until the sample has finished. After a crash, `LogWriter` finds the logs that still run.
+    The logs of several samples share the contents that belong to the call.
 
     Attributes:
         target: The call as its provider gets it.
@@ -93,6 +95,9 @@ class Generation:
         self._fallback = fallback
         self._fell_back = False
         self.samples = [Sample(index=index) for index in range(target.call.num_samples)]
+        self._content_id = new_id("call") if len(self.samples) > 1 else None
+        self._shares_response = False  # one response of the provider has all samples, of which there are several
+        self._content_changed = False  # the log writer has the change of the shared contents
         self.idempotent_call: IdempotentCall | None = None
         self._writer: LogWriter | None = None
         self._begun: asyncio.Future[None] | None = None  # done when the running logs are stored
@@ -160,8 +165,9 @@ class Generation:
         for sample, generated in zip(self.samples, reply.samples, strict=True):
             sample.pieces, sample.reasoning_pieces = [generated.text], [generated.reasoning]
             sample.finish_reason, sample.tool_calls = generated.finish_reason, generated.tool_calls
-            if reply.responses:  # one for all samples, or one for each
-                sample.response = reply.responses[sample.index if len(reply.responses) > 1 else 0]
+            sample.response = generated.response
+        first, *others = self.samples
+        self._shares_response = bool(others) and all(sample.response is first.response for sample in others)
         return reply
 
     def fall_back(self, error: ProviderError) -> None:
@@ -248,6 +254,7 @@ class Generation:
             return None if outcome is None else self._writer.finish([], outcome)
         latency = time.perf_counter() - self._start
         results = [self._result(sample, status, error, usage, latency) for sample in open_samples]
+        results[0].content = self._content_change()
         return self._writer.finish(results, outcome)
 
     def _new_log(self, sample: Sample, project_id: str) -> NewLog:
@@ -260,6 +267,7 @@ class Generation:
             session_id=context.session_id,
             parent_id=context.parent_id,
             owner=self._writer.owner,
+            content_id=self._content_id,
             save=request.save,
             inputs=request.inputs,
             messages=self.messages,
@@ -286,7 +294,7 @@ class Generation:
             id=sample.id, status=status, finish_reason=sample.finish_reason, error=error, provider_latency=latency
         )
         if self._fell_back:
-            saved = self.request.save
+            saved = self.request.save and self._content_id is None
             result.fallback = LogFallback(
                 config_id=self.context.config_id,
                 messages=self.messages if saved else None,
@@ -300,10 +308,25 @@ class Generation:
             result.output = text.strip()
             result.raw_output = text if text != result.output else None
             result.reasoning = sample.reasoning
-            result.provider_response = sample.response
+            result.provider_response = None if self._shares_response else sample.response
             if sample.tool_calls:
                 result.output_message = output_message(text, sample.tool_calls)
         return result
+
+    def _content_change(self) -> ContentChange | None:
+        """Return what changes in the contents that the logs share; None after the first time."""
+        if self._content_id is None or self._content_changed or not self.request.save:
+            return None
+        self._content_changed = True
+        if not (self._fell_back or self._shares_response):
+            return None
+        change = ContentChange(id=self._content_id)
+        if self._fell_back:
+            change.messages, change.tools = self.messages, self.target.tool_results
+            change.provider_request = self.target.request
+        if self._shares_response:
+            change.provider_response = self.samples[0].response
+        return change
 
 
 def output_message(text: str, tool_calls: list[ToolCall] | None) -> ChatMessage:

@@ -92,6 +92,7 @@ class ProviderSample(Struct):
 
     Attributes:
         reasoning: The text of the model's thinking, which is not part of `text`; "" if the provider sends none.
+        response: The provider's response that has the sample; the same object for all its samples.
     """
 
     index: int
@@ -99,6 +100,7 @@ class ProviderSample(Struct):
     finish_reason: str
     tool_calls: list[ToolCall] | None = None
     reasoning: str = ""
+    response: Json = None
 
 
 class ProviderReply(Struct):

@@ -266,7 +266,10 @@ class HttpProvider:
             raise self.as_provider_error(exc, key) from None  # the cause may contain the key
         finally:
             response.close()
-        return ProviderReply(samples, usage, [decoded(data)])
+        whole = decoded(data)
+        for sample in samples:
+            sample.response = whole
+        return ProviderReply(samples, usage, [whole])
 
     async def _generate_single(self, call: ProviderCall, indexes: Iterable[int]) -> ProviderReply:
         """Generate samples with one request each."""

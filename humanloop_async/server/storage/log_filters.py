@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Float, Text, UnaryExpression, case, cast, 
 from ...types import ListLogsQuery
 from .columns import to_utc
 from .evaluation_results import has_value
+from .log_contents import shared_contains
 from .schema import feedback, logs, model_configs
 from .search import contains
 
@@ -34,9 +35,13 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         yield or_(
             contains(logs.c.output, logs.c.output_folded, query.search, on_sqlite=on_sqlite),
             contains(logs.c.inputs, logs.c.inputs_folded, query.search, on_sqlite=on_sqlite),
+            shared_contains("inputs", query.search, on_sqlite=on_sqlite),
         )
     if query.metadata_search:
-        yield contains(logs.c.metadata, logs.c.metadata_folded, query.metadata_search, on_sqlite=on_sqlite)
+        yield or_(
+            contains(logs.c.metadata, logs.c.metadata_folded, query.metadata_search, on_sqlite=on_sqlite),
+            shared_contains("metadata", query.metadata_search, on_sqlite=on_sqlite),
+        )
     if query.start_date is not None:
         yield logs.c.created_at >= _parse_time(query.start_date, time.min)
     if query.end_date is not None:

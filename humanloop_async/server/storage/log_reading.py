@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, Text, func, select, type_coerce
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import (
@@ -25,14 +25,14 @@ from .columns import JsonText
 from .config_responses import config_responses
 from .evaluation_results import results_of_logs
 from .feedback import feedback_of
+from .log_contents import shown, shown_columns, with_contents
 from .log_counts import page_start
 from .log_filters import conditions, from_day, order_of, time_order
 from .schema import logs, model_configs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # any other: failed
 
-_NOT_SHOWN = {"owner", "call_id", "status", "inputs_folded", "output_folded", "metadata_folded"}
-# JSON goes from the database into the response without being decoded and encoded again.
+_NOT_SHOWN = {*("owner", "call_id", "content_id", "status", "inputs_folded", "output_folded", "metadata_folded")}
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
 
 
@@ -53,12 +53,13 @@ class _Templated(Struct):
 _parents = logs.alias("parents")
 _whole = (
     select(
-        *(type_coerce(column, Text).label(column.name) if column.name in _JSON else column for column in logs.columns),
+        *shown_columns(),
         projects.c.name.label("project"),
         sessions.c.reference_id.label("session_reference_id"),
         _parents.c.reference_id.label("parent_reference_id"),
     )
-    .join_from(logs, projects, logs.c.project_id == projects.c.id)
+    .select_from(with_contents)
+    .join(projects, logs.c.project_id == projects.c.id)
     .outerjoin(sessions, logs.c.session_id == sessions.c.id)
     .outerjoin(_parents, logs.c.parent_id == _parents.c.id)
 )
@@ -115,8 +116,9 @@ async def log_id_by_reference(connection: AsyncConnection, reference_id: str) ->
 
 async def contents_of_logs(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, LogContent]:
     """Return the contents of the logs that exist, by id."""
-    columns = logs.c.id, logs.c.save, logs.c.inputs, logs.c.messages, logs.c.output, model_configs.c.parameters
-    query = select(*columns).join_from(logs, model_configs, logs.c.config_id == model_configs.c.id, isouter=True)
+    columns = logs.c.id, logs.c.save, shown(logs.c.inputs), shown(logs.c.messages), logs.c.output
+    query = select(*columns, model_configs.c.parameters).select_from(with_contents)
+    query = query.outerjoin(model_configs, logs.c.config_id == model_configs.c.id)
     return {
         row.id: LogContent(
             save=row.save,

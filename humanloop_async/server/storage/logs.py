@@ -16,6 +16,7 @@ from ..request_context import current_request_id
 from .columns import utc_now
 from .experiments import Trial, add_trials
 from .idempotency import invalidate
+from .log_contents import NOT_SHARED, ContentChange, change_contents, delete_unused, insert_contents
 from .log_counts import count_logs
 from .schema import logs
 from .search import folded, folded_json
@@ -41,6 +42,7 @@ class NewLog(Struct, kw_only=True):
         owner: The server process that generates, while the log is running.
         request_id: The id of the request that creates the log.
         call_id: The id of the call's claim, if the call has an ``Idempotency-Key``.
+        content_id: The same for all logs of a call with several samples, whose common contents are stored once.
     """
 
     id: str
@@ -52,6 +54,7 @@ class NewLog(Struct, kw_only=True):
     status: Literal["running", "complete", "error"] = "running"
     owner: str | None = None
     call_id: str | None = None
+    content_id: str | None = None
     request_id: str | None = field(default_factory=current_request_id)
     trial: Trial | None = None
     trial_id: str | None = None
@@ -82,7 +85,10 @@ class NewLog(Struct, kw_only=True):
 
 
 class LogFallback(Struct, kw_only=True):
-    """The columns of a log that change if a fallback config answered. It belongs to no trial of an experiment."""
+    """The columns of a log that change if a fallback config answered. It belongs to no trial of an experiment.
+
+    The contents stay None in a log that shares them.
+    """
 
     config_id: str
     messages: list[ChatMessage] | None = None
@@ -92,7 +98,12 @@ class LogFallback(Struct, kw_only=True):
 
 
 class LogResult(Struct, kw_only=True):
-    """The end of a log's generation. The fields are columns of ``logs``, but for `fallback`."""
+    """The end of a log's generation. The fields are columns of ``logs``, but for the last two.
+
+    Attributes:
+        fallback: Set if a fallback config answered.
+        content: A change of the contents that the log shares.
+    """
 
     id: str
     status: Literal["complete", "error", "cancelled", "interrupted"]
@@ -108,12 +119,13 @@ class LogResult(Struct, kw_only=True):
     provider_latency: float | None = None
     updated_at: datetime = field(default_factory=utc_now)
     fallback: LogFallback | None = None
+    content: ContentChange | None = None
 
 
 _insert_logs = insert(logs)
 _NEW_CONTENT = [name for name in CONTENT if name in NewLog.__struct_fields__]
 _results: dict[str, Any] = {
-    name: bindparam(name) for name in LogResult.__struct_fields__ if name not in ("id", "fallback")
+    name: bindparam(name) for name in LogResult.__struct_fields__ if name not in ("id", "fallback", "content")
 }
 _update_logs = (
     update(logs)
@@ -133,7 +145,9 @@ async def insert_logs(connection: AsyncConnection, rows: Collection[NewLog]) -> 
     """Insert logs, and the trials that they belong to."""
     if trials := {row.trial.id: row.trial for row in rows if row.trial is not None}:
         await add_trials(connection, trials.values())
-    await connection.execute(_insert_logs, [_new_columns(row) for row in rows])
+    columns = [_new_columns(row) for row in rows]
+    await insert_contents(connection, columns)
+    await connection.execute(_insert_logs, [*map(_own_columns, columns)])
 
 
 async def existing_references(connection: AsyncConnection, references: Collection[str]) -> list[str]:
@@ -161,15 +175,18 @@ async def update_log(connection: AsyncConnection, log_id: str, changes: UpdateLo
 
 
 async def delete_logs(connection: AsyncConnection, ids: Sequence[str]) -> None:
-    """Delete logs with their feedback, and invalidate the stored responses of their calls; child logs stay.
+    """Delete logs with their feedback and the contents that no other log shares; child logs stay.
+
+    The stored responses of their calls become invalid.
 
     This must be the last statement of its transaction.
     """
     # Locked in the order in which others lock logs, which prevents deadlocks; a DELETE has no order.
     await connection.execute(select(logs.c.id).where(logs.c.id.in_(ids)).order_by(logs.c.id).with_for_update())
     removal = delete(logs).where(logs.c.id.in_(ids))
-    columns = logs.c.project_id, logs.c.created_at, logs.c.call_id, logs.c.status
+    columns = logs.c.project_id, logs.c.created_at, logs.c.call_id, logs.c.status, logs.c.content_id
     removed = (await connection.execute(removal.returning(*columns))).all()
+    await delete_unused(connection, {row.content_id for row in removed if row.content_id is not None})
     # A failed call has no stored response, and its key may belong to another attempt by now.
     succeeded = [row for row in removed if row.status not in FAILED]
     await invalidate(connection, {row.call_id for row in succeeded if row.call_id is not None})
@@ -184,7 +201,7 @@ async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult])
     for row in rows:
         row["log_id"] = row.pop("id")
         row["output_folded"] = folded(row["output"])
-        del row["fallback"]
+        del row["fallback"], row["content"]
     await connection.execute(_update_logs, rows)
     if fallbacks := [
         msgspec.structs.asdict(result.fallback) | {"log_id": result.id}
@@ -192,6 +209,7 @@ async def finish_logs(connection: AsyncConnection, results: Iterable[LogResult])
         if result.fallback is not None
     ]:
         await connection.execute(_update_fallbacks, fallbacks)
+    await change_contents(connection, {change.id: change for result in results if (change := result.content)})
 
 
 async def session_of_log(
@@ -210,6 +228,13 @@ def _new_columns(row: NewLog) -> dict[str, Any]:
         columns["trial_id"] = trial.id
     if not row.save:
         columns |= dict.fromkeys(_NEW_CONTENT)
+    return columns
+
+
+def _own_columns(columns: dict[str, Any]) -> dict[str, Any]:
+    """Complete the columns of a new log, those that are not in shared contents."""
+    if columns["content_id"] is not None:
+        columns |= NOT_SHARED
     columns["inputs_folded"] = folded_json(columns["inputs"])
     columns["output_folded"] = folded(columns["output"])
     columns["metadata_folded"] = folded_json(columns["metadata"])

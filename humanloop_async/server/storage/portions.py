@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database, retry_transaction
+from .log_contents import delete_unused, unused_contents
 from .logs import delete_logs
 from .schema import datapoints, datasets, experiments, logs, trials
 
@@ -34,7 +35,9 @@ async def delete_old_logs(database: Database, before: datetime, project_id: str 
     conditions = [logs.c.created_at < before, logs.c.status != "running"]
     if project_id is not None:
         conditions.append(logs.c.project_id == project_id)
-    return await _in_portions(database, lambda connection: _delete_logs(connection, conditions))
+    deleted = await _in_portions(database, lambda connection: _delete_logs(connection, conditions))
+    await _in_portions(database, _delete_unused_contents)
+    return deleted
 
 
 async def delete_contents(database: Database, project_id: str, before: datetime) -> None:
@@ -79,6 +82,12 @@ async def _delete_logs(connection: AsyncConnection, conditions: Sequence[ColumnE
     ids = (await connection.scalars(found)).all()
     if ids:
         await delete_logs(connection, ids)
+    return len(ids)
+
+
+async def _delete_unused_contents(connection: AsyncConnection) -> int:
+    ids = await unused_contents(connection, PORTION)
+    await delete_unused(connection, ids)
     return len(ids)
 
 

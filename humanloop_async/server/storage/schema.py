@@ -83,6 +83,24 @@ sessions = Table(
     Index(None, "created_at", "id"),
 )
 
+log_contents = Table(  # what the logs of a call with several samples have in common
+    "log_contents",
+    metadata,
+    Column("id", ShortText, primary_key=True),
+    Column("project_id", ShortText, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    # The others are columns of `logs`, and NULL in the rows of these logs: see `storage/log_contents.py`.
+    Column("inputs", JsonText),
+    Column("messages", JsonText),
+    Column("provider_request", JsonText),
+    Column("provider_response", JsonText),  # NULL: each sample has its own
+    Column("user", PlainText),
+    Column("metadata", JsonText),
+    Column("inputs_folded", PlainText),
+    Column("metadata_folded", PlainText),
+    Column("tool_choice", JsonText),
+    Column("tools", JsonText),
+)
+
 logs = Table(
     "logs",
     metadata,
@@ -98,6 +116,8 @@ logs = Table(
     Column("owner", ShortText, index=True),  # the server process that generates it, while it is running
     Column("request_id", PlainText),  # the X-Request-Id of the request that created it
     Column("call_id", ShortText),  # the call's row in `idempotency`, if it has one
+    # NULL: all contents are in this row, as those of the only sample of a call.
+    Column("content_id", ShortText, ForeignKey("log_contents.id")),
     Column("save", Boolean, nullable=False),  # False: the columns in `storage.logs.CONTENT` stay NULL
     Column("inputs", JsonText),
     Column("messages", JsonText),
@@ -134,12 +154,8 @@ logs = Table(
     Index(None, "config_id", "created_at", "id", "project_id"),
     Index(None, "session_id", "created_at", "id", "project_id"),
 )
-Index(  # partial, because few logs are of datapoints
-    None,
-    logs.c.source_datapoint_id,
-    sqlite_where=logs.c.source_datapoint_id.is_not(None),
-    postgresql_where=logs.c.source_datapoint_id.is_not(None),
-)
+for _column in (logs.c.source_datapoint_id, logs.c.content_id):  # NULL in most logs
+    Index(None, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
 
 servers = Table(  # processes that write logs, and the ends of their leases
     "servers",

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...types import SessionProjectResponse, SessionResponse
 from ..ids import new_id
 from .columns import utc_now
+from .log_contents import shown, with_contents
 from .schema import logs, projects, sessions
 from .statements import insert_or_ignore
 
@@ -57,7 +58,8 @@ async def page_of_sessions(
 async def sessions_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[SessionResponse]:
     """Return sessions in the order of `ids`; those that do not exist are missing."""
     of_session = logs.c.session_id == sessions.c.id
-    first = select(logs.c.inputs).where(of_session).order_by(logs.c.created_at, logs.c.id).limit(1)
+    first = select(shown(logs.c.inputs)).select_from(with_contents).where(of_session)
+    first = first.order_by(logs.c.created_at, logs.c.id).limit(1)
     last = select(logs.c.output).where(of_session).order_by(logs.c.created_at.desc(), logs.c.id.desc()).limit(1)
     query = select(
         sessions,

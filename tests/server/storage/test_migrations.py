@@ -17,7 +17,8 @@ from humanloop_async.server.storage import migrations
 from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.errors import DatabaseError
 from humanloop_async.server.storage.schema import metadata
-from tests.server.served import on_both_databases
+from tests.server.served import CHAT, Api, on_both_databases
+from tests.server.storage.log_lists import project_id
 
 pytestmark = on_both_databases
 
@@ -37,7 +38,7 @@ def tables(connection: Connection) -> dict[str, Any]:
         columns = [{**column, "type": str(column["type"])} for column in inspector.get_columns(name)]
         constraints = (
             [inspector.get_pk_constraint(name)],
-            inspector.get_foreign_keys(name),
+            [{**key, "name": foreign_key_name(connection, key)} for key in inspector.get_foreign_keys(name)],
             inspector.get_unique_constraints(name),
             inspector.get_check_constraints(name),
             [{**index, "dialect_options": options(index)} for index in inspector.get_indexes(name)],
@@ -46,17 +47,22 @@ def tables(connection: Connection) -> dict[str, Any]:
     return found
 
 
+def foreign_key_name(connection: Connection, key: Any) -> str | None:
+    """Return the name of a foreign key. On SQLite SQLAlchemy does not see the names of those of added columns."""
+    return None if connection.dialect.name == "sqlite" else key["name"]
+
+
 def options(index: Any) -> dict[str, str]:
     """Return the options of an index, such as the condition of a partial one, as texts, which can be compared."""
     return {name: str(option) for name, option in index.get("dialect_options", {}).items()}
 
 
-def downgrade(connection: Connection) -> None:
-    """Undo all migrations."""
+def downgrade(connection: Connection, version: str = "base") -> None:
+    """Undo the migrations after a version, by default all."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
-    command.downgrade(config, "base")
+    command.downgrade(config, version)
 
 
 async def test_migrations_create_the_tables_of_the_schema_and_can_be_undone(database: Database) -> None:
@@ -77,6 +83,24 @@ async def test_a_column_that_the_migrations_lack_is_found(database: Database) ->
         await connection.execute(text("ALTER TABLE projects DROP COLUMN directory_id"))
         assert len(await connection.run_sync(differences)) == 1
         assert await connection.run_sync(tables) != migrated
+
+
+async def test_shared_contents_return_to_their_logs_when_their_migration_is_undone(
+    api: Api, database: Database
+) -> None:
+    await api.post("/chat", {**CHAT, "num_samples": 2, "inputs": {"a": "Ä"}, "metadata": {"b": "c"}})
+    await api.post("/chat", CHAT)
+    _, before = await api.call("GET", "/logs", query={"project_id": await project_id(api)})
+    async with database.write() as connection:
+        await connection.run_sync(downgrade, "0001")
+        assert not {"log_contents"} & {*await connection.run_sync(tables)}
+    first, second, single = api.logs()
+    for row in first, second:
+        assert (row["inputs"], row["inputs_folded"], row["metadata"]) == ('{"a":"Ä"}', '{"a":"ä"}', '{"b":"c"}')
+        assert row["messages"] == single["messages"]
+    async with database.write() as connection:
+        await connection.run_sync(migrations.upgrade)
+    assert (await api.call("GET", "/logs", query={"project_id": await project_id(api)}))[1] == before
 
 
 async def test_opening_a_database_again_changes_nothing(database: Database, database_address: str) -> None:
