@@ -98,10 +98,15 @@ class CategoricalFeedbackLabel(ApiObject, kw_only=True):
 
 
 class FeedbackTypeModel(Response, kw_only=True):
-    """A type of feedback that a project has."""
+    """A type of feedback that a project has.
+
+    Attributes:
+        class_: Class of the type's values. Not part of v4.
+    """
 
     type: str
     values: list[CategoricalFeedbackLabel] | None = None
+    class_: FeedbackClass | None = field(name="class", default=None)
 
 
 class PositiveLabel(ApiObject, kw_only=True):

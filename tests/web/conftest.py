@@ -32,11 +32,18 @@ def script() -> MockScript:
     return MockScript()
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The database of the server."""
+    return tmp_path / "humanloop.db"
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def server(script: MockScript) -> AsyncGenerator[EmbeddedServer]:
+async def server(script: MockScript, database: Path) -> AsyncGenerator[EmbeddedServer]:
     """The server of the page, without the local model, which the playground would prefer to mock."""
     providers = ProviderSettings(local_gguf=Path("missing.gguf"), mock_script=script)
-    async with EmbeddedServer(settings=ServerSettings(providers=providers)) as server:
+    settings = ServerSettings(providers=providers, python_evaluators=True)
+    async with EmbeddedServer(database=database, settings=settings) as server:
         yield server
 
 

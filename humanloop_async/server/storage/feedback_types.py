@@ -75,8 +75,10 @@ async def feedback_types_of(
         labels[project_id, kind][value] = CategoricalFeedbackLabel(value=value, sentiment=sentiment)
     return {
         project_id: [
-            FeedbackTypeModel(type=kind, values=[*labels.get((project_id, kind), {}).values()] or None)
-            for kind in kinds
+            FeedbackTypeModel(
+                type=kind, values=[*labels.get((project_id, kind), {}).values()] or None, class_=feedback_class
+            )
+            for kind, feedback_class in kinds.items()
         ]
         for project_id, kinds in classes.items()
     }

@@ -210,7 +210,8 @@ const SHORTCUTS = [
   ["j, k", "Next or previous log, in a list and in one log"],
   ["Enter", "Open the log"],
   ["x", "Select the log, in a list"],
-  ["1 to 9", "Give the feedback with that number, on the log"],
+  ["1 to 9", "Give the feedback or the judgment with that number"],
+  ["s", "Skip the log, when judging"],
   ["/", "Search"],
   ["?", "This list"],
 ];

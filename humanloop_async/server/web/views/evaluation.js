@@ -4,23 +4,51 @@ import { path } from "../client.js";
 import { action, badge, facts, h, link, replace, select, table } from "../dom.js";
 import { configName, count, excerpt, question } from "../format.js";
 import { progress, status } from "./evaluations.js";
+import { isOpen, judge, Judging, judgmentControl } from "./judging.js";
 import { pager } from "./projects.js";
 
 const SIZE = 50;
+const POLL = 2000; // milliseconds
 
 export default async function evaluation(app, { id }, query, signal) {
   const head = h("div");
   const rows = h("div");
   const other = query.get("with");
+  const address = path`/evaluations/${id}`;
   let page = 0;
   let current;
+  let shown = null; // what `head` shows, as JSON
+  let judging = null;
+  let timer;
 
   async function loadHead() {
-    current = await app.client.get(path`/evaluations/${id}`, { evaluator_aggregates: true }, { signal });
+    current = await app.client.get(address, { evaluator_aggregates: true }, { signal });
+    if (JSON.stringify(current) === shown) return; // the controls keep their focus
+    shown = JSON.stringify(current);
     app.title(current.name || "Evaluation");
+    const change = (label, status, props) => action(label, async () => {
+      await app.client.patch(`${address}/status`, { status });
+      if (judging) return app.go(address);
+      await loadHead();
+      await loadRows();
+      watch();
+    }, props);
+    const isRunning = ["running", "pending"].includes(current.status);
+    const isJudged = current.evaluators.some((evaluator) => evaluator.type === "human");
     replace(
       head,
-      h("div.page-head", null, h("h1", { tabIndex: -1 }, current.name || "Evaluation"), status(current)),
+      h(
+        "div.page-head",
+        null,
+        h("h1", { tabIndex: -1 }, current.name || "Evaluation"),
+        status(current),
+        h(
+          "div.actions",
+          null,
+          isJudged && isRunning ? (query.get("judge") ? link("Show the results", `#${address}`, { class: "button" }) : link("Judge one by one", `#${address}?judge=1`, { class: "button primary" })) : null,
+          isRunning ? [change("Complete", "completed"), change("Cancel", "cancelled", { class: "danger" })] : change("Resume", "running"),
+        ),
+      ),
       h("div.card", null, progress(current), facts([["Config", configName(current.config)], ["Dataset", link(current.dataset.name, `#${path`/datasets/${current.dataset.id}`}`)], ...(current.evaluator_aggregates ?? []).map((one) => [nameOf(one.evaluator_id), one.aggregate_value === null || one.aggregate_value === undefined ? "–" : Number(one.aggregate_value).toFixed(3)])])),
     );
   }
@@ -44,13 +72,13 @@ export default async function evaluation(app, { id }, query, signal) {
   function judgment(record, evaluator) {
     const result = record.evaluation_results.find((one) => one.evaluator_id === evaluator.id);
     if (result?.error) return badge(excerpt(result.error, 60), "bad");
-    if (result && result.value !== null && result.value !== undefined) return badge(String(result.value), result.value === true ? "good" : result.value === false ? "bad" : "");
-    if (evaluator.type !== "human" || !record.log || evaluator.return_type !== "boolean") return h("span.hint", null, "–");
-    const give = (value) => action(value ? "Yes" : "No", async () => {
-      await app.client.post(path`/evaluations/${id}/result`, { log_id: record.log.id, evaluator_id: evaluator.id, result: value });
-      await Promise.all([loadHead(), loadRows()]);
-    }, { class: "small" });
-    return h("div.actions", null, give(true), give(false));
+    if (result && result.value !== null && result.value !== undefined) return badge(excerpt(result.value, 60), result.value === true ? "good" : result.value === false ? "bad" : "");
+    if (!isOpen(record, evaluator) || current.status !== "running") return h("span.hint", null, "–");
+    return judgmentControl(evaluator, async (value) => {
+      await judge(app, id, record, evaluator, value);
+      await loadHead();
+      await loadRows();
+    });
   }
 
   function distribution(records) {
@@ -71,23 +99,29 @@ export default async function evaluation(app, { id }, query, signal) {
   }
 
   await loadHead();
-  await loadRows();
+  if (query.get("judge") && current.status === "running") judging = new Judging(app, current, loadHead, signal);
+  await (judging ? judging.next() : loadRows());
   const { records } = await app.client.get("/evaluations", { project_id: current.dataset.project_id, size: 50 }, { signal });
   const others = records.filter((one) => one.id !== id && one.dataset.id === current.dataset.id);
-  const choice = others.length ? select([["", "no other"], ...others.map((one) => [one.id, one.name || `${configName(one.config)} (${one.id})`])], other ?? "", (value) => app.go(`${path`/evaluations/${id}`}${value ? `?with=${encodeURIComponent(value)}` : ""}`), { "aria-label": "Compare with" }) : null;
-  const tick = async () => {
-    if (signal.aborted || !["running", "pending"].includes(current.status)) return;
+  const choice = others.length ? select([["", "no other"], ...others.map((one) => [one.id, one.name || `${configName(one.config)} (${one.id})`])], other ?? "", (value) => app.go(`${address}${value ? `?with=${encodeURIComponent(value)}` : ""}`), { "aria-label": "Compare with" }) : null;
+  function watch() {
+    clearTimeout(timer);
+    if (!signal.aborted && ["running", "pending"].includes(current.status)) timer = setTimeout(tick, POLL);
+  }
+  async function tick() {
     try {
+      const before = current.progress;
       await loadHead();
-      await loadRows();
+      // Rows with a judgment that is being written stay.
+      const isNew = JSON.stringify(before) !== JSON.stringify(current.progress);
+      if (isNew && !judging && !rows.contains(document.activeElement)) await loadRows();
       app.connected(true);
     } catch (error) {
       if (error.name === "AbortError") return;
       app.connected(false);
     }
-    setTimeout(tick, 3000);
-  };
-  setTimeout(tick, 3000);
-  return h("div.sections", null, h("p.crumbs", null, link("Evaluations", `#${path`/projects/${current.dataset.project_id}`}/evaluations`)), head, choice ? h("label.check", null, "Compare with", choice) : null, rows);
+    watch();
+  }
+  watch();
+  return h("div.sections", null, h("p.crumbs", null, link("Evaluations", `#${path`/projects/${current.dataset.project_id}`}/evaluations`)), head, judging ? judging.element : [choice ? h("label.check", null, "Compare with", choice) : null, rows]);
 }
-

@@ -1,7 +1,7 @@
 // One log in full, with feedback by key press.
 
 import { path } from "../client.js";
-import { action, badge, facts, h, jsonDetails, link, replace } from "../dom.js";
+import { action, badge, facts, h, jsonDetails, link, replace, select } from "../dom.js";
 import { flowed } from "../flow.js";
 import { configName, exactTime, excerpt, seconds } from "../format.js";
 import { isTyping } from "../keys.js";
@@ -85,13 +85,13 @@ export default async function log(app, { id }, _query, signal) {
 class Feedback {
   constructor(app, project, record, reload, signal) {
     Object.assign(this, { app, record, reload });
-    const labels = project.feedback_types.flatMap((type) => (type.values ?? []).map((label) => [type.type, label.value]));
-    const all = labels.length ? labels : [["rating", "good"], ["rating", "bad"]];
-    this.buttons = all.slice(0, 9).map(([type, value], index) =>
-      action([h("kbd", null, index + 1), `${type}: ${value}`], () => this.#give(type, value), { "aria-pressed": "false", "data-key": `${type}=${value}` }),
+    const types = project.feedback_types;
+    const labels = types.flatMap((type) => (type.values ?? []).map((label) => [type.type, label.value]));
+    this.buttons = labels.slice(0, 9).map(([type, value], index) =>
+      action([h("kbd", null, index + 1), `${type}: ${value}`], () => this.#toggle(type, value), { "aria-pressed": "false", "data-key": `${type}=${value}` }),
     );
     this.rest = h("div.sections");
-    this.element = h("section.card", { "aria-label": "Feedback" }, h("h2", null, "Feedback"), h("div.feedback-keys", null, this.buttons), this.rest);
+    this.element = h("section.card", { "aria-label": "Feedback" }, h("h2", null, "Feedback"), h("div.feedback-keys", null, this.buttons), this.rest, this.#form(types));
     this.show(record.feedback ?? []);
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
@@ -99,17 +99,44 @@ class Feedback {
     }, { signal });
   }
 
+  /** A form for values that have no button: texts, numbers, and further labels. */
+  #form(types) {
+    let input;
+    const box = h("div");
+    const type = select(types.map(({ type }) => type), "comment", (name) => show(name), { "aria-label": "Type of feedback" });
+    const show = (name) => {
+      const { class: kind, values } = types.find((one) => one.type === name);
+      const label = { "aria-label": "Value", required: true };
+      if (kind === "number") input = h("input", { type: "number", step: "any", inputmode: "decimal", ...label });
+      else if (kind === "text") input = h("textarea", { rows: 2, dir: "auto", ...label });
+      else input = h("input", { type: "text", dir: "auto", list: "feedback-labels", placeholder: "label", ...label });
+      replace(box, input, h("datalist", { id: "feedback-labels" }, (values ?? []).map(({ value }) => h("option", { value }))));
+    };
+    show(type.value);
+    const add = action("Add", async () => {
+      if (!form.reportValidity()) return;
+      await this.#send({ type: type.value, value: input.type === "number" ? input.valueAsNumber : input.value.trim() });
+      input.value = "";
+    }, { class: "small" });
+    const form = h("form.sections", { onsubmit: (event) => (event.preventDefault(), add.click()) }, type, box, h("div.actions", null, add));
+    return h("details", null, h("summary", null, "Other feedback"), form);
+  }
+
   show(feedback) {
     const given = new Set(feedback.map((item) => `${item.type}=${item.value}`));
     for (const item of this.buttons) item.setAttribute("aria-pressed", String(given.has(item.dataset.key)));
     const others = feedback.filter((item) => !this.buttons.some((one) => one.dataset.key === `${item.type}=${item.value}`));
-    replace(this.rest, facts(others.map((item) => [item.type, `${item.value}${item.user ? ` (${item.user})` : ""}`])));
+    replace(this.rest, facts(others.map((item) => [item.type, h("span.text", { dir: "auto" }, `${item.value}${item.user ? ` (${item.user})` : ""}`)])));
   }
 
-  async #give(type, value) {
+  async #toggle(type, value) {
     const button = this.buttons.find((one) => one.dataset.key === `${type}=${value}`);
     const unset = button.getAttribute("aria-pressed") === "true";
-    await this.app.client.post("/feedback", { type, data_id: this.record.id, value, ...(unset ? { unset: true } : {}) });
+    await this.#send({ type, value, ...(unset ? { unset: true } : {}) });
+  }
+
+  async #send(feedback) {
+    await this.app.client.post("/feedback", { ...feedback, data_id: this.record.id });
     await this.reload();
   }
 }

@@ -123,6 +123,10 @@ class Playground {
 
   #loadLog(log) {
     const config = log.model_config ?? (log.config?.type === "model" ? log.config : null);
+    // Before the configuration, whose template creates the fields.
+    this.#inputValues = Object.fromEntries(
+      Object.entries(log.inputs ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
+    );
     const isChat = Boolean(log.messages) || config?.endpoint === "chat";
     this.#setEndpoint(isChat ? "chat" : "complete");
     if (config) this.#forms[0].load(config);
@@ -135,20 +139,17 @@ class Playground {
       this.composer.input.value = last.content;
     }
     this.#messages = messages;
-    this.#inputValues = Object.fromEntries(
-      Object.entries(log.inputs ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
-    );
     this.#showMessages();
     this.#changed();
   }
 
   #loadDraft(draft) {
     try {
+      this.#inputValues = draft.inputs;
       this.#setEndpoint(draft.endpoint);
       if (draft.configs.length > 1) this.#compare(true);
       draft.configs.forEach((config, index) => this.#forms[index].load(config));
       this.#messages = draft.messages;
-      this.#inputValues = draft.inputs;
       this.composer.input.value = draft.text;
       this.project.value = draft.project;
       this.samples.value = draft.samples;

@@ -33,6 +33,7 @@ async def test_a_new_project_has_every_documented_key(api: Api) -> None:
     assert body.pop("feedback_types")[0] == {
         "type": "rating",
         "values": [{"value": "good", "sentiment": "positive"}, {"value": "bad", "sentiment": "negative"}],
+        "class": "select",
     }
     assert body == {
         "name": "greeter",
