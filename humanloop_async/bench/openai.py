@@ -22,13 +22,14 @@ from ..errors import (
     StreamTruncated,
     status_error,
 )
-from ..transport.base import ResponseStream, Transport
+from ..transport.base import Transport
 from ..wire.requests import HttpRequest, encode_body
 from ..wire.responses import decode_error
 from ..wire.sse import EventStreamDecoder
 from .prompts import Prompt
 from .recording import OK, Record
 from .targets import TargetSettings
+from .timed import TimedResponse, TimedTransport
 
 _MAX_ERROR_BODY = 64 * 1024
 _DRAIN = 0.5
@@ -66,7 +67,7 @@ _decode = msgspec.json.Decoder(_Event).decode
 class OpenAITarget:
     """Streams ``POST /chat/completions``."""
 
-    def __init__(self, settings: TargetSettings, transport: Transport) -> None:
+    def __init__(self, settings: TargetSettings, transport: TimedTransport) -> None:
         self._settings = settings
         self._transport = transport
         self._url = f"{settings.base_url}/chat/completions"
@@ -78,7 +79,7 @@ class OpenAITarget:
         """Stream one chat completion; see `Target.stream`."""
         record.arrivals = [array("d") for _ in range(self._settings.num_samples)]
         request = HttpRequest("POST", self._url, self._headers, encode_body(self._body(prompt)))
-        response: ResponseStream | None = None
+        response: TimedResponse | None = None
         record.sent = perf_counter()
         try:
             response = await self._open(request)
@@ -104,7 +105,7 @@ class OpenAITarget:
             body["temperature"] = settings.temperature
         return {**body, **settings.extra}
 
-    async def _open(self, request: HttpRequest) -> ResponseStream:
+    async def _open(self, request: HttpRequest) -> TimedResponse:
         try:
             response = await self._transport.send(request, self._settings.timeout)
         except TimeoutError as exc:
@@ -129,7 +130,7 @@ class OpenAITarget:
 class _Reading:
     """One stream while it is read."""
 
-    def __init__(self, record: Record, response: ResponseStream, timeout: float) -> None:
+    def __init__(self, record: Record, response: TimedResponse, timeout: float) -> None:
         self._record = record
         self._response = response
         self._timeout = timeout
@@ -158,6 +159,8 @@ class _Reading:
                 break
             try:
                 self._take(decoder.feed(data))
+                while self._response.has_kept and not self._done:
+                    self._take(decoder.feed(self._response.take()))
             except EventTooLarge as exc:
                 self._take(exc.events)
                 raise
@@ -176,7 +179,7 @@ class _Reading:
             pass
 
     def _take(self, events: list[bytes]) -> None:
-        arrived = perf_counter()
+        arrived = self._response.arrived
         arrivals = self._record.arrivals
         for data in events:
             try:

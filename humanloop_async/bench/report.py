@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import os
 import platform
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import chain, pairwise
 from math import ceil
 from pathlib import Path
 from typing import TextIO
@@ -332,7 +334,9 @@ def _invalid(processes: Sequence[Health], metrics: Mapping[str, MetricReport]) -
 def _timeline(records: Sequence[Record], wall: float) -> Timeline:
     step = _nice_step(wall)
     count = max(1, ceil(wall / step))
-    sent, ended, failed, chunks = ([0] * count for _ in range(4))
+    sent, ended, failed = ([0] * count for _ in range(3))
+    arrivals = sorted(chain.from_iterable(sample for record in records for sample in record.arrivals))
+    until = [0, *(bisect_left(arrivals, step * number) for number in range(1, count)), len(arrivals)]
     ttft: list[list[float]] = [[] for _ in range(count)]
 
     def place(time: float) -> int:
@@ -342,9 +346,6 @@ def _timeline(records: Sequence[Record], wall: float) -> Timeline:
         start = record.sent if record.scheduled is None else record.scheduled
         sent[place(record.sent)] += 1
         (ended if record.ok else failed)[place(record.ended)] += 1
-        for sample in record.arrivals:
-            for time in sample:
-                chunks[place(time)] += 1
         if (first := record.first_token) is not None:
             ttft[place(start)].append(first - start)
     open_requests: list[int] = []
@@ -356,7 +357,7 @@ def _timeline(records: Sequence[Record], wall: float) -> Timeline:
         sent=sent,
         ended=ended,
         failed=failed,
-        chunks=chunks,
+        chunks=[after - before for before, after in pairwise(until)],
         open=open_requests,
         ttft_p50=[percentile(sorted(values), 50) if values else None for values in ttft],
         ttft_max=[max(values, default=None) for values in ttft],

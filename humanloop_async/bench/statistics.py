@@ -6,6 +6,7 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import mul
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ _BEYOND = 10
 """Samples that must lie beyond a percentile. With fewer, one outlier decides its value."""
 
 _REPLICATES = 400
-_MAX_CLUSTERS = 300
+_MAX_CLUSTERS = 100
 _MIN_CLUSTERS = 10
 _GRID = 129
 _CURVE = 200
@@ -122,7 +123,7 @@ def bootstrap(
     """Return bootstrap replicates of a percentile.
 
     Whole requests are drawn, not samples: the gaps of one stream resemble each other, and drawing gaps would give
-    intervals that are far too narrow. More than 300 requests are first merged into 300 random groups, which bounds the
+    intervals that are far too narrow. More than 100 requests are first merged into 100 random groups, which bounds the
     time of the computation and leaves the groups independent.
 
     Args:
@@ -131,8 +132,7 @@ def bootstrap(
         percent: The percentile, above 0 and below 100.
         seed: Seed of the random numbers.
     """
-    rng = random.Random(seed)
-    shuffled = rng.sample(clusters, len(clusters))
+    shuffled = random.Random(seed).sample(clusters, len(clusters))
     count = min(len(shuffled), _MAX_CLUSTERS)
     groups = [sorted(value for cluster in shuffled[start::count] for value in cluster) for start in range(count)]
     sizes = [len(group) for group in groups]
@@ -141,10 +141,7 @@ def bootstrap(
     # counts[k][g]: how many samples of group g are at most grid[k]. A replicate is then a search over weighted sums.
     counts = [[bisect_right(group, value) for group in groups] for value in grid]
     replicates: list[float] = []
-    for _ in range(_REPLICATES):
-        weights = [0] * count
-        for group in rng.choices(range(count), k=count):
-            weights[group] += 1
+    for weights in _draws(count, seed):
         wanted = share * sum(map(mul, weights, sizes))
         low, high = 0, len(grid) - 1
         while low < high:
@@ -155,6 +152,19 @@ def bootstrap(
                 low = middle + 1
         replicates.append(grid[low])
     return replicates
+
+
+@lru_cache(maxsize=8)
+def _draws(count: int, seed: int) -> list[list[int]]:
+    """Return for each replicate how often each group is drawn. Every metric of a run uses the same draws."""
+    rng = random.Random(f"draws:{seed}")
+    draws: list[list[int]] = []
+    for _ in range(_REPLICATES):
+        weights = [0] * count
+        for group in rng.choices(range(count), k=count):
+            weights[group] += 1
+        draws.append(weights)
+    return draws
 
 
 def _grid(

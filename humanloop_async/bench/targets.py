@@ -70,8 +70,9 @@ class Target(Protocol):
 def open_target(settings: TargetSettings) -> Target:
     """Return the target for the settings. It opens connections as requests need them, without a limit."""
     from ..transport.aiohttp_transport import AiohttpTransport
+    from .timed import TimedTransport
 
-    transport = AiohttpTransport(max_connections=0)
+    transport = TimedTransport(AiohttpTransport(max_connections=0))
     if settings.api == "v4":
         from .v4 import V4Target
 

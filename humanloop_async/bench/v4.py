@@ -10,17 +10,17 @@ import msgspec
 from ..client.client import AsyncHumanloop
 from ..config import Timeout
 from ..errors import ApiException, InvalidArgument
-from ..transport.base import Transport
 from ..types import ChatMessage, ModelConfigChatRequest
 from .prompts import Prompt
 from .recording import OK, Record
 from .targets import TargetSettings
+from .timed import TimedResponse, TimedTransport
 
 
 class V4Target:
     """Streams ``POST /chat``. Nothing is stored on the server: the requests have no project."""
 
-    def __init__(self, settings: TargetSettings, transport: Transport) -> None:
+    def __init__(self, settings: TargetSettings, transport: TimedTransport) -> None:
         self._settings = settings
         self._transport = transport
         limit = settings.timeout
@@ -45,9 +45,11 @@ class V4Target:
             record.sent = perf_counter()
             async with opening as stream:
                 opened = True
+                response = stream._reader.response
+                assert isinstance(response, TimedResponse)
                 async for chunk in stream:
                     if chunk.output or chunk.reasoning or chunk.tool_calls:
-                        arrivals[chunk.index].append(perf_counter())
+                        arrivals[chunk.index].append(response.arrived)
                 record.ended = perf_counter()
                 if (usage := stream.partial.usage) is not None:
                     record.prompt_tokens, record.tokens = usage.prompt_tokens, usage.generation_tokens
