@@ -191,20 +191,6 @@ async def test_continue_a_conversation_and_open_its_log(page: Page, client: Asyn
     assert len({log.session_id for log in logs}) == 1
 
 
-async def test_save_and_deploy_a_config(page: Page, client: AsyncHumanloop) -> None:
-    await page.get_by_label("System message").fill("Be {{mood}}.")
-    await page.get_by_label("{{mood}}").wait_for()
-    await page.get_by_role("button", name="Save as a config…").click()
-    await page.get_by_label("Project", exact=True).fill("saved")
-    await page.get_by_label("Name", exact=True).fill("kind")
-    await page.get_by_role("button", name="Save", exact=True).click()
-    await page.get_by_role("button", name="Deploy", exact=True).click()
-    await page.get_by_text("Deployed kind").wait_for()
-    (project,) = [project async for project in client.projects.list()]
-    active = await client.projects.get_active_config(id=project.id)
-    assert active.config.name == "kind"
-
-
 async def test_new_logs_appear_and_feedback_is_given_by_key(page: Page, client: AsyncHumanloop) -> None:
     config: Any = {"provider": "mock", "model": "m"}
     first = await client.chat(project="live", messages=[{"role": "user", "content": "old"}], model_config=config)
@@ -264,21 +250,6 @@ async def test_a_lost_server_is_shown_and_found_again(browser: Browser, tmp_path
     async with EmbeddedServer(database=database, api_key="the-key", settings=ServerSettings(port=port)):
         await page.get_by_text("Server unreachable").wait_for(state="hidden", timeout=25_000)
     await context.close()
-
-
-async def test_choose_blindly_between_two_configs(page: Page, client: AsyncHumanloop) -> None:
-    await page.get_by_label("Compare two configurations").check()
-    await write_compared(page)
-    await page.keyboard.press("Control+Enter")
-    await page.get_by_role("button", name="Prefer this one").first.click()
-    await page.get_by_text(re.compile(r"Config A [01] : [01] Config B")).wait_for()
-    await page.get_by_text("preferred", exact=True).wait_for()
-
-
-async def write_compared(page: Page) -> None:
-    await page.get_by_label("Samples").fill("1")
-    await page.get_by_label("Model", exact=True).nth(1).fill("another")
-    await page.get_by_label("Your message").fill("Hello")
 
 
 async def test_an_image_is_pasted_and_sent(page: Page, client: AsyncHumanloop) -> None:

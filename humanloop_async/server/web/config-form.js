@@ -5,13 +5,33 @@ import { contentText } from "./format.js";
 
 const DEFAULT_MODELS = { mock: "mock", local: "SmolLM2-135M-Instruct" };
 
-/** Names of the `{{ inputs }}` in a template. */
-export function inputNames(...templates) {
-  const found = new Set();
-  for (const template of templates) {
-    for (const [, name] of (template ?? "").matchAll(/\{\{-?\s*([A-Za-z0-9_]+)[^}]*\}\}/g)) found.add(name);
+/** Names of the `{{ inputs }}` in a template of v4's language. */
+function inputNames(template) {
+  return [...template.matchAll(/\{\{-?\s*([A-Za-z0-9_]+)[^}]*\}\}/g)].map(([, name]) => name);
+}
+
+const JINJA_WORDS = new Set("and do elif else false False if in is loop none None not or recursive true True".split(" "));
+
+/** Names of the variables that a Jinja template reads and does not set, as far as its notation shows it. */
+function jinjaNames(template) {
+  const found = [];
+  const own = new Set(JINJA_WORDS);
+  for (const [, kind, source] of template.replace(/\{#[\s\S]*?#\}/g, "").matchAll(/\{([{%])[-+]?([\s\S]*?)[-+]?[%}]\}/g)) {
+    // Texts, tests, attributes, filters, functions and names of arguments are no variables.
+    let code = source.replace(/"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'/g, " ").replace(/\bis\s+(?:not\s+)?\w+/g, " ");
+    if (kind === "%") {
+      const [, statement, rest] = /^\s*(\w*)([\s\S]*)$/.exec(code);
+      if (/^(?:end|block|macro|call|filter|raw|include|import|from|extends)/.test(statement)) continue;
+      code = rest;
+      const assigned = /^(?:for|set)$/.test(statement) ? /^\s*([\w\s,]+?)\s*(?:\bin\b|=|$)([\s\S]*)$/.exec(rest) : null;
+      if (assigned) {
+        for (const name of assigned[1].split(/\W+/)) own.add(name);
+        code = assigned[2];
+      }
+    }
+    for (const [, name] of code.matchAll(/(?<![\w.]|[.|]\s*)([A-Za-z_]\w*)\b(?!\s*(?:\(|=[^=]))/g)) if (!own.has(name)) found.push(name);
   }
-  return [...found];
+  return found;
 }
 
 /** An error of the form; `control` is the field to correct. */
@@ -142,9 +162,24 @@ export class ConfigForm {
     return this.#capabilities === null || this.#capabilities.images;
   }
 
-  get templates() {
-    if (this.endpoint !== "chat") return [this.prompt.value];
-    return [this.system.value, ...this.#template.map((message) => contentText(message.content))];
+  get isJinja() {
+    return this.language.value === "jinja";
+  }
+
+  /** Names of the inputs of the templates. */
+  get inputNames() {
+    const templates = this.endpoint === "chat" ? [this.system.value, ...this.#template.map((message) => contentText(message.content))] : [this.prompt.value];
+    return [...new Set(templates.flatMap(this.isJinja ? jinjaNames : inputNames))];
+  }
+
+  /** Return the value of an input that was entered as text. In Jinja it may be a list, an object, true, false or null. */
+  inputValue(text) {
+    if (!this.isJinja || !/^\s*(?:[[{]|(?:true|false|null)\s*$)/.test(text)) return text;
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
   }
 
   /** Return the configuration for a request, without the parameters that have their defaults. */

@@ -1,7 +1,7 @@
 // The playground: one input, N samples side by side, from one configuration or from two that are compared.
 
 import { path, randomId, Samples } from "../client.js";
-import { ConfigForm, FormError, inputNames, withoutNulls } from "../config-form.js";
+import { ConfigForm, FormError, withoutNulls } from "../config-form.js";
 import { action, announce, badge, button, code, dialog, field, h, replace, segmented, select, toast } from "../dom.js";
 import { compact, configName, count } from "../format.js";
 import { MarkdownSwitch } from "../markdown.js";
@@ -160,6 +160,7 @@ class Playground {
   }
 
   #inputValues = {};
+  #shownInputs = "";
 
   #changed() {
     this.#showInputs();
@@ -227,9 +228,11 @@ class Playground {
   }
 
   #showInputs() {
-    const names = inputNames(...this.#forms.flatMap((form) => form.templates));
-    const current = [...this.inputs.querySelectorAll("textarea")].map((control) => control.name);
-    if (names.join() === current.join()) return;
+    const names = [...new Set(this.#forms.flatMap((form) => form.inputNames))];
+    const hint = this.#forms.some((form) => form.isJinja) ? "A text, true, false, null, or a list or an object as JSON" : null;
+    const shown = `${names} ${hint}`;
+    if (shown === this.#shownInputs) return;
+    this.#shownInputs = shown;
     replace(
       this.inputs,
       names.map((name) => {
@@ -243,7 +246,7 @@ class Playground {
             this.#changed();
           },
         });
-        return field(`{{${name}}}`, control);
+        return field(`{{${name}}}`, control, hint);
       }),
     );
   }
@@ -289,8 +292,7 @@ class Playground {
     const config = form.value();
     const numSamples = Number(this.samples.value);
     if (!(numSamples >= 1 && numSamples <= MAX_SAMPLES)) throw new FormError(`Samples: enter a number from 1 to ${MAX_SAMPLES}.`, this.samples);
-    const names = inputNames(...form.templates);
-    const inputs = Object.fromEntries(names.map((name) => [name, this.#inputValues[name] ?? ""]));
+    const inputs = Object.fromEntries(form.inputNames.map((name) => [name, form.inputValue(this.#inputValues[name] ?? "")]));
     const body = { model_config: config, inputs, num_samples: numSamples, source: "web page" };
     const project = this.project.value.trim();
     if (project) {
