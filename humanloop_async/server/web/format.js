@@ -19,6 +19,11 @@ export function percent(value) {
   return value === null || value === undefined ? "–" : `${(value * 100).toFixed(1)} %`;
 }
 
+/** The mean of an evaluator's judgments; there is none for texts and choices. */
+export function mean(value) {
+  return value === null || value === undefined ? "–" : String(Number(value.toFixed(3)));
+}
+
 /** A time relative to now, with the exact time as its title. */
 export function time(iso) {
   if (!iso) return "–";

@@ -2,7 +2,7 @@
 
 import { path } from "../client.js";
 import { action, badge, emptyState, h, link, replace, table, toast } from "../dom.js";
-import { configName, count, time } from "../format.js";
+import { configName, count, mean, time } from "../format.js";
 import { registerConfig } from "../snippets.js";
 import { deployDialog } from "./playground.js";
 
@@ -14,11 +14,13 @@ export default async function configs(app, project, query, signal) {
       app.client.get(path`/projects/${project.id}/configs`, { evaluation_aggregates: true }, { signal }),
       app.client.get(path`/projects/${project.id}/deployed-configs`, undefined, { signal }),
     ]);
+    const isJudged = all.some((item) => item.evaluation_aggregates?.length);
+    const evaluators = new Map((isJudged ? await app.client.get("/evaluators", undefined, { signal }) : []).map((evaluator) => [evaluator.id, evaluator.name]));
     all.sort((one, other) => other.created_at.localeCompare(one.created_at));
-    replace(box, deployments(app, project, all, deployed, load), all.length ? list(all, deployed) : emptyState("No configs yet", "Save one in the playground, or register one:", registerConfig(app.baseUrl, project.name), link("Open the playground", `#/playground?project=${encodeURIComponent(project.name)}`)));
+    replace(box, deployments(app, project, all, deployed, load), all.length ? list(all, deployed, evaluators) : emptyState("No configs yet", "Save one in the playground, or register one:", registerConfig(app.baseUrl, project.name), link("Open the playground", `#/playground?project=${encodeURIComponent(project.name)}`)));
   }
 
-  function list(all, deployed) {
+  function list(all, deployed, evaluators) {
     const difference = h("div", { "aria-live": "polite" });
     const showDifference = () => {
       const two = chosen.map((id) => all.find((item) => item.config.id === id)).filter(Boolean);
@@ -44,7 +46,7 @@ export default async function configs(app, project, query, signal) {
         value: config.id,
       });
       const feedback = (item.feedback_stats ?? []).map((stat) => badge(`${stat.feedback_type} ${stat.feedback_value}: ${stat.feedback_count}`, stat.feedback_value === "good" ? "good" : stat.feedback_value === "bad" ? "bad" : ""));
-      const judged = (item.evaluation_aggregates ?? []).map((one) => badge(`${one.evaluator_id}: ${one.aggregate_value ?? "–"}`));
+      const judged = (item.evaluation_aggregates ?? []).map((one) => badge(`${evaluators.get(one.evaluator_id) ?? one.evaluator_id}: ${mean(one.aggregate_value)}`));
       return h(
         "tr",
         null,

@@ -2,7 +2,7 @@
 
 import { path } from "../client.js";
 import { action, badge, facts, h, link, replace, select, table } from "../dom.js";
-import { configName, count, excerpt, question } from "../format.js";
+import { configName, count, excerpt, mean, question } from "../format.js";
 import { progress, status } from "./evaluations.js";
 import { isOpen, judge, Judging, judgmentControl } from "./judging.js";
 import { pager } from "./projects.js";
@@ -49,7 +49,7 @@ export default async function evaluation(app, { id }, query, signal) {
           isRunning ? [change("Complete", "completed"), change("Cancel", "cancelled", { class: "danger" })] : change("Resume", "running"),
         ),
       ),
-      h("div.card", null, progress(current), facts([["Config", configName(current.config)], ["Dataset", link(current.dataset.name, `#${path`/datasets/${current.dataset.id}`}`)], ...(current.evaluator_aggregates ?? []).map((one) => [nameOf(one.evaluator_id), one.aggregate_value === null || one.aggregate_value === undefined ? "–" : Number(one.aggregate_value).toFixed(3)])])),
+      h("div.card", null, progress(current), facts([["Config", configName(current.config)], ["Dataset", link(current.dataset.name, `#${path`/datasets/${current.dataset.id}`}`)], ...(current.evaluator_aggregates ?? []).map((one) => [nameOf(one.evaluator_id), mean(one.aggregate_value)])])),
     );
   }
   const nameOf = (evaluatorId) => current.evaluators.find((evaluator) => evaluator.id === evaluatorId)?.name ?? evaluatorId;
