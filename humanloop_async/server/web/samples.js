@@ -14,6 +14,8 @@ export class SampleCard {
   #flow;
   #reasoning = null;
   #text = "";
+  #isFollowed = true;
+  #top = 0; // the last scroll position
 
   /**
    * @param {string} title
@@ -29,7 +31,7 @@ export class SampleCard {
     this.problem = h("div");
     this.figures = h("dl.figures");
     this.buttons = h("div.actions");
-    this.#flow = new Flow(h("div.text"));
+    this.#flow = new Flow(h("div.text"), () => this.#follow());
     this.output.append(this.thinking, this.#flow.element, this.calls, this.problem);
     this.element = h("article.sample.card.running", null, h("header", null, this.title, this.state), this.output, this.figures, this.buttons);
     this.id = null;
@@ -61,7 +63,6 @@ export class SampleCard {
     if (text) {
       this.#text += text;
       this.#flow.append(text);
-      this.#follow();
     }
     if (chunk.finish_reason) this.finishReason = chunk.finish_reason;
   }
@@ -72,12 +73,14 @@ export class SampleCard {
     this.#end(sample.finishReason, sample.finishReason === "stop" || sample.finishReason === "tool_call" ? "good" : "warn");
     if (sample.toolCalls) replace(this.calls, sample.toolCalls.map(toolCall));
     if (!this.#text && !sample.toolCalls) this.calls.append(h("p.hint", null, "The output is empty."));
+    this.#follow();
   }
 
   /** Show why the stream ended early. The text that has arrived stays. */
   fail(message, state = "broken") {
     this.#end(state, "bad");
     replace(this.problem, h("p.problem", { role: "alert" }, message));
+    this.#follow();
   }
 
   stop() {
@@ -94,6 +97,8 @@ export class SampleCard {
   }
 
   #end(state, kind) {
+    this.#reasoning?.end();
+    this.#flow.end();
     this.element.classList.remove("running");
     replace(this.state, badge(state, kind));
     const first = this.#first === null ? null : (this.#first - this.#started) / 1000;
@@ -111,27 +116,22 @@ export class SampleCard {
   #think(text) {
     if (this.#reasoning === null) {
       const body = h("div.text");
-      this.#reasoning = new Flow(body);
+      this.#reasoning = new Flow(body, () => this.#follow());
       this.thinking.append(h("details.reasoning", { open: true }, h("summary", null, "Reasoning"), body));
     }
     this.#reasoning.append(text);
   }
 
-  #followed = true;
-  #scheduled = false;
-
-  // Read the scroll position before this frame's text is written, and write it after: one layout per frame.
+  /** Keep the end of the output in view, unless the reader has scrolled up. */
   #follow() {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
     const { output } = this;
-    requestAnimationFrame(() => {
-      this.#scheduled = false;
-      if (this.#followed) output.scrollTop = output.scrollHeight;
-    });
     output.onscroll ??= () => {
-      this.#followed = output.scrollHeight - output.scrollTop - output.clientHeight < AT_END;
+      const top = output.scrollTop;
+      if (output.scrollHeight - top - output.clientHeight < AT_END) this.#isFollowed = true;
+      else if (top < this.#top) this.#isFollowed = false;
+      this.#top = top;
     };
+    if (this.#isFollowed) output.scrollTop = output.scrollHeight;
   }
 }
 

@@ -30,7 +30,7 @@ export default async function projects(app, _params, query, signal) {
       h(
         "tr",
         null,
-        h("th", { scope: "row" }, link(project.name, `#/projects/${encodeURIComponent(project.id)}`)),
+        h("th", { scope: "row" }, link(h("bdi", null, project.name), `#/projects/${encodeURIComponent(project.id)}`)),
         h("td", null, project.active_experiment ? `experiment ${project.active_experiment.name}` : project.active_config ? configName(project.active_config.config) : h("span.hint", null, "nothing deployed")),
         h("td.number", null, count(project.data_count)),
         h("td", null, time(project.updated_at)),
