@@ -35,12 +35,12 @@ def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False)
         yield or_(
             contains(logs.c.output, logs.c.output_folded, query.search, on_sqlite=on_sqlite),
             contains(logs.c.inputs, logs.c.inputs_folded, query.search, on_sqlite=on_sqlite),
-            shared_contains("inputs", query.search, on_sqlite=on_sqlite),
+            shared_contains("inputs", query.search, query.project_id, on_sqlite=on_sqlite),
         )
     if query.metadata_search:
         yield or_(
             contains(logs.c.metadata, logs.c.metadata_folded, query.metadata_search, on_sqlite=on_sqlite),
-            shared_contains("metadata", query.metadata_search, on_sqlite=on_sqlite),
+            shared_contains("metadata", query.metadata_search, query.project_id, on_sqlite=on_sqlite),
         )
     if query.start_date is not None:
         yield logs.c.created_at >= _parse_time(query.start_date, time.min)
