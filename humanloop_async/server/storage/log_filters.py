@@ -17,15 +17,15 @@ from .schema import feedback, logs, model_configs
 from .search import contains
 
 
-def conditions(query: ListLogsQuery, *, on_sqlite: bool, counting: bool = False) -> Iterator[ColumnElement[bool]]:
+def conditions(query: ListLogsQuery, *, on_sqlite: bool, by_filter: bool = False) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions of a list's logs.
 
     Args:
         query: The list.
         on_sqlite: Whether the database is SQLite.
-        counting: The logs are only counted, not sorted.
+        by_filter: Find the logs by the index of a filter that has one, and not in their order.
     """
-    if on_sqlite and counting and (query.model_filter or query.feedback_filter or query.evaluator_filter):
+    if on_sqlite and by_filter and has_indexed_filter(query):
         # Without statistics SQLite would scan the whole project. An expression that is in no index makes it use the
         # indexes of configurations, feedback or results.
         yield logs.c.project_id.concat("") == query.project_id
@@ -83,6 +83,11 @@ def number_of_filters(query: ListLogsQuery) -> int:
     lists = [query.source_filter, query.model_filter, *(query.feedback_filter or {}).values()]
     lists += (query.evaluator_filter or {}).values()
     return sum(len(values) for values in lists if values is not None)
+
+
+def has_indexed_filter(query: ListLogsQuery) -> bool:
+    """Return whether a list has a filter by the indexes of configurations, feedback or results."""
+    return bool(query.model_filter or query.feedback_filter or query.evaluator_filter)
 
 
 def reads_every_log(query: ListLogsQuery) -> bool:

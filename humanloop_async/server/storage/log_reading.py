@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...types import (
@@ -27,10 +27,12 @@ from .evaluation_results import results_of_logs
 from .feedback import feedback_of
 from .log_contents import shown, shown_columns, with_contents
 from .log_counts import page_start
-from .log_filters import conditions, from_day, order_of, time_order
+from .log_filters import conditions, from_day, has_indexed_filter, order_of, time_order
 from .schema import logs, model_configs, projects, sessions
 
 _OBSERVABILITY: Mapping[str, Any] = {"running": "running", "complete": "completed"}  # any other: failed
+
+_FEW = 2000  # logs that are sorted faster than they are found in the order of all logs
 
 _NOT_SHOWN = {*("owner", "call_id", "content_id", "status", "inputs_folded", "output_folded", "metadata_folded")}
 _JSON = [column.name for column in logs.columns if isinstance(column.type, JsonText)]
@@ -70,7 +72,8 @@ async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tup
 
     The first statement sorts and skips ids only, which an index has in order of time; the second reads the page's rows.
     A page of all logs starts at the day that ``log_counts`` gives, so that deep pages are fast. Other lists are counted
-    only if the page does not show the total.
+    only if the page does not show the total, or before: without statistics SQLite would look for a filter's few logs
+    among all logs of the project.
     """
     on_sqlite = connection.dialect.name == "sqlite"
     wanted = [*conditions(query, on_sqlite=on_sqlite)]
@@ -83,15 +86,22 @@ async def page_of_logs(connection: AsyncConnection, query: ListLogsQuery) -> tup
             return [], start.total
         total, skip = start.total, start.skip
         wanted.append(from_day(start.day, newest_first=newest_first))
+    if on_sqlite and has_indexed_filter(query):
+        by_filter = [*conditions(query, on_sqlite=True, by_filter=True)]
+        total = await _count(connection, by_filter)
+        if total <= _FEW:
+            wanted = by_filter
     found = await connection.execute(select(logs.c.id).where(*wanted).order_by(*order).limit(query.size).offset(skip))
     ids = [*found.scalars()]
     if total is None and len(ids) < query.size and (ids or not skip):
         total = skip + len(ids)
     if total is None:
-        counted = select(func.count()).select_from(logs)
-        counted = counted.where(*conditions(query, on_sqlite=on_sqlite, counting=True))
-        total = (await connection.execute(counted)).scalar_one()
+        total = await _count(connection, wanted)
     return await logs_by_id(connection, ids), total
+
+
+async def _count(connection: AsyncConnection, wanted: Sequence[ColumnElement[bool]]) -> int:
+    return (await connection.execute(select(func.count()).select_from(logs).where(*wanted))).scalar_one()
 
 
 async def logs_by_id(connection: AsyncConnection, ids: Sequence[str]) -> list[LogResponse]:

@@ -37,6 +37,10 @@ async def new_logs_with_a_search(connection: AsyncConnection, project_id: str, c
     return await page_of_logs(connection, ListLogsQuery(project_id=project_id, start_date=newest, search="absent"))
 
 
+async def no_logs_of_a_model(connection: AsyncConnection, project_id: str, count: int) -> object:
+    return await page_of_logs(connection, ListLogsQuery(project_id=project_id, model_filter=["absent"]))
+
+
 async def projects(connection: AsyncConnection, project_id: str, count: int) -> object:
     await project_page(connection, ListProjectsQuery())
     return await project_details(connection, [project_id])
@@ -44,6 +48,12 @@ async def projects(connection: AsyncConnection, project_id: str, count: int) -> 
 
 async def means_of_evaluators(connection: AsyncConnection, project_id: str, count: int) -> object:
     return await aggregates_of_configs(connection, project_id)
+
+
+READS = [
+    *(first_page, deep_page, new_logs, new_logs_with_a_search, no_logs_of_a_model),
+    *(projects, means_of_evaluators),
+]
 
 
 async def steps(path: Path, count: int, read: Read) -> int:
@@ -70,9 +80,7 @@ async def steps(path: Path, count: int, read: Read) -> int:
     return executed
 
 
-@pytest.mark.parametrize(
-    "read", [first_page, deep_page, new_logs, new_logs_with_a_search, projects, means_of_evaluators]
-)
+@pytest.mark.parametrize("read", READS)
 async def test_a_list_costs_one_page(read: Read, tmp_path: Path) -> None:
     few = await steps(tmp_path / "few.db", 200, read)
     many = await steps(tmp_path / "many.db", 2000, read)
