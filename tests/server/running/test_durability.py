@@ -100,16 +100,19 @@ async def servers(database_address: str) -> AsyncGenerator[Servers]:
 def check(address: str, load: Load) -> None:
     """Compare the logs in the database with the samples that the clients received."""
     logs = {row["id"]: row for row in rows(address, "SELECT * FROM logs")}
+    contents = {row["id"]: row for row in rows(address, "SELECT * FROM log_contents")}
+    assert contents.keys() == {row["content_id"] for row in logs.values()} - {None}
     for id, seen in load.samples.items():
         if seen.finish_reason is not None:
             row = logs[id]
             assert (row["status"], row["finish_reason"]) == ("complete", seen.finish_reason)
             assert (row["raw_output"] or row["output"]) == seen.text
     for id, row in logs.items():
-        (message,) = json.loads(row["messages"])
-        assert message["content"].startswith(f"{row['user']} x")
-        assert json.loads(row["provider_request"])
-        seen = load.samples.get(id, Seen(row["user"]))
+        content = row if row["content_id"] is None else contents[row["content_id"]]
+        (message,) = json.loads(content["messages"])
+        assert message["content"].startswith(f"{content['user']} x")
+        assert json.loads(content["provider_request"])
+        seen = load.samples.get(id, Seen(content["user"]))
         match row["status"]:
             case "complete":
                 assert row["finish_reason"]
