@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import errno
 import os
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token, UnknownCommandError
 from cyclopts.validators import Number
 
 from .. import __version__
@@ -27,6 +28,30 @@ from .terminal import is_terminal, prepare_streams, print_status
 if TYPE_CHECKING:
     from ..client.client import AsyncHumanloop
     from .follow import Opening
+
+
+def read_secret_files(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take the value of an option from the file that ``<VARIABLE>_FILE`` names, if it has a variable with a secret.
+
+    Raises:
+        CommandError: The file cannot be read, or the variable is set, too; exit code 2.
+    """
+    for argument in arguments:
+        for name in argument.parameter.env_var or ():
+            given = any(token.source == "cli" for token in argument.tokens)
+            if given or name not in SECRET_OPTIONS or not os.environ.get(f"{name}_FILE"):
+                continue
+            from ..server.environment import secret_from_file
+
+            try:
+                secret = secret_from_file(os.environ, name)
+            except ValueError as exc:
+                raise usage_error(str(exc)) from exc
+            argument.append(Token(keyword=f"{name}_FILE", value=secret or "", source="file"))
+
+
+SECRET_OPTIONS = ("HUMANLOOP_API_KEY", "HUMANLOOP_DB")
+"""The variables of options that may contain a secret."""
 
 TOP_EPILOGUE = """\
 First steps:
@@ -47,6 +72,7 @@ app = App(
     help_format="plaintext",
     help_epilogue=TOP_EPILOGUE,
     version=__version__,
+    config=read_secret_files,
 )
 app.command(keys.app)
 app.command(database.app)
@@ -65,7 +91,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as exc:
         command = " ".join(["humanloop-async", *(exc.command_chain or ())])
-        return _fail(usage_error(f"{exc}\nTry `{command} --help`."))
+        message = _unknown_command(exc) if isinstance(exc, UnknownCommandError) else str(exc)
+        return _fail(usage_error(f"{message}\nTry `{command} --help`."))
     except CommandError as exc:
         return _fail(exc)
     except ApiException as exc:
@@ -83,6 +110,15 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return _fail(CommandError(f"cannot write the output: {exc.strerror}"))
     return OK
+
+
+def _unknown_command(exc: UnknownCommandError) -> str:
+    """Return the message with all commands; that of cyclopts lists eight."""
+    name = (exc.unused_tokens or [""])[0]
+    commands = sorted(command for command in exc.app or app if not command.startswith("-"))
+    similar = difflib.get_close_matches(name, commands, 1)
+    hint = f"did you mean {similar[0]!r}? " if similar else ""
+    return f"unknown command {name!r}; {hint}The commands are {', '.join(commands)}."
 
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -118,7 +154,7 @@ Add an OpenAI-compatible server, here Ollama, as provider `ollama`:
 Environment:
   HUMANLOOP_API_KEY                    API key to accept
   HUMANLOOP_DB, _HOST, _PORT           same as --db, --host and --port
-  <KEY>_FILE                           file with a key, such as OPENAI_API_KEY_FILE
+  <VARIABLE>_FILE                      file with a key or a URL, such as OPENAI_API_KEY_FILE or HUMANLOOP_DB_FILE
   OPENAI_API_KEY, OPENAI_BASE_URL      provider openai
   ANTHROPIC_API_KEY, COHERE_API_KEY    providers anthropic and cohere
   HUMANLOOP_PROVIDER_<NAME>_BASE_URL   adds a provider <name>, as above
@@ -191,7 +227,7 @@ def serve_command(
         allowed_host: Further name of a server on loopback, such as the one a reverse proxy passes on; repeatable.
         cors_origin: Origin whose web pages may call the API, such as https://app.example; * for all; repeatable.
         mock_script: JSON or YAML file of replies for provider mock. Default: mock generates words.
-        metrics: Serve metrics for Prometheus at /metrics, without a key; needs one process and the extra metrics.
+        metrics: Serve metrics for Prometheus at /metrics, without a key, of all workers; needs the extra metrics.
         log_format: Format of the log: lines of text, or JSON objects.
         log_level: Least severe messages in the log: debug, info, warning or error.
         access_log: Log each request to standard error, without prompts and keys.
@@ -248,8 +284,6 @@ def serve_command(
         allowed_hosts=allowed_host,
         cors_origins=cors_origin,
     )
-    if metrics and workers > 1:
-        raise usage_error("--metrics shows one process; start several servers instead of --workers")
     log = LogOptions(access=access_log, format=log_format, level=log_level)
     run_server(settings, workers=workers, log=log)
 
@@ -292,11 +326,13 @@ def demo_command(
         max_tokens: Maximum length of a sample, in tokens.
         json: Print one JSON document with the response and the figures, instead of the samples.
     """
+    from ..server.environment import with_secret_files
     from ..server.providers.settings import ProviderSettings
     from .demo import READABLE_PACE, Demo, run_demo
 
     try:
-        providers = ProviderSettings.from_environ(os.environ, mock_tokens_per_second=READABLE_PACE)
+        environ = with_secret_files(os.environ)
+        providers = ProviderSettings.from_environ(environ, mock_tokens_per_second=READABLE_PACE)
     except ValueError as exc:
         raise usage_error(str(exc)) from exc
     demo = Demo(prompt=prompt, num_samples=num_samples, provider=provider, model=model, max_tokens=max_tokens)
@@ -465,11 +501,19 @@ def complete_command(
     Args:
         prompt: The prompt. Default: standard input.
     """
+    from ..server.templates.template import variables
+
     text = prompt_text(prompt)
     if text is None:
         raise usage_error("the prompt is missing; pass it as an argument or pipe it in")
-    # Without inputs the prompt is a value, not a template, so that braces in it stay as they are.
     inputs = parse_inputs(call_options.inputs)
+    if prompt is not None and not inputs and (names := variables(prompt)):
+        name = min(names)
+        raise usage_error(
+            f"the prompt has the variable {{{{{name}}}}}, which has no value; pass --input {name}=VALUE, or pipe the "
+            "prompt in to send its braces as they are"
+        )
+    # Without inputs a piped prompt is a value, not a template, so that braces in it stay as they are.
     template, values = (text, inputs) if inputs else ("{{prompt}}", {"prompt": text})
     config = model_options.for_completion(template)
     client = server_options.client()

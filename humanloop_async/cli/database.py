@@ -60,10 +60,12 @@ def run_with_database(
     """
     from sqlalchemy.exc import DBAPIError
 
-    from ..server.storage.database import Database
+    from ..server.storage.database import Database, missing_folder
     from ..server.storage.errors import DatabaseError
 
     async def run() -> T:
+        if migrate and (folder := missing_folder(db)) is not None:
+            print_status(f"creating the folder {folder}")
         database = await Database.open(db, migrate=migrate, bulk=bulk)
         try:
             return await work(database)

@@ -32,7 +32,7 @@ class CallOptions:
 
     Attributes:
         num_samples: Number of samples to generate.
-        inputs: Value of the template variable {{NAME}}, as NAME=VALUE; repeatable. Without it there are no variables.
+        inputs: Value of the template variable {{NAME}}, as NAME=VALUE; repeatable.
         project: Name of the project to log to; created if missing. Default: nothing is logged.
         json: Print the whole response as one JSON document.
     """

@@ -15,7 +15,7 @@ from ..server.running.log_output import LogOptions, configure_logging
 from ..server.running.serve import ServerInfo, raise_file_limit, run, serve
 from ..server.running.workers import serve_workers
 from ..server.settings import ServeError, ServerSettings
-from ..server.storage.database import display_url
+from ..server.storage.database import display_url, new_files
 from ..server.storage.errors import DatabaseError
 from .errors import CommandError
 
@@ -40,23 +40,34 @@ def run_server(settings: ServerSettings, *, workers: int, log: LogOptions) -> No
     """
     configure_logging(log)
 
+    def show_start() -> None:
+        print(start_banner(settings), flush=True)
+
     def show(info: ServerInfo) -> None:
         print(banner(settings, info), flush=True)
 
     try:
         if workers == 1:
             raise_file_limit(settings.max_generations)
-            run(serve(settings, on_ready=show))
+            run(serve(settings, on_start=show_start, on_ready=show))
         else:
             log = msgspec.structs.replace(log, process_id=True)
-            run(serve_workers(settings, workers, log=log, on_ready=show))
+            run(serve_workers(settings, workers, log=log, on_start=show_start, on_ready=show))
     except (ServeError, DatabaseError, OSError) as exc:
         raise CommandError(str(exc).partition("\n")[0]) from exc
     print("stopped", file=sys.stderr)
 
 
+def start_banner(settings: ServerSettings) -> str:
+    """Return the version and the database. Creating or upgrading its tables may take a while."""
+    database = display_url(settings.database)
+    if (new := new_files(settings.database)) is not None:
+        database += f"\n             ({new})"
+    return f"humanloop-async {__version__}: Humanloop v4 API\n\n  database   {database}"
+
+
 def banner(settings: ServerSettings, info: ServerInfo) -> str:
-    """Return the address, the web page, the database, the API key if it is new, and an example request."""
+    """Return the address, the web page, the API key if it is new, and an example request."""
     if info.new_key is not None:
         key = f"{info.new_key}\n             (new; keep it, it is not shown again)"
     elif settings.api_key is not None:
@@ -67,10 +78,7 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
     else:
         key = "created at an earlier start\n             (lost? run `humanloop-async keys create`)"
     return f"""\
-humanloop-async {__version__}: Humanloop v4 API
-
   address    {info.base_url}{page_line(settings, info)}
-  database   {display_url(settings.database)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   providers  {providers_line(settings)}
   API key    {key}

@@ -29,8 +29,13 @@ _KNOWN = {
 _KNOWN_PATTERN = re.compile(
     r"HUMANLOOP_PROVIDER_[A-Z0-9_]+_(BASE_URL|API_KEY|COMPLETIONS|MAX_N|PATH_PREFIX|QUERY|HEADERS)|HUMANLOOP_TESTS_.*"
 )
-_SECRETS = {"HUMANLOOP_API_KEY", *(name for names in KEY_VARIABLES.values() for name in names)}
-_SECRET_PATTERN = re.compile(r"HUMANLOOP_PROVIDER_[A-Z0-9_]+_API_KEY")
+_SECRETS = {
+    "HUMANLOOP_API_KEY",
+    *(name for names in KEY_VARIABLES.values() for name in names),
+    # URLs may contain passwords.
+    *("HUMANLOOP_DB", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "COHERE_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY"),
+}
+_SECRET_PATTERN = re.compile(r"HUMANLOOP_PROVIDER_[A-Z0-9_]+_(API_KEY|BASE_URL|QUERY|HEADERS)")
 _MAX_SECRET = 64 * 1024
 
 
@@ -41,22 +46,34 @@ def with_secret_files(environ: Mapping[str, str]) -> dict[str, str]:
         ValueError: A file cannot be read, or the secret is set twice; the message names the variable.
     """
     variables = dict(environ)
-    for variable, path in environ.items():
+    for variable in environ:
         name = variable.removesuffix("_FILE")
-        if name == variable or not path or not _is_secret(name):
-            continue
-        if environ.get(name):
-            raise ValueError(f"{name} and {variable} are both set; remove one of them")
-        try:
-            with Path(path).open(encoding="utf-8") as file:
-                variables[name] = file.read(_MAX_SECRET).strip()
-        except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-            raise ValueError(f"{variable}: cannot read {path!r}: {reason}") from exc
-        if not variables[name]:
-            raise ValueError(f"{variable}: the file {path!r} is empty")
-        del variables[variable]
+        if name != variable and _is_secret(name) and (secret := secret_from_file(environ, name)) is not None:
+            variables[name] = secret
+            del variables[variable]
     return variables
+
+
+def secret_from_file(environ: Mapping[str, str], name: str) -> str | None:
+    """Return the content of the file that ``<name>_FILE`` names; None without that variable.
+
+    Raises:
+        ValueError: The file cannot be read, or the secret is set twice; the message names the variable.
+    """
+    variable = f"{name}_FILE"
+    if not (path := environ.get(variable)):
+        return None
+    if environ.get(name):
+        raise ValueError(f"{name} and {variable} are both set; remove one of them")
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            secret = file.read(_MAX_SECRET).strip()
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise ValueError(f"{variable}: cannot read {path!r}: {reason}") from exc
+    if not secret:
+        raise ValueError(f"{variable}: the file {path!r} is empty")
+    return secret
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -22,7 +23,7 @@ from .providers.registry import Providers
 from .records.environments import Environments
 from .records.sampling import Sampler
 from .settings import ServeError, ServerSettings
-from .storage.database import Database
+from .storage.database import Database, new_files
 from .storage.keys import add_key, count_keys, delete_key, generate_key, store_uses, valid_key_id
 from .templates.jinja import JinjaRenderer
 
@@ -39,6 +40,9 @@ WRITE_TIMEOUT = 10.0
 
 KEY_USE_INTERVAL = 60.0
 """Seconds between two writes of the times at which keys were used."""
+
+METRICS_INTERVAL = 1.0
+"""Seconds between two updates of the current values of this process, which other processes report, too."""
 
 READY_TIMEOUT = 5.0
 """Seconds that the database has to respond when a client asks whether the server is ready."""
@@ -107,7 +111,9 @@ class Service:
         self._writes: set[asyncio.Task[Any]] = set()
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
-        self.metrics = _metrics(self._current_metrics) if settings.metrics else None
+        self.metrics: Metrics | None = None
+        if settings.metrics:
+            self.metrics = load_metrics().Metrics(self._current_metrics)
         self._cancelled = asyncio.Event()
 
     async def run(self) -> AsyncGenerator[None]:
@@ -116,6 +122,7 @@ class Service:
             self.database = await Database.open(self.settings.database, connections=self.settings.db_connections)
             stack.push_async_callback(self.database.aclose)
             self.keys = await ensure_api_key(self.database, self.settings)
+            stack.push_async_exit(self._discard_key_of_failed_start)
             await stack.enter_async_context(self._key_uses_stored())
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
@@ -137,7 +144,12 @@ class Service:
                 )
             )
             stack.push_async_callback(self._finish_writes)
+            await stack.enter_async_context(self._metrics_refreshed())
             yield
+
+    async def _discard_key_of_failed_start(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            await self.discard_new_key()
 
     async def discard_new_key(self) -> None:
         """Delete the API key that was created at the start, because nobody has seen it."""
@@ -166,6 +178,26 @@ class Service:
             task.cancel()
             await asyncio.wait([task])
             await store()
+
+    @asynccontextmanager
+    async def _metrics_refreshed(self) -> AsyncGenerator[None]:
+        """Update this process's values inside the block, if other processes report them, too."""
+        if (metrics := self.metrics) is None or not metrics.is_shared:
+            yield
+            return
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(METRICS_INTERVAL)
+                metrics.refresh()
+
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            metrics.refresh()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end, also if the current task is cancelled, and return its result."""
@@ -269,12 +301,17 @@ class Service:
             raise ApiError(503, "the database cannot be read or written", retry_after=1) from exc
 
 
-def _metrics(current: Callable[[], dict[str, float]]) -> Metrics:
+def load_metrics() -> ModuleType:
+    """Import the module of the metrics.
+
+    Raises:
+        ServeError: Its library is not installed.
+    """
     try:
-        from .metrics import Metrics
+        from . import metrics
     except ModuleNotFoundError as exc:
         raise ServeError("metrics need prometheus-client; install the extra `metrics` of this package") from exc
-    return Metrics(current)
+    return metrics
 
 
 async def python_evaluators(settings: ServerSettings) -> PythonEvaluators | None:
@@ -321,6 +358,23 @@ async def discard_key(database: Database, keys: KeysAtStart) -> None:
             await delete_key(connection, keys.new_key)
 
 
+def check_new_database(settings: ServerSettings) -> None:
+    """Check, before a new database is created, that it may get a new key.
+
+    Raises:
+        ServeError: Other machines can reach the server.
+    """
+    if settings.api_key is None and not settings.is_loopback and new_files(settings.database) is not None:
+        raise _no_key(settings)
+
+
+def _no_key(settings: ServerSettings) -> ServeError:
+    return ServeError(
+        f"other machines can reach {settings.host}, and the database has no API key; set "
+        "HUMANLOOP_API_KEY, or create a key with `humanloop-async keys create`"
+    )
+
+
 async def ensure_api_key(database: Database, settings: ServerSettings) -> KeysAtStart:
     """Store the configured API key; without one, create a key if the database has none.
 
@@ -339,10 +393,7 @@ async def ensure_api_key(database: Database, settings: ServerSettings) -> KeysAt
         if count := await count_keys(connection):
             return KeysAtStart(new_key=None, others=count)
         if not settings.is_loopback:
-            raise ServeError(
-                f"other machines can reach {settings.host}, and the database has no API key; set "
-                "HUMANLOOP_API_KEY, or create a key with `humanloop-async keys create`"
-            )
+            raise _no_key(settings)
         key = generate_key()
         await add_key(connection, key, "", "first start")
         return KeysAtStart(new_key=key, others=0)

@@ -56,7 +56,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         write_timeout: Seconds without progress after which the connection of a client that does not read is closed.
         keep_alive: Seconds without an event after which a comment is sent on a stream.
         idle_timeout: Seconds after which a connection without a request in progress is closed.
-        metrics: Whether ``/metrics`` serves metrics of this process for Prometheus, without a key (extra `metrics`).
+        metrics: Whether ``/metrics`` serves metrics for Prometheus, without a key (extra `metrics`).
         drain_delay: Seconds for which a server that is about to stop still accepts calls, while ``/ready`` fails. A
             reverse proxy needs them to notice.
         shutdown_timeout: Seconds that running generations get to finish when the server stops.
@@ -115,7 +115,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read settings from ``HUMANLOOP_API_KEY`` and the providers' variables (`ProviderSettings.from_environ`).
 
-        A key may also be in a file that ``<VARIABLE>_FILE`` names.
+        A secret may also be in a file that ``<VARIABLE>_FILE`` names.
 
         Raises:
             ValueError: The value of a variable is invalid; the message names the variable.

@@ -48,6 +48,15 @@ def test_the_list_of_commands() -> None:
     }
 
 
+@pytest.mark.parametrize("group", [[], ["db"]], ids=["", "db"])
+def test_an_unknown_command_lists_all_commands(group: list[str]) -> None:
+    done = run(*group, "statsu")
+    commands = names(app[group[0]] if group else app)
+    assert done.returncode == 2
+    assert f"The commands are {', '.join(commands)}." in done.stderr
+    assert ("did you mean 'status'?" in done.stderr) == bool(group)
+
+
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
 def test_every_option_has_a_description(path: tuple[str, ...]) -> None:
     page = run(*path, "--help", env={"COLUMNS": "200"})

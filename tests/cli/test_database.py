@@ -28,6 +28,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     cluster.drop(url)
 
 
+def test_a_new_folder_is_reported(tmp_path: Path) -> None:
+    done = run("db", "upgrade", "--db", str(tmp_path / "new" / "humanloop.db"))
+    assert (done.returncode, done.stderr) == (0, f"creating the folder {tmp_path / 'new'}\n")
+
+
 def test_status_recommends_the_upgrade(address: str) -> None:
     before = run("db", "status", "--db", address)
     assert before.returncode == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.command_line import Served, Terminal, completed, run
@@ -18,6 +20,29 @@ def test_a_piped_prompt_is_the_same_prompt(served: Served) -> None:
 def test_inputs_fill_the_prompt(served: Served) -> None:
     response = completed(served, "Hello {{name}}, a={{a}}", "--input", "name=Ada", "--input", "a=b=c")
     assert response["provider_request"]["prompt"] == "Hello Ada, a=b=c"
+
+
+def test_secrets_of_options_can_be_in_files(served: Served, tmp_path: Path) -> None:
+    key, url = tmp_path / "key", tmp_path / "url"
+    key.write_text(served.env["HUMANLOOP_API_KEY"] + "\n")
+    url.write_text(str(tmp_path / "from_file.db"))
+    base_url = {"HUMANLOOP_BASE_URL": served.base_url}
+    done = run("projects", "--json", env={**base_url, "HUMANLOOP_API_KEY_FILE": str(key)})
+    assert (done.returncode, done.stderr) == (0, "")
+    twice = run("projects", env={**served.env, "HUMANLOOP_API_KEY_FILE": str(key)})
+    assert (twice.returncode, "are both set" in twice.stderr) == (2, True)
+    upgraded = run("db", "upgrade", env={"HUMANLOOP_DB_FILE": str(url)})
+    assert upgraded.stdout.startswith(f"database   {tmp_path / 'from_file.db'}\n")
+    option = str(tmp_path / "from_option.db")
+    assert run("db", "upgrade", "--db", option, env={"HUMANLOOP_DB_FILE": "/missing"}).returncode == 0
+    missing = run("db", "status", env={"HUMANLOOP_DB_FILE": "/missing"})
+    assert missing.stderr == "humanloop-async: HUMANLOOP_DB_FILE: cannot read '/missing': No such file or directory\n"
+
+
+def test_a_variable_without_an_input_is_named_before_anything_is_sent() -> None:
+    done = run("complete", "--provider", "mock", "Say {{name}}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the variable {{name}}, which has no value; pass --input name=VALUE" in done.stderr
 
 
 def test_without_inputs_braces_are_text(served: Served) -> None:

@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_new_key_is_shown_only_once(tmp_path: Path) -> None:
         assert first.key not in second.banner
         assert "created at an earlier start" in second.banner
         assert run("complete", "--provider", "mock", "x", env={**second.env, **key(first.key)}).returncode == 0
+
+
+def test_what_a_start_creates_is_shown_before_it_is_ready(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "humanloop.db"
+    start = f"  database   {path}\n             (new, in the new folder {path.parent})\n"
+    with running("serve", "--port", "0", "--db", str(path), cwd=tmp_path) as process:
+        assert read_until(process, "address").endswith(start + "  address")
+        read_until(process, "curl ")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # the start waits for this transaction
+        with running("serve", "--port", "0", "--db", str(path), cwd=tmp_path) as process:
+            assert read_until(process, ".db\n").endswith(f"  database   {path}\n")
 
 
 def test_the_url_of_the_page_has_the_key_only_once(tmp_path: Path) -> None:
@@ -113,6 +126,7 @@ def test_a_port_in_use(tmp_path: Path, taken: int) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"humanloop-async: cannot listen on 127.0.0.1 port {taken}: ")
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "humanloop.db").exists()
 
 
 def test_the_banner_says_which_other_keys_are_valid(tmp_path: Path) -> None:
@@ -172,7 +186,7 @@ def test_an_invalid_host_name(tmp_path: Path, host: str, more: list[str]) -> Non
 )
 def test_an_unusable_database(tmp_path: Path, database: str, message: str) -> None:
     done = run("serve", "--port", "0", "--db", database, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -182,6 +196,7 @@ def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "set HUMANLOOP_API_KEY" in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "humanloop.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +204,6 @@ def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:
     [
         (["--port", "65536"], {}, "Must be <= 65535"),
         (["--grace", "-1"], {}, "Must be >= 0"),
-        (["--metrics", "--workers", "2"], {}, "--metrics shows one process"),
         (["extra"], {}, "extra"),
         (["--max-body", "inf"], {}, "Must be <="),
         (["--environment", b"\xff"], {}, "is not valid UTF-8"),

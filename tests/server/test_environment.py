@@ -27,6 +27,26 @@ def test_secrets_can_be_in_files(tmp_path: Path) -> None:
     assert settings.providers.compatible["mine"].api_key == "secret of HUMANLOOP_PROVIDER_MINE_API_KEY"
 
 
+def test_urls_and_headers_with_secrets_can_be_in_files(tmp_path: Path) -> None:
+    contents = {
+        "HUMANLOOP_PROVIDER_MINE_BASE_URL": "https://models.example/v1",
+        "HUMANLOOP_PROVIDER_MINE_HEADERS": '{"Authorization": "Basic x"}',
+        "HUMANLOOP_PROVIDER_MINE_QUERY": "key=secret",
+        "OPENAI_BASE_URL": "https://gateway.example/v1",
+        "ANTHROPIC_BASE_URL": "https://a.example",
+        "COHERE_BASE_URL": "https://c.example",
+        "HTTP_PROXY": "http://u:p@proxy.example:3128",
+        "HTTPS_PROXY": "http://u:p@proxy.example:3129",
+    }
+    environ = {}
+    for name, content in contents.items():
+        path = tmp_path / name
+        path.write_text(content)
+        environ[f"{name}_FILE"] = str(path)
+    assert ServerSettings.from_environ(environ) == ServerSettings.from_environ(contents)
+    assert unknown_variables({**environ, "HUMANLOOP_DB_FILE": "x"}) == []
+
+
 @pytest.mark.parametrize(
     ("content", "also", "message"),
     [

@@ -84,6 +84,7 @@ class Generation:
         context: The references of the call; its `config_id` is that of the target.
         idempotent_call: Set if the request has an ``Idempotency-Key``. Its claim is stored with the running logs, and
             its outcome with the result of the last one.
+        on_fallback: Called with a provider and the status of its failure before the fallback config is used, if set.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Generation:
         self.request = request
         self.target = target
         self.context = context
+        self.on_fallback: Callable[[str, int], None] | None = None
         self._fallback = fallback
         self._fell_back = False
         self.samples = [Sample(index=index) for index in range(target.call.num_samples)]
@@ -182,6 +184,8 @@ class Generation:
         if fallback is None or has_begun or error.status not in (404, 429, 503):
             raise error
         logger.warning("config %s falls back to %s: %s", self.context.config_id, fallback.config_id, error)
+        if self.on_fallback is not None:
+            self.on_fallback(self.target.call.provider, error.status)
         self.target, self._fell_back = fallback.target, True
         self.context = replace(self.context, config_id=fallback.config_id, trial=None)
 

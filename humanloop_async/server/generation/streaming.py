@@ -167,7 +167,7 @@ class EventStream:
 
 
 async def stream_generation(
-    generation: Generation, events: EventStream, chunks_arrived: Callable[[], None] | None = None
+    generation: Generation, events: EventStream, observe: Callable[[str], Callable[[], None]] | None = None
 ) -> None:
     """Call the provider, and send its samples as it streams them. If it fails before, call that of the fallback config.
 
@@ -177,22 +177,26 @@ async def stream_generation(
     Args:
         generation: The call, which has begun.
         events: The response.
-        chunks_arrived: Called for each read of chunks, for metrics.
+        observe: Called with the provider when its stream begins, for metrics; returns a function to call for each read
+            of its chunks.
 
     Raises:
         ProviderError: The provider rejected the call or failed. The samples that had finished were sent completely.
         ClientGone: The client closed the connection.
     """
     try:
-        await _stream(generation, events, chunks_arrived)
+        await _stream(generation, events, observe)
     except ProviderError as exc:
         generation.fall_back(exc)
     else:
         return
-    await _stream(generation, events, chunks_arrived)
+    await _stream(generation, events, observe)
 
 
-async def _stream(generation: Generation, events: EventStream, chunks_arrived: Callable[[], None] | None) -> None:
+async def _stream(
+    generation: Generation, events: EventStream, observe: Callable[[str], Callable[[], None]] | None
+) -> None:
+    chunks_arrived = None if observe is None else observe(generation.target.call.provider)
     mux = Mux(generation)
     last: list[tuple[Sample, ProviderChunk]] = []
     endings: list[asyncio.Task[None]] = []

@@ -80,7 +80,7 @@ async def _ready(request: web.Request) -> web.Response:
 
 
 async def _metrics(metrics: Metrics, _: web.Request) -> web.Response:
-    """Report metrics of this process. This needs no key: scrapers have none."""
+    """Report metrics of this process and the workers beside it. This needs no key: scrapers have none."""
     return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
 
 

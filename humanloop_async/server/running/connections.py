@@ -73,19 +73,19 @@ def _reason(exc: http.HttpProcessingError) -> str:
             return "its head or body breaks the syntax of HTTP/1.1"
 
 
-async def listen(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> asyncio.Server:
-    """Serve an application that is set up: on `listener`, or else on the address in the settings.
+async def bind(runner: web.AppRunner, settings: ServerSettings, listener: socket.socket | None) -> asyncio.Server:
+    """Bind a server to `listener`, or else to the address in the settings. Set up the application before it starts.
 
     Raises:
         OSError: The address is not available.
         UnicodeError: The host name has an empty or very long label.
     """
-    assert runner.server is not None
-    manager, loop = runner.server, asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
 
     def connection() -> Connection:
+        assert runner.server is not None
         return Connection(
-            manager,
+            runner.server,
             loop=loop,
             keepalive_timeout=settings.idle_timeout,
             access_log=access_logger,
@@ -97,8 +97,8 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, listener: sock
         )
 
     if listener is None:
-        return await loop.create_server(connection, settings.host, settings.port, backlog=BACKLOG)
-    return await loop.create_server(connection, sock=listener, backlog=BACKLOG)
+        return await loop.create_server(connection, settings.host, settings.port, backlog=BACKLOG, start_serving=False)
+    return await loop.create_server(connection, sock=listener, backlog=BACKLOG, start_serving=False)
 
 
 async def close_idle_connections(runner: web.AppRunner, head_timeout: float) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -17,8 +17,9 @@ from ..http.app import create_app
 from ..http.origins import host_check
 from ..http.requests import SERVICE
 from ..http.routing import BASE_PATH
+from ..service import check_new_database
 from ..settings import ServeError, ServerSettings
-from .connections import close_idle_connections, listen
+from .connections import bind, close_idle_connections
 from .signals import StopSignals
 
 HEAD_TIMEOUT = 30.0
@@ -80,27 +81,33 @@ def raise_file_limit(max_generations: int) -> None:
         )
 
 
-async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], object] | None = None) -> None:
+async def serve(
+    settings: ServerSettings,
+    *,
+    on_start: Callable[[], object] | None = None,
+    on_ready: Callable[[ServerInfo], object] | None = None,
+) -> None:
     """Serve until SIGTERM, SIGINT, SIGHUP or cancellation.
 
     The server then rejects new generations (503), and cancels those that still run after
     `ServerSettings.shutdown_timeout` seconds; their logs get the status ``interrupted``. A second SIGTERM or SIGINT
     cancels them at once, and ends the process within a second. A second SIGHUP does not, because a closing terminal may
-    send two.
+    send two. Before the server listens, the first signal ends the process within a second.
 
     Args:
         settings: Configuration of the server.
+        on_start: Called when the address is bound, before the database is opened.
         on_ready: Called when the server listens.
 
     Raises:
         ServeError: The server cannot listen on the address, or must not without an API key.
         DatabaseError: The database cannot be opened.
-        SystemExit: A second signal ended the server.
+        SystemExit: A second signal, or one during the start, ended the server.
     """
     signals = StopSignals()
-    with ExitStack() as stack:
-        async with running(settings) as info:
-            stack.enter_context(signals.handled(info.stop_now))
+    with signals.handled():
+        async with running(settings, on_start=on_start) as info:
+            signals.started(info.stop_now)
             if on_ready is not None:
                 on_ready(info)
             await signals.wait()
@@ -108,7 +115,11 @@ async def serve(settings: ServerSettings, *, on_ready: Callable[[ServerInfo], ob
 
 @asynccontextmanager
 async def running(
-    settings: ServerSettings, listener: socket.socket | None = None, *, head_timeout: float = HEAD_TIMEOUT
+    settings: ServerSettings,
+    listener: socket.socket | None = None,
+    *,
+    head_timeout: float = HEAD_TIMEOUT,
+    on_start: Callable[[], object] | None = None,
 ) -> AsyncGenerator[ServerInfo]:
     """Run a server as long as the block, and then stop it as `serve` does.
 
@@ -116,6 +127,7 @@ async def running(
         settings: Configuration of the server.
         listener: Socket to listen on, instead of the address in the settings.
         head_timeout: Seconds that the first request of a connection may take to arrive.
+        on_start: Called when the address is bound, before the database is opened.
 
     Raises:
         ServeError: The server cannot listen on the address, or must not without an API key.
@@ -132,10 +144,17 @@ async def running(
         shutdown_timeout=1,  # `drain` has already waited for the generations
     )
     try:
+        server = await bind(runner, settings, listener)  # before the database is created
+    except (OSError, UnicodeError) as exc:
+        raise cannot_listen(settings, exc) from exc
+    try:
+        check_new_database(settings)
+        if on_start is not None:
+            on_start()
         await runner.setup()
         try:
-            server = await listen(runner, settings, listener)
-        except (OSError, UnicodeError) as exc:
+            await server.start_serving()
+        except OSError as exc:
             await service.discard_new_key()
             raise cannot_listen(settings, exc) from exc
         closing = asyncio.create_task(close_idle_connections(runner, head_timeout))
@@ -154,7 +173,7 @@ async def running(
             await service.drain()  # before the sockets close, so that new calls get a response
             server.close()
     finally:
-        await service.drain()
+        server.close()
         await runner.cleanup()
 
 

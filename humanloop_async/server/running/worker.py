@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from contextlib import ExitStack
 
 import msgspec
 from msgspec import Struct
@@ -41,9 +40,9 @@ async def _serve(config: WorkerConfig) -> None:
     listener = socket.socket(fileno=config.listener)  # closed by the server
     listener.set_inheritable(False)  # it had to be inherited by this process, but not by its children
     await asyncio.get_running_loop().connect_read_pipe(_ParentPipe, sys.stdin)
-    with ExitStack() as stack:
+    with signals.handled():
         async with running(config.settings, listener) as info:
-            stack.enter_context(signals.handled(info.stop_now))
+            signals.started(info.stop_now)
             print("ready", flush=True)
             await signals.wait()
 

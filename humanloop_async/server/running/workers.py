@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import sys
+import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from typing import TypeVar
+from functools import partial
+from typing import Self, TypeVar
 
 import msgspec
 
-from ..service import discard_key, ensure_api_key
+from ..service import check_new_database, discard_key, ensure_api_key, load_metrics
 from ..settings import ServeError, ServerSettings
 from ..storage.database import Database
 from .log_output import LogOptions
@@ -41,7 +44,12 @@ logger = logging.getLogger(__name__)
 
 
 async def serve_workers(
-    settings: ServerSettings, count: int, *, log: LogOptions, on_ready: Callable[[ServerInfo], object] | None = None
+    settings: ServerSettings,
+    count: int,
+    *,
+    log: LogOptions,
+    on_start: Callable[[], object] | None = None,
+    on_ready: Callable[[ServerInfo], object] | None = None,
 ) -> None:
     """Serve with several processes until SIGTERM, SIGINT, SIGHUP or cancellation, and then stop as `serve` does.
 
@@ -51,35 +59,50 @@ async def serve_workers(
         settings: Configuration of each process.
         count: Number of processes, not counting this one, which only supervises them.
         log: Options of the processes' logs.
+        on_start: Called when the address is bound, before the database is opened.
         on_ready: Called when all processes listen.
 
     Raises:
         ServeError: The processes cannot listen on the address, must not without an API key, or die again and again.
         DatabaseError: The database cannot be opened.
     """
-    signals = StopSignals()
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
-        # Migrates the tables before any worker starts.
-        keys = await _with_database(settings, lambda database: ensure_api_key(database, settings))
-        configs = [WorkerConfig(settings=settings, listener=listener.fileno(), log=log) for listener in listeners]
-        workers = _Workers(count, lambda: on_ready and on_ready(info))
+    signals, keys, shown = StopSignals(), None, False
+
+    async def store_key(database: Database) -> None:
+        nonlocal keys
+        keys = await ensure_api_key(database, settings)
+
+    def show() -> None:
+        nonlocal shown
+        assert keys is not None
+        # A second signal goes to the workers, too. They end with this process at the latest, which closes their pipes.
+        signals.started(workers.terminate)
         info = ServerInfo(
             base_url=base_url(listeners[0].getsockname()),
             new_key=keys.new_key,
             other_keys=keys.others,
             stop_now=workers.terminate,
         )
-        # A second signal goes to the workers, too. They end with this process at the latest, which closes their pipes.
-        stack.enter_context(signals.handled(workers.terminate))
+        if on_ready is not None:
+            on_ready(info)
+        shown = True
+
+    with signals.handled(), ExitStack() as stack:
+        listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
+        check_new_database(settings)
+        if on_start is not None:
+            on_start()
+        metrics = stack.enter_context(SharedMetrics()) if settings.metrics else None
+        workers = _Workers(count, show, metrics)
         try:
+            await _with_database(settings, store_key)  # migrates the tables before any worker starts
+            configs = [WorkerConfig(settings=settings, listener=listener.fileno(), log=log) for listener in listeners]
             supervisors = (workers.supervise(configs[index % len(configs)]) for index in range(count))
             await _wait_for_first(signals.wait(), *supervisors)
-        except OSError:  # the address and the key could not be printed
-            await _with_database(settings, lambda database: discard_key(database, keys))
-            raise
         finally:
             workers.terminate()
+            if keys is not None and not shown:
+                await _with_database(settings, partial(discard_key, keys=keys))
         await workers.wait()
 
 
@@ -91,8 +114,32 @@ async def _with_database(settings: ServerSettings, work: Callable[[Database], Aw
         await database.aclose()
 
 
+class SharedMetrics:
+    """The folder in which the workers keep their metrics, as long as the block.
+
+    Raises:
+        ServeError: The library for metrics is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._module = load_metrics()
+
+    def __enter__(self) -> Self:
+        self._temporary = tempfile.TemporaryDirectory(prefix="humanloop-metrics-", ignore_cleanup_errors=True)
+        self.environment = {self._module.FOLDER: self._temporary.name}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
+
+    def forget(self, pid: int) -> None:
+        """Remove the current values of a worker that has ended."""
+        self._module.forget_process(self._temporary.name, pid)
+
+
 class _Workers:
-    def __init__(self, count: int, on_ready: Callable[[], object]) -> None:
+    def __init__(self, count: int, on_ready: Callable[[], object], metrics: SharedMetrics | None) -> None:
+        self._metrics = metrics
         self._missing = count  # workers to wait for before `on_ready`
         self._on_ready = on_ready
         self._processes: set[Process] = set()
@@ -114,6 +161,8 @@ class _Workers:
                 raise ServeError("a worker failed to start; see its output above")
             await process.wait()
             self._processes.discard(process)
+            if self._metrics is not None:
+                self._metrics.forget(process.pid)
             self._count_death(process)
 
     def terminate(self) -> None:
@@ -137,6 +186,7 @@ class _Workers:
             stdout=PIPE,
             start_new_session=True,
             pass_fds=[config.listener],
+            env={**os.environ, **(self._metrics.environment if self._metrics is not None else {})},
         )
         self._processes.add(process)
         return process

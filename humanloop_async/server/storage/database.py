@@ -338,6 +338,22 @@ def display_url(path_or_url: str) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
+def new_files(path_or_url: str) -> str | None:
+    """Return what opening a database creates, ``new`` or ``new, in the new folder ...``; None if it creates no file."""
+    url = database_url(path_or_url)
+    if url.get_backend_name() != "sqlite" or Path(url.database or "").exists():
+        return None
+    folder = missing_folder(path_or_url)
+    return "new" if folder is None else f"new, in the new folder {folder}"
+
+
+def missing_folder(path_or_url: str) -> Path | None:
+    """Return the folder of a SQLite file if it does not exist."""
+    url = database_url(path_or_url)
+    folder = Path(url.database or "").absolute().parent
+    return None if url.get_backend_name() != "sqlite" or folder.exists() else folder
+
+
 def _prepare_sqlite_file(path: Path, busy_timeout: float, *, create: bool) -> None:
     """Put the file into WAL mode, which it keeps.
 

@@ -9,7 +9,6 @@ import resource
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -20,11 +19,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.running.connections import has_no_request
+from humanloop_async.server.running.log_output import LogOptions
 from humanloop_async.server.running.serve import ServerInfo, raise_file_limit, run, running, serve
+from humanloop_async.server.running.workers import serve_workers
 from humanloop_async.server.settings import ServeError
+from humanloop_async.server.storage.database import Database
+from tests.first_process import as_first, child_of
 from tests.server.served import CHAT, events_of, hangup, with_config
 
 _SERVE = """
@@ -179,7 +183,7 @@ async def test_a_second_signal_ends_the_process_within_a_second(
 ) -> None:
     """Also with an idle connection and a client that reads nothing; the log keeps the text produced so far."""
     database = str(tmp_path / "x.db")
-    prefix = _first_process() if as_first_process else []
+    prefix = as_first() if as_first_process else []
     async with (
         _process(*prefix, database=database, api_key="test key", drain_delay=60, shutdown_timeout=60) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": "test key"}) as session,
@@ -188,7 +192,7 @@ async def test_a_second_signal_ends_the_process_within_a_second(
             await response.read()  # the connection stays open
         call = {**with_config(CHAT, max_tokens=1000, other={"tokens": 1000, "tokens_per_second": 20}), "stream": True}
         unread = {**with_config(CHAT, max_tokens=None, other={"tokens": 100_000}), "stream": True}
-        pid = _child(server.process.pid) if as_first_process else server.process.pid
+        pid = child_of(server.process.pid) if as_first_process else server.process.pid
         async with session.post(server.base_url + "/chat", json=unread):
             async with session.post(server.base_url + "/chat", json=call) as response:
                 await anext(events_of(response))
@@ -206,24 +210,25 @@ async def test_a_second_signal_ends_the_process_within_a_second(
         assert all(status == "interrupted" and output for status, output in logs)
 
 
-def _first_process() -> list[str]:
-    """Return the command that runs another one with the process id 1, as in a container."""
-    command = ["unshare", "--pid", "--fork", "--kill-child"]
-    try:
-        possible = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        possible = False
-    if not possible:
-        pytest.skip("not applicable: this system allows no new process namespaces")
-    return command
-
-
-def _child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_start_that_fails_leaves_no_key(tmp_path: Path, workers: int) -> None:
+    """Nobody would see it."""
+    database = str(tmp_path / "x.db")
+    await (await Database.open(database)).aclose()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("DROP TABLE environments")  # read after the key is stored
+        settings = ServerSettings(port=0, database=database)
+        if workers == 1:
+            with pytest.raises(OperationalError, match="environments"):
+                await serve(settings)
+        else:
+            with pytest.raises(ServeError, match="a worker failed to start"):
+                await serve_workers(settings, workers, log=LogOptions())
+        assert connection.execute("SELECT * FROM api_keys").fetchall() == []
 
 
 async def test_other_addresses_than_loopback_need_a_key(tmp_path: Path) -> None:
-    for host in ("0.0.0.0", "::", "", "example.invalid"):
+    for host in ("0.0.0.0", "::", ""):
         with pytest.raises(ServeError, match="HUMANLOOP_API_KEY"):
             await serve(ServerSettings(host=host, port=0, database=str(tmp_path / "x.db")))
 
@@ -234,7 +239,8 @@ async def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=f"cannot listen on 127.0.0.1 port {port}"):
-            await serve(ServerSettings(port=port, database=str(tmp_path / "x.db")))
+            await serve(ServerSettings(port=port, database=str(tmp_path / "new" / "x.db")))
+    assert not (tmp_path / "new").exists()
 
 
 async def test_a_connection_without_a_request_is_closed(tmp_path: Path) -> None:

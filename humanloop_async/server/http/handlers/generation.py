@@ -80,6 +80,8 @@ async def _start_or_replay(
                 return answer
         try:
             generation = await service.generation_builder.build(body, key_id)
+            if service.metrics is not None:
+                generation.on_fallback = service.metrics.provider_failed
             await generation.begin(service.log_writer, idempotent_call)
         except ClaimTaken:  # by a request with the same key that arrived at the same time
             continue
@@ -148,9 +150,7 @@ async def _respond_stream(
 
 async def _run_stream(service: Service, generation: Generation, events: EventStream) -> None:
     try:
-        metrics = service.metrics
-        observer = None if metrics is None else metrics.stream(generation.target.call.provider)
-        await stream_generation(generation, events, observer)
+        await stream_generation(generation, events, None if service.metrics is None else service.metrics.stream)
     except (Exception, asyncio.CancelledError) as exc:
         raise await _finish_failed(exc, service, generation) from exc
 
@@ -180,7 +180,7 @@ async def _finish_failed(exc: BaseException, service: Service, generation: Gener
         api_error, message = ApiError.from_provider(exc), str(exc)
         shown = " ".join(exc.message.split())[:MAX_LOGGED]
         if service.metrics is not None:
-            service.metrics.provider_errors.labels(generation.target.call.provider, exc.status).inc()
+            service.metrics.provider_failed(generation.target.call.provider, exc.status)
         name, status = generation.target.call.provider, exc.status
         logger.warning("provider %s failed with %s in %s: %s", name, status, current_request.get(), shown)
     elif isinstance(exc, IntegrityError):  # the logs refer to a deleted row
