@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from .report import Report, RunReport
-from .text import definition_lines, failure_lines, format_value, unit_label, verdict_lines
+from .text import COOLDOWN_NOTE, cooldown_text, definition_lines, failure_lines, format_value, unit_label, verdict_lines
 
 _WIDTH, _HEIGHT = 560, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 40
@@ -95,6 +95,8 @@ def _run(run: RunReport) -> list[str]:
         f'<p class="soft">{escape(run.token_explanation)}</p>',
     ]
     lines = [*failure_lines(run), *verdict_lines(run)]
+    if run.cooldown_requests:
+        lines.append(f"then {cooldown_text(run)}. {COOLDOWN_NOTE}")
     if run.goodput is not None:
         lines.append(f"goodput: {run.goodput.per_second:,.2f} requests/s ({run.goodput.share:.1%})")
     parts += [f"<p>{escape(line.strip())}</p>" for line in lines]

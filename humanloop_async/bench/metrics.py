@@ -168,7 +168,8 @@ class TokenCount:
     """How the tokens of a run were counted: the same way for all of its requests.
 
     Attributes:
-        method: ``usage`` (counted by the server) or ``chunks`` (one token per chunk with text).
+        method: ``usage`` (counted by the server), ``tokenizer`` (counted from the text) or ``chunks`` (one token per
+            chunk with text).
         explanation: The method in words, with the reason for it.
     """
 
@@ -177,11 +178,18 @@ class TokenCount:
 
     def tokens(self, record: Record) -> int | None:
         """Return the tokens of a request; None if they are unknown."""
-        return record.tokens if self.method == "usage" else record.chunks
+        return {"usage": record.tokens, "tokenizer": record.counted}.get(self.method, record.chunks)
 
 
-def token_count(records: Iterable[Record]) -> TokenCount:
-    """Choose how to count tokens: by the server's usage if every complete request has one, else by chunks."""
+def token_count(records: Iterable[Record], tokenizer: str | None = None) -> TokenCount:
+    """Choose how to count tokens: by a tokenizer if there is one, else by usage if every complete request has it.
+
+    Args:
+        records: The requests.
+        tokenizer: Name of the tokenizer that has counted their texts; None without one.
+    """
+    if tokenizer is not None:
+        return TokenCount("tokenizer", f"tokens were counted from the text, with the tokenizer {tokenizer}")
     complete = [record for record in records if record.ok]
     missing = sum(record.tokens is None for record in complete)
     if complete and not missing:

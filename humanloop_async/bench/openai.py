@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any, cast
 
@@ -61,6 +62,22 @@ class _Event(Struct, gc=False):
     error: Any = None
 
 
+def _texts(delta: _Delta) -> Iterator[str]:
+    """Yield the text of a delta: content, reasoning, and names and arguments of tool calls."""
+    content = delta.content
+    yield from _strings(content, "text") if isinstance(content, list) else [content or ""]
+    yield delta.reasoning_content or delta.reasoning or ""
+    for call in delta.tool_calls or ():
+        if isinstance(call, dict):
+            yield from _strings([cast("dict[str, Any]", call).get("function")], "name", "arguments")
+
+
+def _strings(parts: list[Any], *names: str) -> Iterator[str]:
+    for part in parts:
+        fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+        yield from (value for name in names if isinstance(value := fields.get(name), str))
+
+
 _decode = msgspec.json.Decoder(_Event).decode
 
 
@@ -78,17 +95,19 @@ class OpenAITarget:
     async def stream(self, prompt: Prompt, record: Record) -> None:
         """Stream one chat completion; see `Target.stream`."""
         record.arrivals = [array("d") for _ in range(self._settings.num_samples)]
+        texts: list[list[str]] | None = [[] for _ in record.arrivals] if self._settings.keep_text else None
         request = HttpRequest("POST", self._url, self._headers, encode_body(self._body(prompt)))
         response: TimedResponse | None = None
         record.sent = perf_counter()
         try:
             response = await self._open(request)
-            await _Reading(record, response, self._settings.timeout).read()
+            await _Reading(record, response, self._settings.timeout, texts).read()
             record.outcome = OK
         except ApiException as exc:
             record.fail(exc, opened=response is not None)
         finally:
             record.ended = record.ended or perf_counter()
+            record.texts = ["".join(pieces) for pieces in texts or ()]
             if response is not None:
                 response.close()
 
@@ -130,8 +149,9 @@ class OpenAITarget:
 class _Reading:
     """One stream while it is read."""
 
-    def __init__(self, record: Record, response: TimedResponse, timeout: float) -> None:
+    def __init__(self, record: Record, response: TimedResponse, timeout: float, texts: list[list[str]] | None) -> None:
         self._record = record
+        self._texts = texts
         self._response = response
         self._timeout = timeout
         self._last_token = record.sent
@@ -199,6 +219,8 @@ class _Reading:
                 if delta and (delta.content or delta.reasoning_content or delta.reasoning or delta.tool_calls):
                     arrivals[choice.index].append(arrived)
                     self._last_token = arrived
+                    if self._texts is not None:
+                        self._texts[choice.index] += _texts(delta)
                 if choice.finish_reason is not None:
                     self._unfinished.discard(choice.index)
             if event.usage is not None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..errors import InvalidArgument
 from .load import TraceEntry
+from .tokenizer import Tokenizer
 
 BUILT_IN = (
     "Explain how a suspension bridge carries its load.",
@@ -37,8 +38,9 @@ _VOCABULARY = (
     "kid body information back parent face others level office door health person art war history party result "
     "change morning reason research girl guy moment air teacher force education "
 )
-_WORDS: list[str] = [*_VOCABULARY.split()]
+_WORDS = tuple(_VOCABULARY.split())
 _UNIQUE_WORDS = 8
+_MIN_WORDS = 20
 
 
 class Prompt(Struct, frozen=True):
@@ -54,7 +56,8 @@ class Prompts(Struct, frozen=True, kw_only=True):
     Attributes:
         source: Where the prompts come from, for the report.
         entries: Conversations to send in random order; empty to generate prompts.
-        tokens: Length of generated prompts, in words that are usually one token each.
+        tokens: Length of generated prompts, in words.
+        words: The words of generated prompts. With a tokenizer each is one token, without one it usually is.
         seed: Seed of the order and of generated words.
         unique: Text that differs between runs. If set, every prompt begins with words that no earlier prompt began
             with, so that the server cannot use a cached prefix. They do not change the length of generated prompts.
@@ -63,6 +66,7 @@ class Prompts(Struct, frozen=True, kw_only=True):
     source: str
     entries: list[list[dict[str, str]]] = []
     tokens: int = 0
+    words: tuple[str, ...] = _WORDS
     seed: int = 0
     unique: str | None = None
 
@@ -84,13 +88,29 @@ class Prompts(Struct, frozen=True, kw_only=True):
         return Prompt(messages, entry.max_tokens if entry else None)
 
     def _generated(self, rng: random.Random, number: int, tokens: int) -> list[dict[str, str]]:
-        words: list[str] = rng.choices(_WORDS, k=tokens)
+        words: list[str] = rng.choices(self.words, k=tokens)
         if self.unique is not None:
             words[:_UNIQUE_WORDS] = self._unique_words(number)[:tokens]
         return [{"role": "user", "content": " ".join(words)}]
 
     def _unique_words(self, number: int) -> list[str]:
-        return random.Random(f"unique:{self.unique}:{number}").choices(_WORDS, k=_UNIQUE_WORDS)
+        return random.Random(f"unique:{self.unique}:{number}").choices(self.words, k=_UNIQUE_WORDS)
+
+
+def with_tokenizer(prompts: Prompts, tokenizer: Tokenizer) -> Prompts:
+    """Return prompts whose generated texts have exactly the requested number of tokens.
+
+    Raises:
+        InvalidArgument: Too few of the words are one token.
+    """
+    words = tokenizer.single_token_words(_WORDS)
+    if len(words) < _MIN_WORDS:
+        raise InvalidArgument(
+            f"the tokenizer {tokenizer.name!r} splits all but {len(words)} of the words of generated prompts; "
+            "pass prompts with --prompts"
+        )
+    generated = {} if prompts.entries else {"source": f"generated, {prompts.tokens} tokens of {tokenizer.name}"}
+    return msgspec.structs.replace(prompts, words=words, **generated)
 
 
 def built_in_prompts(*, seed: int, unique: str | None) -> Prompts:

@@ -42,6 +42,8 @@ class Record:
         arrivals: For each sample, when each chunk with a token arrived: text, reasoning or a tool call.
         prompt_tokens: Tokens of the prompt, from the server's usage.
         tokens: Generated tokens of all samples, from the server's usage.
+        texts: The text of each sample, for a tokenizer to count; empty without one.
+        counted: Generated tokens of all samples, counted by a tokenizer from the text; None without one.
     """
 
     number: int
@@ -54,6 +56,8 @@ class Record:
     arrivals: list[array[float]] = field(default_factory=list["array[float]"])
     prompt_tokens: int | None = None
     tokens: int | None = None
+    texts: list[str] = field(default_factory=list[str])
+    counted: int | None = None
 
     @property
     def ok(self) -> bool:

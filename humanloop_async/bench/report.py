@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import platform
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -126,15 +126,18 @@ class RunReport(Struct, kw_only=True):
         load: The load.
         requests: Measured requests, failed ones included.
         warmup_requests: Requests that were sent before and not measured.
-        window: Seconds from the first measured request's sending to the last one's end.
+        window: Seconds from the first measured request's sending to the last one's end, or to the cool-down.
+        cooldown: Seconds at the end of a closed load in which fewer streams ran than its concurrency. The rates do not
+            cover them; the other figures do.
+        cooldown_requests: Requests that ended in this time.
         outcomes: Measured requests by outcome: ``ok``, or the class of a failure.
         examples: One error message of each class.
-        token_method: ``usage`` (counted by the server) or ``chunks``.
+        token_method: ``usage`` (counted by the server), ``tokenizer`` or ``chunks``.
         token_explanation: The method in words.
         tokens: Tokens of all complete requests.
         prompt_tokens: Smallest, mean and largest prompt, in tokens of the server's usage; None without usage.
-        requests_per_second: Complete requests per second of the window.
-        tokens_per_second: Tokens of complete requests per second of the window.
+        requests_per_second: Complete requests that ended in the window, per second.
+        tokens_per_second: Tokens of complete requests that arrived in the window, per second.
         goodput: None without ``--slo``.
         metrics: The metrics that have a sample, by name.
         timeline: The course of the run.
@@ -163,6 +166,8 @@ class RunReport(Struct, kw_only=True):
     invalid: list[str]
     interrupted: bool
     records: list[RequestRow] | None = None
+    cooldown: float = 0.0
+    cooldown_requests: int = 0
 
     @property
     def failed(self) -> int:
@@ -195,6 +200,7 @@ def build_run(
     num_samples: int,
     slo: Mapping[str, float] | None = None,
     keep_records: bool = False,
+    tokenizer: str | None = None,
 ) -> RunReport:
     """Compute the figures of a run.
 
@@ -204,10 +210,11 @@ def build_run(
         num_samples: Samples per request.
         slo: Limits of good requests, in seconds by metric.
         keep_records: Whether to keep every request in the report.
+        tokenizer: Name of the tokenizer that has counted the tokens of the records; None without one.
     """
     measured = [record for record in result.records if not record.warmup]
     complete = [record for record in measured if record.ok]
-    count = token_count(measured)
+    count = token_count(measured, tokenizer)
     metrics: dict[str, MetricReport] = {}
     applicable = metrics_for(scheduled=not isinstance(plan.load, Closed), num_samples=num_samples)
     for name, metric in applicable.items():
@@ -220,9 +227,13 @@ def build_run(
                 higher_is_better=metric.higher_is_better,
                 distribution=distribution,
             )
-    window = max((record.ended for record in measured), default=0.0) - min(
-        (record.sent for record in measured), default=0.0
-    )
+    start = min((record.sent for record in measured), default=0.0)
+    last = max((record.ended for record in measured), default=0.0)
+    end = _cooldown_start(result.records, plan.load.concurrency) if isinstance(plan.load, Closed) else None
+    if end is None or end <= start:
+        end = last
+    window = end - start
+    in_window = [record for record in complete if record.ended <= end]
     tokens = sum(count.tokens(record) or 0 for record in complete)
     prompts = [record.prompt_tokens for record in complete if record.prompt_tokens is not None]
     return RunReport(
@@ -236,16 +247,42 @@ def build_run(
         token_explanation=count.explanation,
         tokens=tokens,
         prompt_tokens=(min(prompts), sum(prompts) / len(prompts), max(prompts)) if prompts else None,
-        requests_per_second=len(complete) / window if window else 0.0,
-        tokens_per_second=tokens / window if window else 0.0,
-        goodput=None if slo is None else _goodput(measured, dict(slo), count, window),
+        requests_per_second=len(in_window) / window if window else 0.0,
+        tokens_per_second=sum(_tokens_until(end, record, count) for record in complete) / window if window else 0.0,
+        goodput=None if slo is None else _goodput(measured, dict(slo), count, window, end),
         metrics=metrics,
         timeline=_timeline(result.records, result.wall),
         processes=result.processes,
         invalid=_invalid(result.processes, metrics),
         interrupted=result.interrupted,
         records=[_row(record) for record in result.records] if keep_records else None,
+        cooldown=last - end,
+        cooldown_requests=sum(record.ended > end for record in measured),
     )
+
+
+def _cooldown_start(records: Sequence[Record], concurrency: int) -> float | None:
+    """Return when fewer streams began to run for good than a closed load's concurrency.
+
+    None if half of the requests or more ended later: then the run has too little of the load to leave the rest out.
+    """
+    changes = sorted([*((record.sent, 1) for record in records), *((record.ended, -1) for record in records)])
+    running, start = 0, None
+    for time, change in changes:
+        if running == concurrency and change < 0:
+            start = time
+        running += change
+    if start is None or sum(record.ended <= start for record in records) * 2 < len(records):
+        return None
+    return start
+
+
+def _tokens_until(end: float, record: Record, count: TokenCount) -> float:
+    """Return the tokens of a request that arrived until a time, if its tokens are spread evenly over its chunks."""
+    tokens = count.tokens(record) or 0
+    if record.ended <= end or not record.chunks:
+        return tokens
+    return tokens * sum(bisect_right(sample, end) for sample in record.arrivals) / record.chunks
 
 
 def build_report(
@@ -309,10 +346,15 @@ def describe_load(load: Load) -> LoadReport:
             return LoadReport(shape, str(load))
 
 
-def _goodput(records: Sequence[Record], slo: dict[str, float], count: TokenCount, window: float) -> Goodput:
-    good = sum(meets(record, slo, count.tokens(record)) for record in records)
-    share = good / len(records) if records else 0.0
-    return Goodput(slo=slo, good=good, share=share, per_second=good / window if window else 0.0)
+def _goodput(records: Sequence[Record], slo: dict[str, float], count: TokenCount, window: float, end: float) -> Goodput:
+    good = [record for record in records if meets(record, slo, count.tokens(record))]
+    in_window = sum(record.ended <= end for record in good)
+    return Goodput(
+        slo=slo,
+        good=len(good),
+        share=len(good) / len(records) if records else 0.0,
+        per_second=in_window / window if window else 0.0,
+    )
 
 
 def _invalid(processes: Sequence[Health], metrics: Mapping[str, MetricReport]) -> list[str]:

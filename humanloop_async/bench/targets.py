@@ -36,6 +36,7 @@ class TargetSettings:
         timeout: Longest wait for the headers, for the first token and between tokens, in seconds.
         extra: Further fields: of the body for OpenAI's API, of the configuration's ``other`` for v4.
         ask_usage: Whether to request token counts with ``stream_options``; only for OpenAI's API.
+        keep_text: Whether to record the text of each sample.
     """
 
     api: Api
@@ -49,6 +50,7 @@ class TargetSettings:
     timeout: float = 120.0
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     ask_usage: bool = True
+    keep_text: bool = False
 
 
 class Target(Protocol):

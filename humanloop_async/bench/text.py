@@ -11,6 +11,10 @@ _CLOSED_NOTE = (
     "Closed load: the server sets the rate. While it stalls, no request is sent, so these figures do not show how\n"
     "long requests at a constant rate would have waited. Use --rate for that."
 )
+COOLDOWN_NOTE = (
+    "Cool-down: the end of a closed load, when fewer streams run than its concurrency. Rates per second leave it out;\n"
+    "latencies do not: leaving out the requests that end last would leave out the slow ones."
+)
 _SHOWN = ("p50", "p90", "p95", "p99", "p99.9")
 
 
@@ -26,6 +30,8 @@ def report_text(report: Report) -> str:
     for run in report.runs:
         lines += ["", *run_lines(run)]
     lines += ["", *definition_lines(report.runs)]
+    if any(run.cooldown_requests for run in report.runs):
+        lines += ["", COOLDOWN_NOTE]
     if any(run.load.shape == "closed" for run in report.runs):
         lines += ["", _CLOSED_NOTE]
     if len(report.runs) > 1:
@@ -37,8 +43,9 @@ def run_lines(run: RunReport) -> list[str]:
     """Return the table of one run."""
     warmup = f", after {run.warmup_requests} for warm-up" if run.warmup_requests else ""
     plural = "" if run.requests == 1 else "s"
+    cooldown = f", then {cooldown_text(run)}" if run.cooldown_requests else ""
     lines = [
-        f"{run.load.description}: {run.requests:,} request{plural} in {run.window:.1f} s{warmup}",
+        f"{run.load.description}: {run.requests:,} request{plural} in {run.window:.1f} s{warmup}{cooldown}",
         f"  {run.requests_per_second:,.2f} requests/s, {run.tokens_per_second:,.1f} tokens/s; {run.token_explanation}",
     ]
     if run.prompt_tokens is not None:
@@ -54,6 +61,11 @@ def run_lines(run: RunReport) -> list[str]:
     lines += ["", *_table(run.metrics)]
     lines += ["", *verdict_lines(run)]
     return lines
+
+
+def cooldown_text(run: RunReport) -> str:
+    """Return the length of the cool-down."""
+    return f"{run.cooldown:.1f} s of cool-down ({run.cooldown_requests:,} ended in it)"
 
 
 def failure_lines(run: RunReport) -> list[str]:

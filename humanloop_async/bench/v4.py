@@ -10,7 +10,7 @@ import msgspec
 from ..client.client import AsyncHumanloop
 from ..config import Timeout
 from ..errors import ApiException, InvalidArgument
-from ..types import ChatMessage, ModelConfigChatRequest
+from ..types import ChatMessage, ChatResponse, ModelConfigChatRequest
 from .prompts import Prompt
 from .recording import OK, Record
 from .targets import TargetSettings
@@ -51,11 +51,15 @@ class V4Target:
                     if chunk.output or chunk.reasoning or chunk.tool_calls:
                         arrivals[chunk.index].append(response.arrived)
                 record.ended = perf_counter()
+                if self._settings.keep_text:
+                    record.texts = _texts(stream.partial)
                 if (usage := stream.partial.usage) is not None:
                     record.prompt_tokens, record.tokens = usage.prompt_tokens, usage.generation_tokens
                 record.outcome = OK
         except ApiException as exc:
             record.fail(exc, opened=opened)
+            if self._settings.keep_text and isinstance(exc.partial, ChatResponse):
+                record.texts = _texts(exc.partial)
         finally:
             record.ended = record.ended or perf_counter()
 
@@ -75,6 +79,16 @@ class V4Target:
         """Close the connections."""
         await self._client.aclose()
         await self._transport.aclose()
+
+
+def _texts(response: ChatResponse) -> list[str]:
+    """Return the text of each sample: reasoning, output, and names and arguments of tool calls."""
+    texts: list[str] = []
+    for sample in response.data:
+        functions = [call.function for call in sample.tool_calls or ()]
+        calls = "".join(f"{function.name}{function.arguments}" for function in functions)
+        texts.append(f"{sample.reasoning or ''}{sample.raw_output}{calls}")
+    return texts
 
 
 def _messages(prompt: Prompt) -> list[ChatMessage]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -138,12 +138,14 @@ class PromptOptions:
         prompt_tokens: Generate prompts of about this many tokens.
         allow_prefix_cache: Send prompts as they are. By default each begins with unique words, which defeats a cache.
         seed: Seed of prompts and arrival times.
+        tokenizer: `tokenizer.json` of the model: it counts the tokens of the responses and of generated prompts.
     """
 
     prompts: Path | None = None
     prompt_tokens: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
     allow_prefix_cache: Flag = False
     seed: int = 0
+    tokenizer: Path | None = None
 
 
 @Parameter(name="*", group="Output")
@@ -179,7 +181,8 @@ def bench_command(
 ) -> None:
     """Send streamed chats to a server and measure when each token arrives.
 
-    One request is sent first to check the server. Nothing is stored: v4 requests have no project.
+    One request is sent first to check the server, and not counted. If it fails, the command ends, unless --api is
+    given. Nothing is stored: v4 requests have no project.
 
     Args:
         processes: Number of processes that generate the load. Use more if the client limits a run.
@@ -191,13 +194,18 @@ def bench_command(
     from ..bench.html import report_html
     from ..bench.metrics import parse_slo
     from ..bench.processes import WorkerFailed, run_in_processes
+    from ..bench.prompts import with_tokenizer
     from ..bench.report import build_report, build_run, write_csv, write_json
     from ..bench.text import report_text
+    from ..bench.tokenizer import Tokenizer
 
     loads = parse_loads(load, length)
     slo = None if output.slo is None else parse_slo(output.slo)
     prompts = choose_prompts(prompt)
-    settings = asyncio.run(prepare(target))
+    tokenizer = None if prompt.tokenizer is None else Tokenizer(prompt.tokenizer)
+    if tokenizer is not None and (not prompts.entries or load.trace is not None):
+        prompts = with_tokenizer(prompts, tokenizer)
+    settings = replace(asyncio.run(prepare(target)), keep_text=tokenizer is not None)
     runs: list[RunReport] = []
     results: list[Result] = []
     for number, (one, limits) in enumerate(loads, 1):
@@ -209,7 +217,18 @@ def bench_command(
             raise CommandError(f"a load generator failed:\n{exc}") from exc
         finally:
             show.clear()
-        runs.append(build_run(plan, result, num_samples=settings.num_samples, slo=slo, keep_records=output.records))
+        if tokenizer is not None:
+            tokenizer.count_records(result.records)
+        runs.append(
+            build_run(
+                plan,
+                result,
+                num_samples=settings.num_samples,
+                slo=slo,
+                keep_records=output.records,
+                tokenizer=None if tokenizer is None else tokenizer.name,
+            )
+        )
         results.append(result)
         if result.interrupted:
             break
@@ -327,16 +346,17 @@ def self_command(
 
 
 async def prepare(target: BenchTarget) -> TargetSettings:
-    """Find out API and model, and send one request.
+    """Find out API and model, and send one request. Only a warning is printed if it fails and the API is given.
 
     Raises:
-        ApiException: The server is unreachable or rejected the request.
-        CommandError: An option is invalid.
+        ApiException: The API or the model could not be found out.
+        CommandError: An option is invalid, or the request failed.
     """
     from ..bench.metrics import parse_seconds
     from ..bench.openai import list_models
     from ..bench.targets import TargetSettings, api_of_url, check, detect_api
     from ..config import resolve_base_url
+    from ..errors import ApiException
     from ..transport.aiohttp_transport import AiohttpTransport
 
     base_url = resolve_base_url(target.base_url, None)
@@ -376,7 +396,14 @@ async def prepare(target: BenchTarget) -> TargetSettings:
         timeout=timeout,
         extra=extra,
     )
-    return await check(settings)
+    try:
+        return await check(settings)
+    except ApiException as exc:
+        problem = f"the request that checks the server failed: {exc}"
+        if target.api == "auto":
+            raise CommandError(f"{problem}\nTo measure the server in spite of that, pass --api {api}") from exc
+        print_status(f"{problem}; measuring in spite of that, because of --api")
+        return settings
 
 
 def _parse_extra(text: str | None) -> Mapping[str, Json]:

@@ -73,7 +73,7 @@ def report(*runs: tuple[Load, list[Record]], lag: float = 0.0, slo: dict[str, fl
 def test_rates_count_complete_requests_over_the_measured_window() -> None:
     made = records(60, failed=15)
     made[0].warmup = True
-    (run,) = report((Closed(4), made), slo={"ttft": 0.1}).runs
+    (run,) = report((Open(10), made), slo={"ttft": 0.1}).runs
     assert (run.requests, run.warmup_requests, run.failed) == (59, 1, 14)
     assert run.outcomes == {"ok": 45, "http 500": 14}
     assert run.examples == {"http 500": "broken <b>"}
@@ -241,3 +241,39 @@ def test_what_cannot_be_compared_is_noted() -> None:
     assert "only the second report has the load 'closed, 16 concurrent'" in notes
     assert "closed, 4 concurrent is INVALID in the second report" in notes
     assert not compare(report((Closed(1), records())), report((Closed(2), records()))).usable
+
+
+def closed_pair(*spans: tuple[float, float]) -> list[Record]:
+    """Return requests with ten tokens each, evenly from their sending to their end."""
+    made: list[Record] = []
+    for number, (sent, ended) in enumerate(spans):
+        arrivals = array("d", [sent + (ended - sent) * token / 10 for token in range(1, 11)])
+        made.append(Record(number, False, None, sent, ended, "ok", "", [arrivals], 7, 20))
+    return made
+
+
+def test_rates_leave_out_the_cool_down_and_latencies_do_not() -> None:
+    """From 2.0 on, one of two streams runs: three requests had ended, and a quarter of the fourth had arrived."""
+    made = closed_pair((0.0, 1.0), (0.0, 1.5), (1.0, 2.0), (1.5, 3.5))
+    whole = report((Closed(2), made), slo={"e2e": 9.0})
+    (run,) = whole.runs
+    assert (run.window, run.cooldown, run.cooldown_requests) == (2.0, 1.5, 1)
+    assert run.requests_per_second == 3 / 2
+    assert run.tokens_per_second == (3 * 20 + 20 * 2 / 10) / 2
+    assert run.goodput is not None
+    assert (run.goodput.good, run.goodput.per_second) == (4, 3 / 2)
+    assert run.metrics["e2e"].distribution.n == 4
+    assert run.metrics["e2e"].distribution.maximum == 2.0
+    for text in (report_text(whole), report_html(whole)):
+        assert "1.5 s of cool-down (1 ended in it)" in text
+        assert "Cool-down: the end of a closed load, when fewer streams run" in text
+
+
+def test_a_run_that_is_mostly_cool_down_keeps_it() -> None:
+    (run,) = report((Closed(4), closed_pair((0, 1.0), (0, 1.5), (0, 2.0), (0, 3.5)))).runs
+    assert (run.window, run.cooldown_requests, run.requests_per_second) == (3.5, 0, 4 / 3.5)
+
+
+def test_open_load_has_no_cool_down() -> None:
+    (run,) = report((Open(2), closed_pair((0.0, 1.0), (0.0, 1.5), (1.0, 2.0), (1.5, 3.5)))).runs
+    assert (run.window, run.cooldown_requests) == (3.5, 0)

@@ -103,6 +103,30 @@ def test_a_failing_server_is_an_error_with_its_failures() -> None:
     assert "no request was complete" in done.stderr
 
 
+def test_a_server_that_fails_the_check_is_measured_if_the_api_is_given() -> None:
+    """The check fails and is not counted; without --api, it ends the command."""
+    with in_thread() as server:
+        server.add_response({"detail": "warming up"}, "503 Service Unavailable")
+        server.add_script(STREAM, chunk(event(0, "x", "stop")), END)
+        options = ["--provider", "mock", "--requests", "5", "--allow-invalid"]
+        done = run("bench", "--base-url", server.url, "--api", "v4", *options)
+        accept(done)
+        assert "the request that checks the server failed: 503: warming up; measuring in spite of that" in done.stderr
+        assert "5 requests in" in done.stdout
+        assert "no failures" in done.stdout
+        assert len(server.requests) == 7  # the check, one for warm-up, and five
+
+
+def test_a_failed_check_ends_the_command_and_names_the_way_around() -> None:
+    with in_thread() as server:
+        server.add_response({"detail": "no key"}, "401 Unauthorized")
+        done = run("bench", "--base-url", f"{server.url}/v4", "--provider", "mock", "--requests", "5")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "the request that checks the server failed: 401: no key" in done.stderr
+        assert "To measure the server in spite of that, pass --api v4" in done.stderr
+        assert len(server.requests) == 1
+
+
 def test_an_unreachable_server_is_reported_in_two_lines() -> None:
     done = run("bench", "--base-url", "http://127.0.0.1:9/v4", "--provider", "mock")
     assert (done.returncode, done.stdout) == (1, "")
