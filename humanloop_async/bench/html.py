@@ -69,7 +69,12 @@ def report_html(report: Report) -> str:
         parts += ["<h2>Sweep</h2>", *_sweep(levels)]
     for run in report.runs:
         parts += _run(run)
-    parts += ["<h2>Definitions</h2>", *_definitions(report.runs), "<h2>Settings</h2>"]
+    parts += [
+        "<h2>Definitions</h2>",
+        *_definitions(report.runs),
+        f"<p>{escape(COOLDOWN_NOTE)}</p>",
+        "<h2>Settings</h2>",
+    ]
     rows = [[name, "-" if value is None else str(value)] for name, value in {**settings, **report.environment}.items()]
     parts += [_table([["setting", "value"], *rows]), "</body></html>"]
     return "\n".join(parts) + "\n"
@@ -94,9 +99,8 @@ def _run(run: RunReport) -> list[str]:
         f'<p>{escape(numbers)} <span class="{kind}">{verdict}</span></p>',
         f'<p class="soft">{escape(run.token_explanation)}</p>',
     ]
-    lines = [*failure_lines(run), *verdict_lines(run)]
-    if run.cooldown_requests:
-        lines.append(f"then {cooldown_text(run)}. {COOLDOWN_NOTE}")
+    lines = [f"then {cooldown_text(run)}"] if run.cooldown_requests else []
+    lines += [*failure_lines(run), *verdict_lines(run)]
     if run.goodput is not None:
         lines.append(f"goodput: {run.goodput.per_second:,.2f} requests/s ({run.goodput.share:.1%})")
     parts += [f"<p>{escape(line.strip())}</p>" for line in lines]

@@ -262,7 +262,7 @@ def build_run(
 
 
 def _cooldown_start(records: Sequence[Record], concurrency: int) -> float | None:
-    """Return when fewer streams began to run for good than a closed load's concurrency.
+    """Return when a closed load last had all its streams: a stream ended then, and none followed.
 
     None if half of the requests or more ended later: then the run has too little of the load to leave the rest out.
     """

@@ -102,7 +102,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     mock_tokens_per_second: float = 0
     mock_script: MockScript | None = None
     local_gguf: Path | None = None
-    local_slots: int = 4
+    local_slots: int = 8  # two calls of four samples: the engine starts a call only once all its samples have a slot
     local_context: int = 2048
 
     def __repr__(self) -> str:  # keys are secret

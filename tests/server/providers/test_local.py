@@ -102,6 +102,25 @@ async def test_the_process_inherits_neither_keys_nor_sockets(tmp_path: Path, mon
 
 
 @real
+async def test_two_calls_of_several_samples_stream_side_by_side() -> None:
+    """With the default settings, neither call waits for the other one's end, although each has four samples."""
+    local = LocalProvider()
+    order: list[str] = []
+
+    async def read(name: str) -> None:
+        async with local.stream(call(num_samples=4, max_tokens=40)) as stream:
+            async for batch in stream:
+                order.extend(name for _ in batch)
+
+    try:
+        await asyncio.gather(read("first"), read("second"))
+    finally:
+        await local.aclose()
+    ends = {name: len(order) - 1 - order[::-1].index(name) for name in ("first", "second")}
+    assert max(order.index("first"), order.index("second")) < min(ends.values())
+
+
+@real
 async def test_more_samples_than_slots_all_stream_to_their_end(local: LocalProvider) -> None:
     """With three samples on two slots, each index finishes once and every token is counted."""
     batches = 0
