@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from humanloop_async import EmbeddedServer
+from humanloop_async import AsyncHumanloop, EmbeddedServer
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -80,3 +81,12 @@ async def write(page: Page, message: str, *, samples: int = 1, other: str = "", 
 def client_url(page: Page) -> str:
     """Return the URL of the API that a page uses."""
     return f"{page.url.partition('#')[0]}v4"
+
+
+async def generated(client: AsyncHumanloop, evaluation_id: str, number: int) -> None:
+    """Wait until an evaluation has its logs."""
+    while True:
+        progress = (await client.evaluations.get(evaluation_id)).progress
+        if progress is not None and progress.logs == number:
+            return
+        await asyncio.sleep(0.05)

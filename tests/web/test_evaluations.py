@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from humanloop_async import AsyncHumanloop
 from humanloop_async.server.providers.mock_script import MockReply, MockScript
 from tests.server.served import rows
-from tests.web.browser import show
+from tests.web.browser import generated, show
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -70,14 +69,6 @@ class Material:
         )
         return evaluation.id
 
-    async def generated(self, evaluation: str) -> None:
-        """Wait until an evaluation has all of its logs."""
-        while True:
-            progress = (await self.client.evaluations.get(evaluation)).progress
-            if progress is not None and progress.logs == len(QUESTIONS):
-                return
-            await asyncio.sleep(0.05)
-
     async def values(self, evaluation: str) -> list[Any]:
         """Return the judgments, in the order of the questions."""
         records = [record async for record in self.client.evaluations.list_datapoints(evaluation)]
@@ -88,7 +79,7 @@ async def test_judgments_one_by_one_by_key(page: Page, client: AsyncHumanloop) -
     """Each key judges the log that is shown; a skipped one stays open."""
     made = await Material.create(client)
     evaluation = await made.evaluation(await made.evaluator("boolean", name="Is it kind?"))
-    await made.generated(evaluation)
+    await generated(client, evaluation, len(QUESTIONS))
     await show(page, f"#/evaluations/{evaluation}")
     await page.get_by_role("link", name="Judge one by one").click()
     await page.get_by_role("heading", name="Datapoint 1 of 3").wait_for()
@@ -128,7 +119,7 @@ async def test_every_type_of_judgment(page: Page, client: AsyncHumanloop, databa
     for evaluator in ids[2:4]:
         rows(str(database), "UPDATE evaluator_versions SET options = ? WHERE evaluator_id = ?", options, evaluator)
     evaluation = await made.evaluation(*ids)
-    await made.generated(evaluation)
+    await generated(client, evaluation, len(QUESTIONS))
     await show(page, f"#/evaluations/{evaluation}?judge=1")
     judging = page.get_by_label("Judging")
     await judging.get_by_label("Judgment: Stars").press("Enter")  # nothing is stored: the field is empty
@@ -161,7 +152,7 @@ async def test_a_judgment_that_is_being_written_survives_updates(page: Page, cli
     made = await Material.create(client)
     number = await made.evaluator("number", name="Stars")
     evaluation = await made.evaluation(number)
-    await made.generated(evaluation)
+    await generated(client, evaluation, len(QUESTIONS))
     await show(page, f"#/evaluations/{evaluation}")
     await page.get_by_label("Judgment: Stars").first.fill("3")
     records = [record async for record in client.evaluations.list_datapoints(evaluation)]
@@ -199,8 +190,8 @@ async def test_two_configs_side_by_side(page: Page, client: AsyncHumanloop) -> N
     code = "def judge(log):\n    return len(log['output'])\n"
     evaluator = await made.evaluator("number", type="python", code=code)
     first, second = [await made.evaluation(evaluator, config=n, name=f"of {n}") for n in (0, 1)]
-    await made.generated(first)
-    await made.generated(second)
+    await generated(client, first, len(QUESTIONS))
+    await generated(client, second, len(QUESTIONS))
     await show(page, f"#/evaluations/{first}")
     await page.get_by_label("Compare with").select_option("of 1")
     await page.get_by_role("columnheader", name="Output (other)").wait_for()

@@ -170,6 +170,22 @@ async def test_a_log_is_shown_as_markdown(page: Page, client: AsyncHumanloop) ->
     assert await page.get_by_text("An *output*", exact=True).is_visible()
 
 
+async def test_markdown_is_accessible(browser: Browser, server: EmbeddedServer, client: AsyncHumanloop) -> None:
+    """WCAG 2.2 A and AA, in both colour schemes."""
+    axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed")
+    config: Any = {"type": "model", "model": "m"}
+    log = await client.log(project="p", config=config, output=TEXT + "\n> quoted\n\n- [x] done\n")
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    for scheme in ("light", "dark"):
+        address = f"{root(server)}#key={server.api_key}"
+        async with opened(browser, address, color_scheme=scheme, bypass_csp=True) as page:
+            await show(page, f"#/logs/{log.id}")
+            await page.get_by_label("Markdown", exact=True).check()
+            await page.locator("blockquote", has_text="quoted").wait_for()
+            found = await axe.Axe().run(page, options=options)
+            assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found.response["violations"]] == [], scheme
+
+
 async def test_vendored_files_are_those_of_their_versions() -> None:
     """The versions file names each file with its hash, the licences, and the packages that they are from."""
     folder = FOLDER / "vendor"

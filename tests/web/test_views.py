@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
-from tests.web.browser import client_url, opened, root, show, write
+from tests.web.browser import client_url, generated, opened, root, show, write
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -60,6 +60,7 @@ async def fill_project(client: AsyncHumanloop, name: str = "greeter", text: str 
     evaluation = await client.evaluations.create(
         project, config_id=configs[0], dataset_id=dataset.id, evaluator_ids=[evaluator.id], name=text
     )
+    await generated(client, evaluation.id, 1)
     base = f"#/projects/{project}"
     return {
         "playground": "#/playground",
@@ -71,6 +72,7 @@ async def fill_project(client: AsyncHumanloop, name: str = "greeter", text: str 
         "session": f"#/sessions/{chat.session_id}",
         "dataset": f"#/datasets/{dataset.id}",
         "evaluation": f"#/evaluations/{evaluation.id}",
+        "judging": f"#/evaluations/{evaluation.id}?judge=1",
     }
 
 
