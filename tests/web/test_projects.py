@@ -106,6 +106,21 @@ async def test_the_difference_of_two_configs(page: Page, client: AsyncHumanloop)
     assert await page.get_by_label("Compare two configurations").is_checked()
 
 
+async def test_many_configs_are_shown_in_parts(page: Page, client: AsyncHumanloop) -> None:
+    """The newest first; the others on demand."""
+    logs: list[Any] = [
+        {"project": "shop", "config": {"type": "model", "model": "m", "prompt_template": str(number)}, "output": "x"}
+        for number in range(103)
+    ]
+    project = (await client.log(logs))[0].project_id
+    await show(page, f"#/projects/{project}/configs")
+    rows = page.get_by_role("region", name="Configs").locator("tbody tr")
+    assert await rows.count() == 100
+    await page.get_by_role("button", name="Show all 103").click()
+    assert await rows.count() == 103
+    assert await page.get_by_role("button", name="Show all").count() == 0
+
+
 async def test_figures_of_a_config(page: Page, client: AsyncHumanloop) -> None:
     """Feedback by label, and the means of evaluators, by their names."""
     project, config = await register(client, "first")

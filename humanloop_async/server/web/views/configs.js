@@ -1,10 +1,12 @@
 // The configurations of a project: deployments, figures, and the difference between two of them.
 
 import { path } from "../client.js";
-import { action, badge, emptyState, h, link, replace, table, toast } from "../dom.js";
+import { action, badge, button, emptyState, h, link, replace, table, toast } from "../dom.js";
 import { configName, count, mean, time } from "../format.js";
 import { registerConfig } from "../snippets.js";
 import { deployDialog } from "./playground.js";
+
+const SHOWN = 100; // rows; a program that sends each prompt as a template creates a config per log
 
 export default async function configs(app, project, query, signal) {
   const box = h("div.sections");
@@ -27,7 +29,7 @@ export default async function configs(app, project, query, signal) {
       app.setQuery(chosen.length === 2 ? { a: chosen[0], b: chosen[1] } : {});
       replace(difference, two.length === 2 ? diffView(project, two[0].config, two[1].config) : chosen.length ? h("p.hint", null, "Select a second config to compare.") : null);
     };
-    const rows = all.map((item) => {
+    const row = (item) => {
       const { config } = item;
       const environments = deployed.filter((row) => row.model_config_id === config.id);
       const box = h("input", {
@@ -58,10 +60,14 @@ export default async function configs(app, project, query, signal) {
         h("td", null, time(item.last_used)),
         h("td", null, config.type === "model" ? h("div.actions", null, action("Deploy…", async () => (await deployDialog(app, project.id, config)) && load(), { class: "small" }), link("Try", playground(project, config), { class: "button small" })) : null),
       );
+    };
+    const more = button(`Show all ${count(all.length)}`, () => {
+      body.querySelector("tbody").append(...all.slice(SHOWN).map(row));
+      more.remove();
     });
-    const body = table("Configs", [h("span.hidden-label", null, "Compare"), "Config", "Model", "Logs", "Feedback and evaluations", "Last used", h("span.hidden-label", null, "Actions")], rows);
+    const body = table("Configs", [h("span.hidden-label", null, "Compare"), "Config", "Model", "Logs", "Feedback and evaluations", "Last used", h("span.hidden-label", null, "Actions")], all.slice(0, SHOWN).map(row));
     showDifference();
-    return [h("h2", null, "Configs"), h("p.hint", null, "Select two to see their difference."), body, difference];
+    return [h("h2", null, "Configs"), h("p.hint", null, "Select two to see their difference."), body, all.length > SHOWN ? more : null, difference];
   }
   await load();
   return box;
