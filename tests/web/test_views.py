@@ -102,15 +102,6 @@ async def test_axe_finds_no_violations(browser: Browser, server: EmbeddedServer,
                 assert violations == [], f"{name}, {scheme}"
 
 
-async def test_nothing_is_wider_than_a_phone(browser: Browser, server: EmbeddedServer, client: AsyncHumanloop) -> None:
-    views = await fill_project(client)
-    size = {"width": 360, "height": 740}
-    async with opened(browser, f"{root(server)}#key={server.api_key}", viewport=size) as page:
-        for name, address in views.items():
-            await show(page, address)
-            assert await page.evaluate("document.documentElement.scrollWidth") <= 360, name
-
-
 async def test_empty_views_show_the_next_step(page: Page, client: AsyncHumanloop) -> None:
     await show(page, "#/projects")
     assert "client.chat(" in await page.locator(".empty code").inner_text()

@@ -61,6 +61,7 @@ export function button(label, onclick, props) {
 /** A button that is disabled until its action has ended; an error is shown as a message. */
 export function action(label, run, props) {
   const element = button(label, async () => {
+    const hadFocus = document.activeElement === element; // which a disabled button loses
     element.disabled = true;
     element.setAttribute("aria-busy", "true");
     try {
@@ -70,6 +71,7 @@ export function action(label, run, props) {
     } finally {
       element.disabled = false;
       element.removeAttribute("aria-busy");
+      if (hadFocus && document.activeElement === document.body) element.focus();
     }
   }, props);
   return element;
@@ -189,7 +191,9 @@ export function emptyState(title, text, snippet, ...more) {
   return h("div.empty", null, h("h2", null, title), h("p", null, text), snippet ? code(snippet, "Example") : null, more);
 }
 
+/** A table. The heading of a column of numbers is aligned like the numbers. */
 export function table(caption, columns, rows) {
+  const first = rows[0]?.children ?? [];
   return h(
     "div.table-wrap",
     { tabIndex: 0, role: "region", "aria-label": caption },
@@ -197,7 +201,7 @@ export function table(caption, columns, rows) {
       "table",
       null,
       h("caption.hidden-label", null, caption),
-      h("thead", null, h("tr", null, columns.map((column) => h("th", { scope: "col" }, column)))),
+      h("thead", null, h("tr", null, columns.map((column, index) => h("th", { scope: "col", class: first[index]?.matches(".number") && "number" }, column)))),
       h("tbody", null, rows),
     ),
   );

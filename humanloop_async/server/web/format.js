@@ -66,6 +66,12 @@ export function question(log) {
   return inputs.map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join(", ");
 }
 
+/** A datapoint's target: its output if it has nothing else. */
+export function targetText(target) {
+  const isOutput = typeof target?.output === "string" && Object.keys(target).length === 1;
+  return isOutput ? target.output : JSON.stringify(target ?? null);
+}
+
 export function configName(config) {
   return config?.name || config?.id || "deleted";
 }

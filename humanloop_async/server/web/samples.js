@@ -104,7 +104,7 @@ export class SampleCard {
     const first = this.#first === null ? null : (this.#first - this.#started) / 1000;
     const rows = [
       ["first token", seconds(first)],
-      ["pace", this.pace === null ? null : `${this.pace.toFixed(1)} tokens/s`],
+      ["pace", this.pace === null ? null : `${this.pace.toFixed(this.pace < 100 ? 1 : 0)} tokens/s`],
       ["tokens", this.#tokens || null],
     ];
     replace(

@@ -143,7 +143,7 @@ function diffView(project, one, other) {
 
 function shown(value) {
   if (value === null || value === undefined) return "–";
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2).replaceAll("\\n", "\n");
+  return typeof value === "string" ? value : JSON.stringify(value, (_name, part) => part ?? undefined, 2).replaceAll("\\n", "\n");
 }
 
 /** Mark the lines that only one of two texts has. */

@@ -2,7 +2,7 @@
 
 import { path } from "../client.js";
 import { action, badge, facts, h, link, replace, select, table } from "../dom.js";
-import { configName, count, excerpt, mean, question } from "../format.js";
+import { configName, count, excerpt, mean, question, targetText } from "../format.js";
 import { progress, status } from "./evaluations.js";
 import { isOpen, judge, Judging, judgmentControl } from "./judging.js";
 import { pager } from "./projects.js";
@@ -63,7 +63,7 @@ export default async function evaluation(app, { id }, query, signal) {
     const output = (record) => h("td", null, record?.log ? link(h("span", { dir: "auto" }, excerpt(record.log.output ?? record.log.error, 200) || "(empty)"), `#${path`/logs/${record.log.id}`}`) : h("span.hint", null, "not generated yet"));
     const body = mine.records.map((record) => {
       const second = byDatapoint.get(record.datapoint.id);
-      return h("tr", null, h("td", { dir: "auto" }, excerpt(question(record.datapoint), 120)), h("td", null, excerpt(JSON.stringify(record.datapoint.target ?? null), 120)), output(record), results(record), other ? [output(second), results(second)] : null);
+      return h("tr", null, h("td", { dir: "auto" }, excerpt(question(record.datapoint), 120)), h("td", { dir: "auto" }, excerpt(targetText(record.datapoint.target), 120)), output(record), results(record), other ? [output(second), results(second)] : null);
     });
     const heads = ["Output", ...columns];
     replace(rows, distribution(mine.records), table("Results", ["Input", "Target", ...heads, ...(other ? heads.map((name) => `${name} (other)`) : [])], body), pager(page, mine, (next) => ((page = next), loadRows())));

@@ -53,7 +53,7 @@ class LogList {
     this.tableBox = h(
       "div.table-wrap.log-table",
       { tabIndex: 0, role: "region", "aria-label": "Logs" },
-      h("table", null, h("caption.hidden-label", null, "Logs"), h("thead", null, h("tr", null, ["", "Input", "Output", "Config", "Feedback", "Tokens", "Time", "Created"].map((name) => h("th", { scope: "col" }, name || h("span.hidden-label", null, "Select"))))), this.body),
+      h("table", null, h("caption.hidden-label", null, "Logs"), h("thead", null, h("tr", null, ["", "Input", "Output", "Config", "Feedback", "Tokens", "Time", "Created"].map((name) => h("th", { scope: "col", class: ["Tokens", "Time"].includes(name) && "number" }, name || h("span.hidden-label", null, "Select"))))), this.body),
     );
     this.empty = h("div");
     this.element = h(
