@@ -14,7 +14,6 @@ from ..errors import ApiError
 from ..http.access_log import AccessLog, access_logger
 from ..http.error_responses import unexpected_error
 from ..http.routing import json_response
-from ..request_context import current_request
 from ..settings import ServerSettings
 
 MAX_LINE_BYTES = 256 * 1024
@@ -44,7 +43,6 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, http.HttpProcessingError):
-            current_request.set(None)  # it is still the request before on this connection
             reason = _reason(exc)
             logger.warning("rejected a malformed HTTP request from %s: %s", request.remote, reason)
             error = ApiError(400, f"the request is not valid HTTP: {reason}")
