@@ -246,14 +246,14 @@ class Logs:
                 await count_logs(connection, [(row["project_id"], row["created_at"]) for row in rows.values()])
         return outcome
 
-    async def _share_contents(
-        self, connection: AsyncConnection, rows: Sequence[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+    async def _share_contents(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Store the contents that logs of this batch share; return the columns of the logs without them.
 
         A log of an edited export, whose contents differ from those with its `content_id`, keeps them.
         """
         ids = {row["content_id"] for row in rows} - {None}
+        if not ids:
+            return rows
         contents = await stored_contents(connection, ids)
         new: dict[str, dict[str, Any]] = {}
         own: list[dict[str, Any]] = []

@@ -107,7 +107,10 @@ async def any_pending(connection: AsyncConnection, owner: str) -> bool:
 
 
 async def claim_steps(connection: AsyncConnection, owner: str, limit: int) -> list[Step]:
-    """Make a process the owner of pending steps: first those that evaluate logs, oldest first."""
+    """Make a process the owner of pending steps: first those that evaluate logs, oldest first.
+
+    Evaluations take turns in generating logs: the one that is nearest to its dataset's beginning is next.
+    """
     steps: list[Step] = [*await _claim_evaluations(connection, owner, limit)]
     if len(steps) < limit:
         steps += await _claim_generations(connection, owner, limit - len(steps))
@@ -151,7 +154,7 @@ async def _claim_generations(connection: AsyncConnection, owner: str, limit: int
     query = (
         select(rows.evaluation_id, rows.datapoint_id, rows.log_id)
         .where(_claimable(evaluation_datapoints, owner))
-        .order_by(rows.evaluation_id, rows.position)
+        .order_by(rows.position, rows.evaluation_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
