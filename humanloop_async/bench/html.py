@@ -94,13 +94,14 @@ def _run(run: RunReport) -> list[str]:
         f"{run.requests:,} requests in {run.window:.1f} s, {run.requests_per_second:,.2f} requests/s, "
         f"{run.tokens_per_second:,.1f} tokens/s"
     )
+    if run.cooldown_requests:
+        numbers += f", then {cooldown_text(run)}"
     parts = [
         f"<h2>{escape(run.load.description)}</h2>",
         f'<p>{escape(numbers)} <span class="{kind}">{verdict}</span></p>',
         f'<p class="soft">{escape(run.token_explanation)}</p>',
     ]
-    lines = [f"then {cooldown_text(run)}"] if run.cooldown_requests else []
-    lines += [*failure_lines(run), *verdict_lines(run)]
+    lines = [*failure_lines(run), *verdict_lines(run)]
     if run.goodput is not None:
         lines.append(f"goodput: {run.goodput.per_second:,.2f} requests/s ({run.goodput.share:.1%})")
     parts += [f"<p>{escape(line.strip())}</p>" for line in lines]

@@ -16,14 +16,12 @@ from array import array
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
 from .processes import raise_file_limit
-from .statistics import Distribution, summarize
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -58,8 +56,15 @@ class NullSchedule(Struct, frozen=True, kw_only=True):
 
 @dataclass
 class StreamLog:
-    """The times of one stream at the server, by `time.perf_counter`: of its request and of each sample's tokens."""
+    """One stream at the server.
 
+    Attributes:
+        prompt: The text of the last message.
+        received: When the request arrived, in seconds of `time.perf_counter`, which all processes share.
+        writes: For each sample, when each token was written.
+    """
+
+    prompt: str
     received: float
     writes: list[array[float]] = field(default_factory=list["array[float]"])
 
@@ -179,7 +184,7 @@ class _Connection(asyncio.Protocol):
             return
         server = self._server
         events = server.events(api, request.num_samples or request.n)
-        self._log = StreamLog(received, [array("d") for _ in events])
+        self._log = StreamLog(request.messages[-1].content, received, [array("d") for _ in events])
         if server.keep_logs:
             server.logs.append(self._log)
         self._pending = self._planned(events, received)
@@ -217,8 +222,12 @@ class _Connection(asyncio.Protocol):
             self.transport.write(data if self._next is not None else data + _END)
 
 
+class _Message(Struct):
+    content: Any = None
+
+
 class _Request(Struct):
-    messages: list[Any] = []
+    messages: list[_Message] = []
     num_samples: int = 0
     n: int = 1
 
@@ -277,11 +286,11 @@ class NullProcess:
 
     Attributes:
         port: Its port on 127.0.0.1.
-        gaps: After the end of `in_process`: the gaps between its writes to one sample; None if it wrote less than two.
+        logs: After the end of `in_process`: its log of each stream, if its schedule has a pause between tokens.
     """
 
     port: int
-    gaps: Distribution | None = None
+    logs: list[StreamLog] = field(default_factory=list["StreamLog"])
 
     def url(self, api: str) -> str:
         """Return the base URL of an API, ``v4`` or ``openai``."""
@@ -304,15 +313,19 @@ def in_process(schedule: NullSchedule) -> Generator[NullProcess]:
             report = process.stdout.read()
             process.stdout.close()
             if server is not None and report:
-                server.gaps = msgspec.json.decode(report, type=Distribution | None)
+                found = msgspec.json.decode(report, type=list[tuple[str, float, list[list[float]]]])
+                server.logs = [
+                    StreamLog(prompt, received, [array("d", times) for times in writes])
+                    for prompt, received, writes in found
+                ]
 
 
 async def _serve(schedule: NullSchedule) -> None:
     async with NullServer(schedule, keep_logs=schedule.itl > 0).running() as server:
         print(server.port, flush=True)
         await asyncio.to_thread(sys.stdin.buffer.read)
-    gaps = [[after - before for before, after in pairwise(sample)] for log in server.logs for sample in log.writes]
-    sys.stdout.buffer.write(msgspec.json.encode(summarize(gaps)))
+    logs = [(log.prompt, log.received, [list(times) for times in log.writes]) for log in server.logs]
+    sys.stdout.buffer.write(msgspec.json.encode(logs))
 
 
 def main() -> None:

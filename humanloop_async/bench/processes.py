@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from .generator import LoadGenerator, Outcome, Plan, Progress
@@ -36,12 +36,21 @@ class WorkerFailed(Exception):
 
 @dataclass
 class Result:
-    """The merged records of all processes, and the health of each."""
+    """The merged records of all processes, and the health of each.
+
+    Attributes:
+        records: The records, in order of sending.
+        processes: The health of each process.
+        wall: The longest run, in seconds.
+        interrupted: Whether a run was stopped before its end.
+        origins: The start of each process's run, in seconds of `time.perf_counter`.
+    """
 
     records: list[Record]
     processes: list[Health]
     wall: float
     interrupted: bool
+    origins: list[float] = field(default_factory=list[float])
 
 
 def run_in_processes(
@@ -150,6 +159,7 @@ def _collect(connections: list[Connection], on_progress: Callable[[Progress], No
         processes=[outcomes[connection].health for connection in connections],
         wall=max(outcome.wall for outcome in outcomes.values()),
         interrupted=any(outcome.interrupted for outcome in outcomes.values()),
+        origins=[outcomes[connection].origin for connection in connections],
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, pairwise
 
 from msgspec import Struct
 
 from .generator import Plan
 from .load import Closed, Limits
 from .metrics import METRICS
-from .null_server import NullSchedule, in_process
+from .null_server import NullSchedule, StreamLog, in_process
 from .processes import Result, run_in_processes
 from .prompts import built_in_prompts
-from .statistics import Distribution, summarize
+from .statistics import summarize
 from .targets import Api, TargetSettings
 from .text import columns
 
@@ -22,6 +23,7 @@ _FLOOD_TOKENS = 1000
 _CALL_STREAMS = 16
 _MAX_PRECISE = 900
 _SETTLE = 0.5
+_PROMPTS = built_in_prompts(seed=0, unique="self")  # each is different, which tells the server's logs apart
 
 
 class SelfTest(Struct, kw_only=True):
@@ -36,6 +38,8 @@ class SelfTest(Struct, kw_only=True):
         itl_p99: 99th percentile of the gaps that the client measured; None with too few.
         sent_p50: Median gap between the server's writes.
         sent_p99: 99th percentile of the gaps between the server's writes; None with too few.
+        delay_p50: Median time from the server's write of a token to the client's time of it: the client's error.
+        delay_p99: 99th percentile of these times; None with too few.
         paced_cpu: CPU time per token at this pace, where nearly every token is a separate read.
         flood_cpu: CPU time per token at full speed, where a read has many tokens.
         flood_rate: Tokens per second at full speed, all processes together.
@@ -52,6 +56,8 @@ class SelfTest(Struct, kw_only=True):
     itl_p99: float | None
     sent_p50: float
     sent_p99: float | None
+    delay_p50: float
+    delay_p99: float | None
     paced_cpu: float
     flood_cpu: float
     flood_rate: float
@@ -78,9 +84,13 @@ def run_self_test(
         limits = Limits(requests=streams)
         # The first tokens come after the last request was sent: sending many at once delays a client.
         schedule = NullSchedule(ttft=_SETTLE, itl=1 / pace, tokens=tokens, precise=streams <= _MAX_PRECISE)
-        paced, sent = _run(api, schedule, streams, limits, processes)
+        paced, logs = _run(api, schedule, streams, limits, processes)
+        sent = summarize(
+            [[after - before for before, after in pairwise(times)] for log in logs for times in log.writes]
+        )
+        delays = summarize(_delays(paced, logs))
         measured = summarize([METRICS["itl"].values(record, None) for record in paced.records])
-        if measured is None or sent is None:
+        if measured is None or sent is None or delays is None:
             raise RuntimeError("the null server sent no tokens")  # a bug
         on_step(f"{api}: full speed")
         fast = NullSchedule(tokens=_FLOOD_TOKENS)
@@ -96,6 +106,8 @@ def run_self_test(
             itl_p99=measured.percentiles["p99"],
             sent_p50=sent.percentiles["p50"] or sent.mean,
             sent_p99=sent.percentiles["p99"],
+            delay_p50=delays.percentiles["p50"] or delays.mean,
+            delay_p99=delays.percentiles["p99"],
             paced_cpu=_cpu(paced) / _tokens(paced),
             flood_cpu=_cpu(flood) / _tokens(flood),
             flood_rate=_tokens(flood) / flood.wall,
@@ -107,13 +119,24 @@ def run_self_test(
 
 def _run(
     api: Api, schedule: NullSchedule, streams: int, limits: Limits, processes: int
-) -> tuple[Result, Distribution | None]:
-    """Return the client's records, and the distribution of the gaps between the server's writes."""
-    prompts = built_in_prompts(seed=0, unique=None)
+) -> tuple[Result, list[StreamLog]]:
+    """Return the client's records, and the server's logs."""
     with in_process(schedule) as server:
         settings = TargetSettings(api=api, base_url=server.url(api), model="null", provider="mock")
-        result = run_in_processes(Plan(load=Closed(streams), limits=limits, prompts=prompts), settings, processes)
-    return result, server.gaps
+        result = run_in_processes(Plan(load=Closed(streams), limits=limits, prompts=_PROMPTS), settings, processes)
+    return result, server.logs
+
+
+def _delays(result: Result, logs: Sequence[StreamLog]) -> list[list[float]]:
+    """Return for each request the times from the server's write of a token to the client's time of it."""
+    by_prompt = {log.prompt: log for log in logs}
+    delays: list[list[float]] = []
+    for record in result.records:
+        origin = result.origins[record.number % len(result.origins)]
+        writes = by_prompt[_PROMPTS.prompt(record.number).messages[-1]["content"]].writes
+        pairs = zip(chain(*record.arrivals), chain(*writes), strict=True)
+        delays.append([seen + origin - sent for seen, sent in pairs])
+    return delays
 
 
 def _cpu(result: Result) -> float:
@@ -135,7 +158,8 @@ def self_test_text(tests: list[SelfTest]) -> str:
             f"{first.streams} streams at {first.pace:g} tokens/s from a null server here, {first.gaps:,} gaps:",
             *columns(rows),
             "",
-            "The server logged when it wrote each token; measured gaps include the delays of server and system.",
+            "The server logged when it wrote each token. Gaps include the delays of server and system; the time",
+            "from the write of a token to the time that the client gave it is the error of client and system.",
             "At full speed the client is the limit by intent: use more --processes to measure a faster server.",
         ]
     )
@@ -151,6 +175,8 @@ _ROWS: list[tuple[str, Callable[[SelfTest], str]]] = [
     ("ITL p50, measured", lambda test: _ms(test.itl_p50)),
     ("ITL p99, sent by the server", lambda test: _ms(test.sent_p99)),
     ("ITL p99, measured", lambda test: _ms(test.itl_p99)),
+    ("from write to measured, p50", lambda test: _ms(test.delay_p50)),
+    ("from write to measured, p99", lambda test: _ms(test.delay_p99)),
     ("loop lag p99", lambda test: _ms(test.lag_p99)),
     ("CPU per token, paced", lambda test: f"{test.paced_cpu * 1e6:.1f} us"),
     ("CPU per token, full speed", lambda test: f"{test.flood_cpu * 1e6:.1f} us"),

@@ -8,6 +8,7 @@ another, each with the time of its arrival.
 from __future__ import annotations
 
 import asyncio
+import random
 from array import array
 from collections.abc import Mapping
 from time import perf_counter
@@ -50,7 +51,8 @@ class TimedResponse:
         self._inner = inner
         self._kept: list[bytes] = []
         self._times = array("d")
-        self._until = 0.0  # until when reads are kept
+        self._limit = 0  # how many reads are kept, and until when
+        self._until = 0.0
         self._cancelled = False
         self.arrived = 0.0
 
@@ -77,7 +79,9 @@ class TimedResponse:
         if not self._kept:
             if self._cancelled:
                 raise asyncio.CancelledError
-            self._until = perf_counter() + _MAX_AGE
+            # Streams that begin together would otherwise all decode at the same moment, which delays their next tokens.
+            share = random.uniform(0.5, 1)
+            self._limit, self._until = int(share * _MAX_KEPT), perf_counter() + share * _MAX_AGE
             try:
                 data = await self._inner.read(timeout)
             except (TimeoutError, ApiConnectionError):
@@ -115,7 +119,7 @@ class TimedResponse:
         now = perf_counter()
         kept = self._kept
         if (
-            len(kept) >= _MAX_KEPT
+            len(kept) >= self._limit
             or now > self._until
             or not data.startswith(b"data: {")
             # The reader learns at once that a sample has ended, since it may stop reading. Both forms are usual.

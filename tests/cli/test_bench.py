@@ -163,6 +163,7 @@ def test_ctrl_c_ends_a_run_with_the_figures_so_far(server: NullProcess) -> None:
 
 def test_self_measures_both_apis() -> None:
     done = run("bench", "self", "--streams", "4", "--pace", "100", "--duration", "1s")
+    assert "from write to measured, p50" in done.stdout
     assert done.returncode == 0, done.stderr
     rows = {line[:26].strip(): line[26:].split() for line in done.stdout.splitlines() if line}
     assert rows["CPU per token, paced"][1::2] == ["us", "us"]
