@@ -289,9 +289,11 @@ async def opened(running: Browser, server: EmbeddedServer, scheme: Any, width: i
 LETTER = "My parcel 20418 still has not arrived, and you said Monday. Where is it?"
 
 
-async def take_all(running: Browser, server: EmbeddedServer, views: dict[str, str], out: Path, only: list[str]) -> None:
+async def take_all(
+    running: Browser, server: EmbeddedServer, views: dict[str, str], out: Path, only: list[str], widths: list[int]
+) -> None:
     """Write pictures of all views, or of some."""
-    for width in (1280, 360):
+    for width in widths:
         for scheme in ("light", "dark"):
             async with opened(running, server, scheme, width) as page:
 
@@ -340,7 +342,7 @@ async def take_for_documents(running: Browser, server: EmbeddedServer, views: di
         await picture(page, IMAGES / "log.webp", full=False)
 
 
-async def run(out: Path | None, only: list[str]) -> None:
+async def run(out: Path | None, only: list[str], widths: list[int]) -> None:
     """Start the server and the browser, and take the pictures."""
     providers = ProviderSettings(local_gguf=Path("missing.gguf"), mock_script=script())
     async with (
@@ -351,7 +353,7 @@ async def run(out: Path | None, only: list[str]) -> None:
         views = await fill(client)
         if out is None:
             return await take_for_documents(running, server, views)
-        return await take_all(running, server, views, out, only)
+        return await take_all(running, server, views, out, only, widths)
 
 
 def main() -> None:
@@ -360,11 +362,12 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, help="folder of the pictures")
     parser.add_argument("--docs", action="store_true", help="write the pictures of the documentation")
     parser.add_argument("--only", nargs="*", default=[], help="names of views, such as logs or playground")
+    parser.add_argument("--widths", nargs="*", type=int, default=[1280, 360], help="in pixels (default: 1280 360)")
     chosen = parser.parse_args()
     if (chosen.out is None) != chosen.docs:
         parser.error("name a folder, or use --docs")
     (chosen.out or IMAGES).mkdir(parents=True, exist_ok=True)
-    asyncio.run(run(chosen.out, chosen.only))
+    asyncio.run(run(chosen.out, chosen.only, chosen.widths))
 
 
 if __name__ == "__main__":

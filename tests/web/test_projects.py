@@ -96,8 +96,8 @@ async def test_the_difference_of_two_configs(page: Page, client: AsyncHumanloop)
     difference = page.get_by_label("Difference", exact=True).first
     names = await difference.get_by_role("rowheader").all_inner_texts()
     assert sorted(names) == ["chat_template", "temperature"]
-    assert [text.strip() for text in await difference.locator("del").all_inner_texts()] == ["1", 'Be brief.",']
-    assert [text.strip() for text in await difference.locator("ins").all_inner_texts()] == ["0.5", 'Be long.",']
+    assert [text.strip() for text in await difference.locator("del").all_inner_texts()] == ["1", 'Be brief."']
+    assert [text.strip() for text in await difference.locator("ins").all_inner_texts()] == ["0.5", 'Be long."']
     assert page.url.endswith(f"?a={first}&b={second}")
     await page.get_by_role("link", name="Compare in playground").click()
     await page.get_by_label("Your message").wait_for()
