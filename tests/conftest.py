@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+from humanloop_async.testing import ScriptedServer
 from tests.postgres import Cluster, programs, running_cluster
 from tests.require_all import pytest_make_collect_report, pytest_runtest_makereport
-from tests.scripted import ScriptedServer, in_thread
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
 
@@ -56,12 +56,12 @@ def blocking_calls_fail() -> Iterator[None]:
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     """A scripted server on the test's own loop."""
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         yield server
 
 
 @pytest.fixture
 def threaded_server() -> Iterator[ScriptedServer]:
     """A scripted server on another thread's loop."""
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         yield server

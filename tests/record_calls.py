@@ -10,9 +10,9 @@ from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl, urlsplit
 
 from humanloop_async import types as t
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.wire.operations import OPERATIONS
 from tests.examples import full
-from tests.scripted import ScriptedServer
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Expected:
         if self.answer is None:
             server.add_script(b"HTTP/1.1 204 No Content\r\n\r\n")
         else:
-            server.add_response(self.answer, f"{self.operation.status} OK", X_Request="r1")
+            server.add_response(self.answer, f"{self.operation.status} OK", {"X-Request": "r1"})
 
     def check(self, server: ScriptedServer) -> None:
         """Check the request that the server received."""
@@ -66,7 +66,7 @@ class Expected:
         sent, expected = urlsplit(request.path), urlsplit(target)
         assert (request.method, sent.path) == (method, f"/v4{expected.path}")
         assert parse_qsl(sent.query) == parse_qsl(expected.query)  # libraries differ in what they quote there
-        assert (json.loads(request.raw) if request.raw else None) == self.body
+        assert (json.loads(request.body) if request.body else None) == self.body
         assert request.headers["x-api-key"] == "hl_key"
         assert request.headers["accept"] == "application/json"
         assert (request.headers.get("content-type") == "application/json") == (self.body is not None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import humanloop_async
-from humanloop_async import _exports
+from humanloop_async import _exports, testing
 
 SOURCE = Path(humanloop_async.__file__).parent
 EXTRAS = [("HttpxTransport", "httpx"), ("EmbeddedServer", "server"), ("create_app", "server")]
@@ -40,6 +40,19 @@ def test_types_of_fields_and_results_are_public(name: str) -> None:
 
 def test_dir_lists_the_public_names() -> None:
     assert dir(humanloop_async) == humanloop_async.__all__
+
+
+def test_the_names_of_the_testing_tools_are_documented_and_the_same_for_type_checkers() -> None:
+    names = testing.__all__
+    assert sorted(names) == sorted(set(names)) == dir(testing)
+    for name in names:
+        value = getattr(testing, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, f"{name} has no docstring"
+            assert value.__module__.startswith("humanloop_async.testing.")
+    tree = ast.parse((SOURCE / "testing" / "__init__.py").read_text())
+    imported = {a.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for a in node.names if a.asname}
+    assert imported == set(names)
 
 
 def test_a_missing_name_is_an_attribute_error() -> None:

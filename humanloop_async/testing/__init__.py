@@ -37,9 +37,18 @@ if TYPE_CHECKING:
     from .recording import load_recording as load_recording
     from .recording import save_recording as save_recording
     from .replay import ReplayTransport as ReplayTransport
+    from .scripted import LAST_CHUNK as LAST_CHUNK
+    from .scripted import STREAM_HEAD as STREAM_HEAD
+    from .scripted import Action as Action
+    from .scripted import ReceivedRequest as ReceivedRequest
+    from .scripted import ScriptedServer as ScriptedServer
+    from .scripted import Step as Step
+    from .scripted import http_chunk as http_chunk
+    from .scripted import http_response as http_response
     from .server import TransportServer as TransportServer
 
 _HOMES = {
+    "Action": "scripted",
     "CleanEnd": "faults",
     "CommentsOnly": "faults",
     "Cut": "faults",
@@ -50,7 +59,9 @@ _HOMES = {
     "Faults": "faults",
     "InvalidJson": "faults",
     "InvalidRecording": "errors",
+    "LAST_CHUNK": "scripted",
     "Mode": "record",
+    "ReceivedRequest": "scripted",
     "RecordedCall": "recording",
     "RecordedRead": "recording",
     "RecordingEnded": "errors",
@@ -59,19 +70,27 @@ _HOMES = {
     "RecordingTransport": "record",
     "ReplayTransport": "replay",
     "Reset": "faults",
+    "STREAM_HEAD": "scripted",
+    "ScriptedServer": "scripted",
     "Slow": "faults",
     "Stall": "faults",
+    "Step": "scripted",
     "TestServer": "fixtures",
     "TransportServer": "server",
     "UnmatchedRequest": "errors",
     "UnsupportedRecording": "errors",
     "WrongIndex": "faults",
+    "http_chunk": "scripted",
+    "http_response": "scripted",
     "load_recording": "recording",
     "parse_fault": "faults",
     "save_recording": "recording",
 }
 
 __all__ = [
+    "LAST_CHUNK",
+    "STREAM_HEAD",
+    "Action",
     "CleanEnd",
     "CommentsOnly",
     "Cut",
@@ -83,6 +102,7 @@ __all__ = [
     "InvalidJson",
     "InvalidRecording",
     "Mode",
+    "ReceivedRequest",
     "RecordedCall",
     "RecordedRead",
     "RecordingEnded",
@@ -91,13 +111,17 @@ __all__ = [
     "RecordingTransport",
     "ReplayTransport",
     "Reset",
+    "ScriptedServer",
     "Slow",
     "Stall",
+    "Step",
     "TestServer",
     "TransportServer",
     "UnmatchedRequest",
     "UnsupportedRecording",
     "WrongIndex",
+    "http_chunk",
+    "http_response",
     "load_recording",
     "parse_fault",
     "save_recording",

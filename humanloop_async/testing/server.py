@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from contextlib import AsyncExitStack
 from typing import Self
 from urllib.parse import urlsplit
@@ -18,6 +16,7 @@ from ..wire.requests import HttpRequest
 from .errors import UnmatchedRequest
 from .faults import error_body
 from .record import was_reset
+from .scripted import reset
 
 _HOP_BY_HOP = frozenset(
     {
@@ -151,9 +150,7 @@ async def _break(
     if (transport := request.transport) is not None:
         if was_reset(exc):
             await asyncio.sleep(_RESET_DELAY)
-            connection: socket.socket = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+            reset(transport)
         else:
             transport.close()  # after the bytes that were written
     return out if out is not None else web.Response()

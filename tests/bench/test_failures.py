@@ -11,9 +11,10 @@ from humanloop_async import ApiConnectionError, AuthenticationError, InvalidArgu
 from humanloop_async.bench.load import Closed, Limits, Open
 from humanloop_async.bench.metrics import METRICS
 from humanloop_async.bench.targets import Api, api_of_url, check, detect_api
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, Step, http_chunk, http_response
 from humanloop_async.transport.aiohttp_transport import AiohttpTransport
 from tests.bench.measuring import measure, settings
-from tests.scripted import COMMENT, DONE, END, STREAM, Action, ScriptedServer, Step, chunk, event, http_response, sse
+from tests.events import COMMENT, DONE, event, sse
 
 both_apis = pytest.mark.parametrize("api", ["v4", "openai"])
 
@@ -25,37 +26,37 @@ def token(api: Api, text: str = "x", finish: str | None = None, index: int = 0) 
 
 
 def script(api: Api, case: str) -> tuple[Step, ...]:
-    one = chunk(token(api))
+    one = http_chunk(token(api))
     match case:
         case "ok":
-            return (STREAM, one, chunk(token(api, "y", "stop")), END)
+            return (STREAM_HEAD, one, http_chunk(token(api, "y", "stop")), LAST_CHUNK)
         case "clean end":
-            return (STREAM, one, one, END)
+            return (STREAM_HEAD, one, one, LAST_CHUNK)
         case "done without finish":
-            return (STREAM, one, chunk(DONE), END)
+            return (STREAM_HEAD, one, http_chunk(DONE), LAST_CHUNK)
         case "cut":
-            return (STREAM, one, one, one, Action.CLOSE)
+            return (STREAM_HEAD, one, one, one, Action.CLOSE)
         case "reset":
-            return (STREAM, one, 0.1, Action.RESET)
+            return (STREAM_HEAD, one, 0.1, Action.RESET)
         case "empty":
-            return (STREAM, END)
+            return (STREAM_HEAD, LAST_CHUNK)
         case "429":
             return (http_response({"detail": "slow down", "error": {"message": "slow down"}}, "429 Too Many Requests"),)
         case "500":
             return (http_response({"detail": "broken"}, "500 Internal Server Error"),)
         case "error event":
             body = {"detail": {"message": "broken", "code": 503}} if api == "v4" else {"error": {"code": 503}}
-            return (STREAM, one, chunk(sse(body)), END)
+            return (STREAM_HEAD, one, http_chunk(sse(body)), LAST_CHUNK)
         case "invalid event":
-            return (STREAM, one, chunk(b"data: {nonsense\n\n"), END)
+            return (STREAM_HEAD, one, http_chunk(b"data: {nonsense\n\n"), LAST_CHUNK)
         case "wrong index":
-            return (STREAM, one, chunk(token(api, index=7)), END)
+            return (STREAM_HEAD, one, http_chunk(token(api, index=7)), LAST_CHUNK)
         case "not a stream":
             return (http_response({"choices": [], "data": []}),)
         case "silence":
-            return (STREAM, Action.WAIT)
+            return (STREAM_HEAD, Action.WAIT)
         case "stall":
-            return (STREAM, one, one, chunk(COMMENT), Action.WAIT)
+            return (STREAM_HEAD, one, one, http_chunk(COMMENT), Action.WAIT)
         case _:
             return (Action.WAIT,)
 
@@ -82,7 +83,7 @@ CLASSES = {
 @both_apis
 @pytest.mark.parametrize("case", CLASSES)
 async def test_a_failure_has_its_class_and_keeps_its_tokens(api: Api, case: str) -> None:
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_script(*script(api, case))
         timeout = 0.3 if "timeout" in CLASSES[case][0] else 30.0
         outcome = await measure(settings(api, server.url, timeout=timeout), Closed(1), Limits(requests=1))
@@ -98,7 +99,7 @@ async def test_a_failure_has_its_class_and_keeps_its_tokens(api: Api, case: str)
 async def test_a_run_counts_every_request(api: Api) -> None:
     """Fifteen requests of fifteen classes give fifteen records, in open load too."""
     cases = [case for case in CLASSES if "timeout" not in CLASSES[case][0]]
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         for case in cases:
             server.add_script(*script(api, case))
         outcome = await measure(settings(api, server.url), Open(50, "constant"), Limits(requests=len(cases)))
@@ -107,7 +108,7 @@ async def test_a_run_counts_every_request(api: Api) -> None:
 
 @both_apis
 async def test_an_unreachable_server_is_a_failure_of_each_request(api: Api) -> None:
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         url = server.url
     outcome = await measure(settings(api, url), Closed(2), Limits(requests=4))
     assert [record.outcome for record in outcome.records] == ["no connection"] * 4
@@ -115,8 +116,8 @@ async def test_an_unreachable_server_is_a_failure_of_each_request(api: Api) -> N
 
 @both_apis
 async def test_a_missing_sample_is_a_truncation(api: Api) -> None:
-    async with ScriptedServer().running() as server:
-        server.add_script(STREAM, chunk(token(api, "a", "stop", 1)), chunk(token(api, "b", None, 0)), END)
+    async with ScriptedServer() as server:
+        server.add_stream(token(api, "a", "stop", 1), token(api, "b", None, 0))
         outcome = await measure(settings(api, server.url, num_samples=2), Closed(1), Limits(requests=1))
     (record,) = outcome.records
     assert record.outcome == "truncated: clean end"
@@ -134,7 +135,7 @@ async def test_openai_events_count_whatever_carries_a_token() -> None:
     events = [sse({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas]
     events.append(sse({"choices": [{"index": 0, "delta": {"content": None}, "finish_reason": "stop"}]}))
     events.append(sse({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 44, "total_tokens": 47}}))
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_stream(*events, DONE)
         outcome = await measure(settings("openai", server.url), Closed(1), Limits(requests=3))
         assert {(r.outcome, r.chunks, r.tokens, r.prompt_tokens) for r in outcome.records} == {("ok", 4, 44, 3)}
@@ -142,30 +143,30 @@ async def test_openai_events_count_whatever_carries_a_token() -> None:
 
 
 async def test_the_requests_of_both_apis() -> None:
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_script(*script("v4", "ok"))
         server.add_script(*script("openai", "ok"))
         await measure(settings("v4", server.url), Closed(1), Limits(requests=1))
         await measure(settings("openai", server.url), Closed(1), Limits(requests=1))
         v4, openai = server.requests
         assert (v4.path, openai.path) == ("/chat", "/chat/completions")
-        assert v4.body["stream"] is openai.body["stream"] is True
-        assert "project" not in v4.body
-        assert openai.body["stream_options"] == {"include_usage": True}
-        assert "n" not in openai.body
+        assert v4.json["stream"] is openai.json["stream"] is True
+        assert "project" not in v4.json
+        assert openai.json["stream_options"] == {"include_usage": True}
+        assert "n" not in openai.json
 
 
 async def test_a_server_that_rejects_stream_options_is_asked_without_them() -> None:
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_response({"error": {"message": "unknown field stream_options"}}, "400 Bad Request")
         server.add_script(*script("openai", "ok"))
         checked = await check(settings("openai", server.url))
         assert not checked.ask_usage
-        assert ["stream_options" in request.body for request in server.requests] == [True, False]
+        assert ["stream_options" in request.json for request in server.requests] == [True, False]
 
 
 async def test_the_check_raises_the_failure() -> None:
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_response({"detail": "no key"}, "401 Unauthorized")
         with pytest.raises(AuthenticationError, match="no key"):
             await check(settings("v4", server.url))
@@ -186,7 +187,7 @@ async def test_the_api_is_detected_from_the_response_to_an_empty_request(
     v4: int, openai: int, found: str | None
 ) -> None:
     transport = AiohttpTransport()
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_response({}, f"{v4} Any")
         server.add_response({}, f"{openai} Any")
         if found is None:
@@ -194,7 +195,7 @@ async def test_the_api_is_detected_from_the_response_to_an_empty_request(
                 await detect_api(server.url, transport)
         else:
             assert await detect_api(server.url, transport) == found
-        assert [(request.path, json.loads(request.raw)) for request in server.requests] == [
+        assert [(request.path, json.loads(request.body)) for request in server.requests] == [
             ("/chat", {}),
             ("/chat/completions", {}),
         ]

@@ -10,8 +10,9 @@ from humanloop_async.bench import timed
 from humanloop_async.bench.load import Closed, Limits
 from humanloop_async.bench.null_server import NullSchedule, NullServer
 from humanloop_async.bench.targets import Api
+from humanloop_async.testing import STREAM_HEAD, Action, ScriptedServer, Step, http_chunk
 from tests.bench.measuring import measure, settings
-from tests.scripted import STREAM, Action, ScriptedServer, Step, chunk, event, sse
+from tests.events import event, sse
 
 both_apis = pytest.mark.parametrize("api", ["v4", "openai"])
 
@@ -68,10 +69,10 @@ async def test_a_cancelled_stream_has_the_tokens_that_were_kept(api: Api, batche
 
 async def test_events_without_a_token_do_not_prolong_the_wait_for_one() -> None:
     token = sse({"choices": [{"index": 0, "delta": {"content": "x"}}]})
-    steps: list[Step] = [STREAM, chunk(token)]
+    steps: list[Step] = [STREAM_HEAD, http_chunk(token)]
     for _ in range(60):
-        steps += [chunk(sse({"choices": []})), 0.2]
-    async with ScriptedServer().running() as server:
+        steps += [http_chunk(sse({"choices": []})), 0.2]
+    async with ScriptedServer() as server:
         server.add_script(*steps, Action.WAIT)
         outcome = await measure(settings("openai", server.url, timeout=0.5), Closed(1), Limits(requests=1))
     (record,) = outcome.records
@@ -81,15 +82,15 @@ async def test_events_without_a_token_do_not_prolong_the_wait_for_one() -> None:
 
 async def test_the_last_finish_reason_is_not_kept() -> None:
     """A server that then leaves the body open delays the end by half a second, not by the timeout."""
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         pause = 0.05
         script: list[Step] = [
-            STREAM,
-            chunk(event(0, "a")),
+            STREAM_HEAD,
+            http_chunk(event(0, "a")),
             pause,
-            chunk(event(0, "b")),
+            http_chunk(event(0, "b")),
             pause,
-            chunk(event(0, "c", "stop")),
+            http_chunk(event(0, "c", "stop")),
         ]
         server.add_script(*script, Action.WAIT)
         outcome = await measure(settings("v4", server.url, timeout=40), Closed(1), Limits(requests=1))

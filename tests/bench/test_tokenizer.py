@@ -17,8 +17,9 @@ from humanloop_async.bench.null_server import NullSchedule, NullServer
 from humanloop_async.bench.prompts import _WORDS, built_in_prompts, generated_prompts, with_tokenizer
 from humanloop_async.bench.targets import Api, TargetSettings, open_target
 from humanloop_async.bench.tokenizer import Tokenizer
+from humanloop_async.testing import ScriptedServer
 from tests.bench.measuring import plan
-from tests.scripted import DONE, ScriptedServer, event, sse
+from tests.events import DONE, event, sse
 
 pytest.importorskip("tokenizers", reason="tokenizers is not installed (extra `bench`)")
 
@@ -83,7 +84,7 @@ async def test_whatever_counts_as_a_token_is_text() -> None:
     ]
     events = [sse({"choices": [{"index": 0, "delta": delta}]}) for delta in deltas]
     end = sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    async with ScriptedServer().running() as server:
+    async with ScriptedServer() as server:
         server.add_stream(*events, end, DONE)
         server.add_stream(
             sse({"data": [{"index": 0, "output": "a", "raw_output": "a", "reasoning": "hm "}]}), event(0, " b ", "stop")

@@ -16,8 +16,9 @@ import pytest
 from humanloop_async.bench.null_server import NullProcess, NullSchedule, in_process
 from humanloop_async.bench.report import read_json
 from humanloop_async.cli.app import run as run_here
+from humanloop_async.testing import ScriptedServer
 from tests.cli.command_line import COMMAND, Terminal, environment, run
-from tests.scripted import DONE, END, STREAM, chunk, event, in_thread, sse
+from tests.events import DONE, event, sse
 
 INVALID = "humanloop-async: the client limited a run"  # possible on a busy machine
 
@@ -93,8 +94,8 @@ def test_reports_are_compared(server: NullProcess, tmp_path: Path) -> None:
 
 def test_a_failing_server_is_an_error_with_its_failures() -> None:
     """The server responds to the first request, which checks it, and fails all others."""
-    with in_thread() as server:
-        server.add_script(STREAM, chunk(event(0, "x", "stop")), END)
+    with ScriptedServer().in_thread() as server:
+        server.add_stream(event(0, "x", "stop"))
         server.add_response({"detail": "overloaded"}, "503 Service Unavailable")
         done = run("bench", "--base-url", server.url, "--api", "v4", "--provider", "mock", "--requests", "5")
     assert done.returncode == 1
@@ -105,9 +106,9 @@ def test_a_failing_server_is_an_error_with_its_failures() -> None:
 
 def test_a_server_that_fails_the_check_is_measured_if_the_api_is_given() -> None:
     """The check fails and is not counted; without --api, it ends the command."""
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_response({"detail": "warming up"}, "503 Service Unavailable")
-        server.add_script(STREAM, chunk(event(0, "x", "stop")), END)
+        server.add_stream(event(0, "x", "stop"))
         options = ["--provider", "mock", "--requests", "5", "--allow-invalid"]
         done = run("bench", "--base-url", server.url, "--api", "v4", *options)
         accept(done)
@@ -118,7 +119,7 @@ def test_a_server_that_fails_the_check_is_measured_if_the_api_is_given() -> None
 
 
 def test_a_failed_check_ends_the_command_and_names_the_way_around() -> None:
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_response({"detail": "no key"}, "401 Unauthorized")
         done = run("bench", "--base-url", f"{server.url}/v4", "--provider", "mock", "--requests", "5")
         assert (done.returncode, done.stdout) == (1, "")
@@ -135,14 +136,14 @@ def test_an_unreachable_server_is_reported_in_two_lines() -> None:
 
 
 def test_the_first_model_of_the_list_is_the_default_of_openai() -> None:
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_response({"object": "list", "data": [{"id": "tiny"}, {"id": "large"}]})
         server.add_stream(sse({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}), DONE)
         env = {"OPENAI_API_KEY": "sk-openai", "HUMANLOOP_API_KEY": "hl-humanloop"}
         accept(run("bench", "--base-url", server.url, "--api", "openai", "--requests", "3", env=env))
         assert {request.headers["authorization"] for request in server.requests} == {"Bearer sk-openai"}
-        assert [request.body["model"] for request in server.requests[1:]] == ["tiny"] * 5  # check, warm-up and three
-        assert not any(b"hl-humanloop" in request.raw or "x-api-key" in request.headers for request in server.requests)
+        assert [request.json["model"] for request in server.requests[1:]] == ["tiny"] * 5  # check, warm-up and three
+        assert not any(b"hl-humanloop" in request.body or "x-api-key" in request.headers for request in server.requests)
 
 
 def test_ctrl_c_ends_a_run_with_the_figures_so_far(server: NullProcess) -> None:

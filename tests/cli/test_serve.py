@@ -20,6 +20,7 @@ import pytest
 
 from humanloop_async.cli.app import app
 from humanloop_async.server.settings import ServerSettings
+from humanloop_async.testing import STREAM_HEAD, ScriptedServer, http_chunk
 from tests.cli.command_line import (
     COMMAND,
     Served,
@@ -32,7 +33,6 @@ from tests.cli.command_line import (
     running,
     serving,
 )
-from tests.scripted import STREAM, chunk, in_thread
 
 
 def curl_line(served: Served) -> str:
@@ -256,8 +256,8 @@ def test_running_generations_finish_unless_ctrl_c_is_pressed_twice(tmp_path: Pat
 def test_ctrl_c_while_a_provider_sends_tokens_stops_the_server(tmp_path: Path, presses: int) -> None:
     """With uvloop, too, which the tests install: the signal arrives while a connection receives a token."""
     token = b'data: {"choices": [{"index": 0, "delta": {"content": "a "}}]}\n\n'
-    with in_thread() as provider:
-        provider.add_script(STREAM, *(step for _ in range(20_000) for step in (chunk(token), 0.002)))
+    with ScriptedServer().in_thread() as provider:
+        provider.add_script(STREAM_HEAD, *(step for _ in range(20_000) for step in (http_chunk(token), 0.002)))
         variables = {**key("a-key-of-mine"), "OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": f"{provider.url}/v1"}
         grace = "0.5" if presses == 1 else "60"
         ask = ("complete", "--provider", "openai", "--model", "m", "x")

@@ -10,8 +10,8 @@ import pytest
 import humanloop_async.transport.aiohttp_transport
 import humanloop_async.transport.httpx_transport  # noqa: F401 - imported here, because an import blocks the loop
 from humanloop_async import AsyncHumanloop
+from humanloop_async.testing import ScriptedServer
 from tests.loops import available_loops
-from tests.scripted import ScriptedServer
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

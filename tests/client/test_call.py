@@ -26,7 +26,8 @@ from humanloop_async import (
     TotalTimeout,
     UnprocessableEntityError,
 )
-from tests.scripted import Action, ScriptedServer, completion, http_response
+from humanloop_async.testing import Action, ScriptedServer, http_response
+from tests.events import completion
 
 STATUSES = {
     400: BadRequestError,
@@ -50,7 +51,7 @@ STATUSES = {
 @pytest.mark.parametrize("status", STATUSES)
 async def test_each_status_has_an_error_class(client: AsyncHumanloop, server: ScriptedServer, status: int) -> None:
     body = {"detail": {"message": "words", "type": "t", "code": status, "origin": "OpenAI"}}
-    server.add_script(http_response(body if status != 304 else b"", f"{status} The Reason", X_Request_Id="r1"))
+    server.add_script(http_response(body if status != 304 else b"", f"{status} The Reason", {"X-Request-Id": "r1"}))
     for call in (
         client.complete(model_config={"model": "m"}),
         client.complete(model_config={"model": "m"}, stream=True),
@@ -115,7 +116,7 @@ async def test_a_huge_error_body_is_cut(client: AsyncHumanloop, server: Scripted
 async def test_a_response_that_is_not_v4_is_invalid(
     client: AsyncHumanloop, server: ScriptedServer, garbage: bytes
 ) -> None:
-    server.add_response(garbage, X_Request_Id="r1")
+    server.add_response(garbage, headers={"X-Request-Id": "r1"})
     with pytest.raises(InvalidResponse) as caught:
         await client.complete(model_config={"model": "m"})
     error = caught.value
@@ -166,12 +167,12 @@ async def test_plain_calls_and_streams_with_werkzeug(httpserver: HTTPServer, tra
 async def test_redirects_to_the_same_origin_are_followed(
     client: AsyncHumanloop, server: ScriptedServer, status: int
 ) -> None:
-    server.add_response({}, f"{status} Moved", Location="/new/place")
-    server.add_response({}, f"{status} Moved", Location="end")
+    server.add_response({}, f"{status} Moved", {"Location": "/new/place"})
+    server.add_response({}, f"{status} Moved", {"Location": "end"})
     server.add_response(completion("found"))
     assert (await client.complete(model_config={"model": "m"})).data[0].output == "found"
     assert [request.path for request in server.requests] == ["/v4/completion", "/new/place", "/new/end"]
-    assert len({(request.raw, request.headers["x-api-key"]) for request in server.requests}) == 1
+    assert len({(request.body, request.headers["x-api-key"]) for request in server.requests}) == 1
 
 
 async def test_redirects_to_another_origin_get_no_key(
@@ -184,8 +185,7 @@ async def test_redirects_to_another_origin_get_no_key(
         "ftp://h",
         "https://127.0.0.1/",
     ):
-        server.scripts.clear()
-        server.add_response({}, "307 Elsewhere", Location=location)
+        server.add_response({}, "307 Elsewhere", {"Location": location})
         with pytest.raises(InvalidResponse, match="redirects") as caught:
             await client.complete(model_config={"model": "m"})
         assert caught.value.status == 307
@@ -197,8 +197,8 @@ async def test_a_redirect_to_an_invalid_url_is_an_error(
     client: AsyncHumanloop, server: ScriptedServer, location: str
 ) -> None:
     """A `Location` that is not a URL is an error of the response and is not retried. Other statuses ignore it."""
-    server.add_script(http_response({}, "307 Elsewhere", Location=location))
-    server.add_script(http_response({}, "302 Elsewhere", Location=location))
+    server.add_script(http_response({}, "307 Elsewhere", {"Location": location}))
+    server.add_script(http_response({}, "302 Elsewhere", {"Location": location}))
     with pytest.raises(InvalidResponse, match="redirects"):
         await client.complete(model_config={"model": "m"}, max_retries=2)
     with pytest.raises(StatusError) as caught:
@@ -211,14 +211,14 @@ async def test_a_redirect_to_an_invalid_url_is_an_error(
 async def test_a_redirect_without_a_location_is_an_error(
     client: AsyncHumanloop, server: ScriptedServer, headers: dict[str, str]
 ) -> None:
-    server.add_response({}, "307 Elsewhere", **headers)
+    server.add_response({}, "307 Elsewhere", headers)
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})
     assert (caught.value.status, len(server.requests)) == (307, 1)
 
 
 async def test_redirects_in_a_circle_end_with_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_response({}, "307 Round", Location="/v4/completion")
+    server.add_response({}, "307 Round", {"Location": "/v4/completion"})
     with pytest.raises(StatusError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.status == 307

@@ -21,9 +21,10 @@ from humanloop_async import (
     StatusError,
     StreamTruncated,
 )
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
 from humanloop_async.transport.base import ResponseStream
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import COMMENT, END, STREAM, Action, ScriptedServer, chunk, completion, event, words
+from tests.events import COMMENT, completion, event, words
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_temporary_errors_are_retried(patient: AsyncHumanloop, server: Scr
     server.add_response(completion("third time"))
     assert (await patient.complete(model_config={"model": "m"})).data[0].output == "third time"
     assert len(server.requests) == 3
-    assert len({(request.headers["idempotency-key"], request.raw) for request in server.requests}) == 1
+    assert len({(request.headers["idempotency-key"], request.body) for request in server.requests}) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 501, 505])
@@ -65,7 +66,7 @@ async def test_a_retry_waits_as_long_as_retry_after(
     patient: AsyncHumanloop, server: ScriptedServer, as_date: bool
 ) -> None:
     value = email.utils.formatdate(int(time.time()) + 2, usegmt=True) if as_date else "1"
-    server.add_response({"detail": "wait"}, "429 Wait", Retry_After=value)
+    server.add_response({"detail": "wait"}, "429 Wait", {"Retry-After": value})
     server.add_response(completion("a"))
     started = time.monotonic()
     await patient.complete(model_config={"model": "m"})
@@ -73,7 +74,7 @@ async def test_a_retry_waits_as_long_as_retry_after(
 
 
 async def test_retry_after_is_an_attribute_of_the_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_response({"detail": "wait"}, "429 Wait", Retry_After="7")
+    server.add_response({"detail": "wait"}, "429 Wait", {"Retry-After": "7"})
     with pytest.raises(RateLimitError) as caught:
         await client.complete(model_config={"model": "m"})
     assert caught.value.retry_after == 7
@@ -81,7 +82,7 @@ async def test_retry_after_is_an_attribute_of_the_error(client: AsyncHumanloop, 
 
 async def test_no_retry_beyond_the_calls_timeout(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     """If the wait before a retry exceeds the call's timeout, the status error is raised at once."""
-    server.add_response({"detail": "wait"}, "429 Wait", Retry_After="5")
+    server.add_response({"detail": "wait"}, "429 Wait", {"Retry-After": "5"})
     started = time.monotonic()
     with pytest.raises(RateLimitError):
         await patient.complete(model_config={"model": "m"}, timeout=4)
@@ -113,9 +114,9 @@ async def test_a_port_without_a_server_is_a_connection_error(unused_tcp_port: in
     [
         (Action.RESET,),
         (Action.CLOSE,),
-        (STREAM, Action.RESET),
-        (STREAM, chunk(b": hi\n\n"), Action.CLOSE),
-        (STREAM, END),
+        (STREAM_HEAD, Action.RESET),
+        (STREAM_HEAD, http_chunk(b": hi\n\n"), Action.CLOSE),
+        (STREAM_HEAD, LAST_CHUNK),
     ],
 )
 async def test_streams_are_retried_before_their_first_event(
@@ -127,11 +128,11 @@ async def test_streams_are_retried_before_their_first_event(
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         assert [chunk.output async for chunk in stream] == ["a", "b"]
     assert len(server.requests) == 3
-    assert len({(request.headers["idempotency-key"], request.raw) for request in server.requests}) == 1
+    assert len({(request.headers["idempotency-key"], request.body) for request in server.requests}) == 1
 
 
 async def test_a_stream_fails_after_its_last_retry(patient: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, END)
+    server.add_script(STREAM_HEAD, LAST_CHUNK)
     async with patient.complete_stream(model_config={"model": "m"}, max_retries=1) as stream:
         with pytest.raises(StreamTruncated):
             await anext(stream)
@@ -140,7 +141,7 @@ async def test_a_stream_fails_after_its_last_retry(patient: AsyncHumanloop, serv
 
 async def test_streams_are_not_retried_after_their_first_event(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     """A retry would deliver the same text again."""
-    server.add_script(STREAM, chunk(event(0, "a")), 0.02, Action.RESET)
+    server.add_stream(event(0, "a"), end=(0.02, Action.RESET))
     server.add_stream(*words("again"))
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         assert (await anext(stream)).output == "a"
@@ -151,8 +152,8 @@ async def test_streams_are_not_retried_after_their_first_event(patient: AsyncHum
 
 async def test_a_stream_can_be_polled_while_it_is_retried(patient: AsyncHumanloop, server: ScriptedServer) -> None:
     """A reader with short timeouts neither uses up the attempts nor prevents the next one."""
-    server.add_script(STREAM, END)
-    server.add_script(0.3, STREAM, *map(chunk, words("a", "b")), END)
+    server.add_script(STREAM_HEAD, LAST_CHUNK)
+    server.add_script(0.3, STREAM_HEAD, *map(http_chunk, words("a", "b")), LAST_CHUNK)
     got: list[str] = []
     async with patient.complete_stream(model_config={"model": "m"}) as stream:
         source = aiter(stream)
@@ -172,8 +173,8 @@ async def test_a_stream_can_be_polled_while_it_is_retried(patient: AsyncHumanloo
 
 async def test_a_failed_attempt_may_end_after_the_next_one_begins(server: ScriptedServer) -> None:
     """A reader that was cancelled and reads again does not depend on when the failed attempt's response is closed."""
-    server.add_script(STREAM, END)
-    server.add_script(0.1, STREAM, *map(chunk, words("a", "b")), END)
+    server.add_script(STREAM_HEAD, LAST_CHUNK)
+    server.add_script(0.1, STREAM_HEAD, *map(http_chunk, words("a", "b")), LAST_CHUNK)
 
     class Late:
         """A transport whose responses take long to finish after their last byte or their close."""
@@ -220,7 +221,7 @@ async def test_a_failed_attempt_may_end_after_the_next_one_begins(server: Script
 
 
 async def test_an_unexpected_exception_of_a_custom_transport_is_raised(server: ScriptedServer) -> None:
-    server.add_script(STREAM, END)
+    server.add_script(STREAM_HEAD, LAST_CHUNK)
 
     class Broken:
         def __init__(self) -> None:
@@ -246,7 +247,7 @@ async def test_an_unexpected_exception_of_a_custom_transport_is_raised(server: S
 
 async def test_a_body_that_never_makes_a_reader_wait_ends_at_the_clock(server: ScriptedServer) -> None:
     """A read that does not wait cannot expire, as with a server that floods its client with comments."""
-    server.add_script(STREAM, Action.WAIT)
+    server.add_script(STREAM_HEAD, Action.WAIT)
 
     class Flood:
         def __init__(self) -> None:

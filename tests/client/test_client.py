@@ -17,7 +17,8 @@ from humanloop_async import (
     InvalidArgument,
     Timeout,
 )
-from tests.scripted import END, STREAM, ScriptedServer, chunk, completion, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, ScriptedServer, http_chunk
+from tests.events import completion, words
 
 
 async def test_settings_come_from_the_environment(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ async def test_the_number_of_connections_can_be_unlimited(server: ScriptedServer
 
 
 async def test_calls_wait_while_all_connections_are_in_use(server: ScriptedServer, transport: str) -> None:
-    server.add_script(0.02, STREAM, *map(chunk, words("a", "b")), END)
+    server.add_script(0.02, STREAM_HEAD, *map(http_chunk, words("a", "b")), LAST_CHUNK)
     async with AsyncHumanloop(base_url=server.url, max_connections=2, transport=transport) as client:  # type: ignore[arg-type]
 
         async def one() -> str:

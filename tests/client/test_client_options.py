@@ -19,21 +19,19 @@ from humanloop_async import (
     ModelConfigCompletionParam,
     TotalTimeout,
 )
-from tests.scripted import STREAM, Action, ScriptedServer, chunk, completion, event, words
+from humanloop_async.testing import Action, ScriptedServer
+from tests.events import completion, event, words
 
 CONFIG: ModelConfigCompletionParam = {"model": "m"}
 
 
 async def test_a_copy_has_other_defaults_and_the_same_connections(server: ScriptedServer) -> None:
     server.add_response(completion("a"))
-    server.add_script(Action.WAIT)
     client = AsyncHumanloop(base_url=server.url, max_retries=0).with_options()  # the first one is dropped
     gc.collect()
     for other in (client, copy.copy(client), copy.deepcopy(client)):
-        server.scripts.insert(0, server.scripts[0])
         assert (await other.complete(model_config=CONFIG)).data[0].output == "a"
     assert server.connections == 1
-    server.scripts.clear()
     server.add_script(Action.WAIT)
     with pytest.raises(TotalTimeout):
         await client.with_options(timeout=0.1).complete(model_config=CONFIG)
@@ -73,7 +71,7 @@ async def test_a_streamed_call_that_is_never_sent_warns(server: ScriptedServer) 
 
 
 async def test_closing_the_text_closes_the_stream(server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     async with AsyncHumanloop(base_url=server.url) as client:
         stream = await client.complete_stream(model_config=CONFIG)
         async with contextlib.aclosing(stream.text_stream) as texts:
@@ -85,7 +83,6 @@ async def test_names_of_the_official_clients_name_the_way_out(server: ScriptedSe
     server.add_response(completion("a"))
     async with AsyncHumanloop(base_url=server.url) as client:
         response = await client.complete(model_config=CONFIG)
-        server.scripts.clear()
         server.add_stream(*words("a"))
         async with client.complete_stream(model_config=CONFIG) as stream:
             for owner, name, hint in (

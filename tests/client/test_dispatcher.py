@@ -19,7 +19,8 @@ from humanloop_async import (
     StreamBusy,
 )
 from humanloop_async.client.core import OpeningStream
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, interleaved, text_of, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import event, interleaved, text_of, words
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -76,7 +77,7 @@ async def test_a_stream_has_a_status_and_headers(client: AsyncHumanloop, server:
 
 async def test_events_may_be_cut_anywhere(client: AsyncHumanloop, server: ScriptedServer) -> None:
     data = b"".join(words("ünï\u2028", "🙂", "end")).replace(b"\n", b"\r\n")
-    server.add_script(STREAM, *(chunk(data[at : at + 7]) for at in range(0, len(data), 7)), END)
+    server.add_script(STREAM_HEAD, *(http_chunk(data[at : at + 7]) for at in range(0, len(data), 7)), LAST_CHUNK)
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["ünï\u2028", "🙂", "end"]
 
@@ -102,8 +103,8 @@ async def test_samples_can_be_read_one_after_another_in_any_order(
 async def test_each_sample_can_have_a_task_in_a_task_group(
     client: AsyncHumanloop, server: ScriptedServer, pause: float
 ) -> None:
-    pieces = [chunk(data) for data in interleaved(4, 30)]
-    server.add_script(STREAM, *(step for piece in pieces for step in (piece, pause)), END)
+    pieces = [http_chunk(data) for data in interleaved(4, 30)]
+    server.add_script(STREAM_HEAD, *(step for piece in pieces for step in (piece, pause)), LAST_CHUNK)
     got: dict[int, str] = {}
 
     async def read(sample: SampleStream[CompletionChunk]) -> None:
@@ -130,7 +131,13 @@ async def test_samples_may_have_different_lengths(client: AsyncHumanloop, server
     """The task whose sample ends first lets another task read, so none waits forever."""
     go_on = asyncio.Event()
     server.add_script(
-        STREAM, chunk(event(0, "a", "stop")), go_on, chunk(event(1, "b")), 0.02, chunk(event(1, "c", "stop")), END
+        STREAM_HEAD,
+        http_chunk(event(0, "a", "stop")),
+        go_on,
+        http_chunk(event(1, "b")),
+        0.02,
+        http_chunk(event(1, "c", "stop")),
+        LAST_CHUNK,
     )
     async with complete(client, 2) as stream:
         first, second = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
@@ -144,7 +151,7 @@ async def test_cancelling_the_reader_of_one_sample_loses_nothing(
 ) -> None:
     """Also if it reads the socket for all: the others continue, and its sample can be read again."""
     go_on = asyncio.Event()
-    server.add_script(STREAM, chunk(event(0, "0")), go_on, *map(chunk, interleaved(3, 5)), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "0")), go_on, *map(http_chunk, interleaved(3, 5)), LAST_CHUNK)
     async with complete(client, 3) as stream:
         tasks = [asyncio.ensure_future(texts(sample)) for sample in stream.samples]
         await asyncio.sleep(0.05)
@@ -161,8 +168,8 @@ async def test_cancelling_the_reader_of_one_sample_loses_nothing(
 
 async def test_readers_cancelled_at_random_lose_nothing(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """Every reader is cancelled many times and then continues with its sample."""
-    pieces = [chunk(data) for data in interleaved(3, 60)]
-    server.add_script(STREAM, *(step for piece in pieces for step in (piece, 0.0005)), END)
+    pieces = [http_chunk(data) for data in interleaved(3, 60)]
+    server.add_script(STREAM_HEAD, *(step for piece in pieces for step in (piece, 0.0005)), LAST_CHUNK)
     rng = random.Random(1)
 
     async def stubborn(sample: SampleStream[CompletionChunk]) -> str:
@@ -188,7 +195,9 @@ async def test_polling_with_short_timeouts_loses_nothing(
     client: AsyncHumanloop, server: ScriptedServer, of_sample: bool
 ) -> None:
     expected = [f"{number}," for number in range(30)]
-    server.add_script(STREAM, *(step for data in words(*expected) for step in (chunk(data), 0.004)), END)
+    server.add_script(
+        STREAM_HEAD, *(step for data in words(*expected) for step in (http_chunk(data), 0.004)), LAST_CHUNK
+    )
     async with complete(client) as stream:
         source = stream.samples[0] if of_sample else aiter(stream)
         got: list[str] = []
@@ -207,7 +216,7 @@ async def test_polling_with_short_timeouts_loses_nothing(
 
 async def test_polling_ends_although_the_server_never_closes(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The wait for the body's end is bounded once for all polls, however often the reader is cancelled."""
-    server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
+    server.add_stream(*words("a"), end=(Action.WAIT,))
     async with complete(client) as stream:
         source = aiter(stream)
         assert (await anext(source)).output == "a"
@@ -239,7 +248,7 @@ async def test_closing_a_sample_drops_its_chunks(client: AsyncHumanloop, server:
 async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """A reader of all chunks gets no buffered or later chunk of the closed sample."""
     events = interleaved(3, 4)
-    server.add_script(STREAM, chunk(b"".join(events[:6])), *map(chunk, events[6:]), END)
+    server.add_stream(b"".join(events[:6]), *events[6:])
     async with complete(client, 3) as stream:
         samples = stream.samples
         await samples[1].aclose()
@@ -258,7 +267,12 @@ async def test_a_closed_sample_is_closed_for_the_stream_too(client: AsyncHumanlo
 async def test_closing_a_sample_ends_its_reader(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
     server.add_script(
-        STREAM, chunk(event(0, "a")), go_on, *map(chunk, words("b", index=0)), *map(chunk, words("c", index=1)), END
+        STREAM_HEAD,
+        http_chunk(event(0, "a")),
+        go_on,
+        *map(http_chunk, words("b", index=0)),
+        *map(http_chunk, words("c", index=1)),
+        LAST_CHUNK,
     )
     async with complete(client, 2) as stream:
         first, second = stream.samples
@@ -271,7 +285,7 @@ async def test_closing_a_sample_ends_its_reader(client: AsyncHumanloop, server: 
 
 
 async def test_a_second_reader_of_a_sample_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client) as stream:
         [sample] = stream.samples
         await anext(sample)
@@ -283,7 +297,7 @@ async def test_a_second_reader_of_a_sample_is_an_error(client: AsyncHumanloop, s
 
 
 async def test_a_second_reader_of_the_stream_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client) as stream:
         await anext(stream)
         first = asyncio.ensure_future(anext(stream))
@@ -297,7 +311,7 @@ async def test_a_second_reader_of_the_stream_is_an_error(client: AsyncHumanloop,
 async def test_reading_samples_and_the_stream_at_once_is_an_error(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client) as stream:
         await anext(stream)
         first = asyncio.ensure_future(anext(stream))

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.scripted import STREAM, ScriptedServer, chunk, event
+from humanloop_async.testing import STREAM_HEAD, ScriptedServer, http_chunk
+from tests.events import event
 
 PROGRAM = """
 import asyncio, os, signal, sys, threading, time
@@ -69,8 +70,8 @@ def test_a_program_ends_in_a_loop_over_a_stream(
     threaded_server: ScriptedServer, transport: str, way: str, loop: str, samples: int, block: str
 ) -> None:
     pytest.importorskip(loop)
-    tokens = [(chunk(event(index, f"{number} ")), 0.02) for number in range(1000) for index in range(samples)]
-    threaded_server.add_script(STREAM, *(step for token in tokens for step in token))
+    tokens = [(http_chunk(event(index, f"{number} ")), 0.02) for number in range(1000) for index in range(samples)]
+    threaded_server.add_script(STREAM_HEAD, *(step for token in tokens for step in token))
     leave, code = WAYS[way]
     warnings = ["-W", "error", "-W", "ignore::ResourceWarning"] if block == "no block" else ["-W", "error"]
     command = [sys.executable, "-X", "dev", *warnings, "-c", PROGRAM.format(leave=leave)]

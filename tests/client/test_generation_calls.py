@@ -17,7 +17,8 @@ from humanloop_async import (
     ModelConfigCompletionRequest,
     UnprocessableEntityError,
 )
-from tests.scripted import ScriptedServer, completion, http_response, words
+from humanloop_async.testing import ScriptedServer, http_response
+from tests.events import completion, words
 
 CONFIG = {"model": "m", "prompt_template": "{{q}}"}
 CALLS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
@@ -55,7 +56,6 @@ async def test_each_call_can_be_plain_or_streamed(client: AsyncHumanloop, server
     response = await top(**params)
     assert type(response).__name__ == f"{kind}Response"
     assert response.data[0].output == "hello"
-    server.scripts.clear()
     server.add_stream(*words("a", "b"))
     async with getattr(client, f"{name}_stream")(**params) as stream:
         assert type(stream).__name__ == f"{kind}Stream"
@@ -65,7 +65,7 @@ async def test_each_call_can_be_plain_or_streamed(client: AsyncHumanloop, server
         assert [chunk.output async for chunk in stream] == ["a", "b"]
 
     assert [(request.method, request.path) for request in server.requests] == [("POST", f"/v4{path}")] * 3
-    assert [request.body for request in server.requests] == [
+    assert [request.json for request in server.requests] == [
         {**params, "stream": stream} for stream in (False, True, True)
     ]
     for request in server.requests:
@@ -108,7 +108,7 @@ async def test_a_subclass_can_override_a_call(client: AsyncHumanloop) -> None:
 async def test_arguments_that_are_none_are_not_sent(client: AsyncHumanloop, server: ScriptedServer) -> None:
     server.add_response(completion("a"))
     await client.complete(project=None, model_config={"model": "m"}, inputs=None, seed=None, timeout=None, user="")
-    assert server.requests[0].body == {"model_config": {"model": "m"}, "user": "", "stream": False}
+    assert server.requests[0].json == {"model_config": {"model": "m"}, "user": "", "stream": False}
 
 
 async def test_structs_and_dicts_are_sent_alike(client: AsyncHumanloop, server: ScriptedServer) -> None:
@@ -117,7 +117,7 @@ async def test_structs_and_dicts_are_sent_alike(client: AsyncHumanloop, server: 
         messages=[ChatMessage(role="user", content="hi"), {"role": "assistant", "content": "ho"}],
         model_config=ModelConfigChatRequest(model="m", temperature=0.5),
     )
-    body = server.requests[0].body
+    body = server.requests[0].json
     assert [(message["role"], message["content"]) for message in body["messages"]] == [
         ("user", "hi"),
         ("assistant", "ho"),
@@ -134,7 +134,7 @@ async def test_provider_keys_of_the_call_override_those_of_the_client(server: Sc
     async with AsyncHumanloop(base_url=server.url, **settings) as client:
         await client.complete(model_config={"model": "m"}, provider_api_keys={"openai": "mine", "other": "x"})
         await client.complete(model_config={"model": "m"})
-    sent = [request.body["provider_api_keys"] for request in server.requests]
+    sent = [request.json["provider_api_keys"] for request in server.requests]
     common = {name.removesuffix("_api_key"): key for name, key in settings.items()}
     assert sent == [{**common, "openai": "mine", "other": "x"}, common]
     for request in server.requests:
@@ -147,7 +147,7 @@ async def test_headers_of_the_call_override_those_of_the_client(server: Scripted
         await client.complete(model_config={"model": "m"}, extra_headers={"X-Team": "mine"}, idempotency_key="the-key")
     headers = server.requests[0].headers
     assert (headers["x-team"], headers["x-kept"], headers["idempotency-key"]) == ("mine", "b", "the-key")
-    assert "idempotency_key" not in server.requests[0].body
+    assert "idempotency_key" not in server.requests[0].json
 
 
 @pytest.mark.parametrize("bad", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
@@ -224,7 +224,7 @@ async def test_the_server_checks_the_number_of_samples(
 
 async def test_a_response_has_its_status_and_headers(client: AsyncHumanloop, server: ScriptedServer) -> None:
     body = {**completion(" a "), "unknown": {"kept": [1]}}
-    server.add_script(0.05, http_response(body, X_Request_Id="r1"))
+    server.add_script(0.05, http_response(body, headers={"X-Request-Id": "r1"}))
     response = await client.complete(model_config={"model": "m"})
     assert response.body == body
     assert (response.status, response.headers["x-request-id"]) == (200, "r1")

@@ -20,7 +20,8 @@ from humanloop_async import (
     StatusError,
     Timeout,
 )
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, words
+from humanloop_async.testing import STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import event, words
 
 MIB = 1 << 20
 HEAD = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
@@ -67,8 +68,8 @@ async def test_rejecting_an_event_takes_little_more_memory_than_the_limit(
     server: ScriptedServer, transport: str
 ) -> None:
     limit = 16 * MIB
-    piece = chunk(b"a" * 65_536)
-    server.add_script(STREAM, chunk(b"data: "), *[piece] * 300, Action.WAIT)
+    piece = http_chunk(b"a" * 65_536)
+    server.add_script(STREAM_HEAD, http_chunk(b"data: "), *[piece] * 300, Action.WAIT)
     async with AsyncHumanloop(base_url=server.url, transport=transport, max_event_bytes=limit) as client:  # type: ignore[arg-type]
         stream = await client.complete_stream(model_config=MODEL)
         tracemalloc.start()
@@ -117,7 +118,7 @@ async def test_tls_to_a_plain_port_leaves_no_socket(transport: str, response: by
 
 
 async def test_an_error_event_of_a_gateway_keeps_its_message(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), chunk(b"event: error\ndata: no healthy upstream\n\n"), END)
+    server.add_stream(event(0, "a"), b"event: error\ndata: no healthy upstream\n\n")
     stream = await client.complete_stream(model_config=MODEL)
     with pytest.raises(ServerError, match="no healthy upstream") as caught:
         await stream.final()

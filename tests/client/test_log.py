@@ -10,7 +10,8 @@ import pytest
 
 from humanloop_async import AsyncHumanloop, InvalidArgument, ModelConfigCompletionParam, StreamTruncated
 from humanloop_async.client import log
-from tests.scripted import ScriptedServer, completion, event, words
+from humanloop_async.testing import ScriptedServer
+from tests.events import completion, event, words
 
 CONFIG: ModelConfigCompletionParam = {"model": "m"}
 
@@ -19,7 +20,7 @@ async def test_retries_and_ends_of_streams_are_logged_without_secrets(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "humanloop_async")
-    server.add_response({"detail": "the prompt has sk-secret"}, "503 No", Retry_After="0")
+    server.add_response({"detail": "the prompt has sk-secret"}, "503 No", {"Retry-After": "0"})
     server.add_response(completion("x"))
     server.add_stream(*words("a", "b"))
     server.add_stream(event(output="a"))  # without a finish reason

@@ -8,7 +8,8 @@ import textwrap
 
 import pytest
 
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import completion, event, words
 
 START = """
 import asyncio, gc, os, signal, sys, threading, time
@@ -120,7 +121,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_causes_no_output(threaded_server: ScriptedServer, program: str, transport: str) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     assert run(threaded_server, program, transport) == ("", "")
 
 
@@ -138,7 +139,7 @@ def test_a_client_that_is_never_closed_causes_one_warning(
     threaded_server: ScriptedServer, program: str, transport: str
 ) -> None:
     """The warning names the client. The sync client closes without a warning."""
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     _, said = run(threaded_server, program, transport)
     warnings = [line for line in said.splitlines() if line.partition(":")[0].endswith("Warning")]
     assert len(warnings) == 1, said
@@ -151,7 +152,9 @@ def test_a_client_that_is_never_closed_causes_one_warning(
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
 def test_after_a_fork_parent_and_child_can_call(threaded_server: ScriptedServer, transport: str) -> None:
     """The child has another thread and other connections, so closing them does not affect the parent."""
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), 1.0, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, http_chunk(event(0, "a")), 1.0, http_chunk(event(0, "b", "stop")), LAST_CHUNK
+    )
     program = """
         import warnings; warnings.simplefilter("ignore")  # Python 3.12 warns about fork beside threads
         c = sync(); s = opening(c); assert next(s).output == "a"

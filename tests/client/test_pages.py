@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from humanloop_async import AsyncHumanloop, Humanloop, NotFoundError, Pages
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.types import SessionResponse
 from tests.examples import null_laden
-from tests.scripted import ScriptedServer
 
 LISTS = {"projects": 0, "sessions": 1}
 
@@ -94,7 +94,6 @@ async def test_a_list_can_be_read_several_times(server: ScriptedServer, client: 
     pages = client.sessions.list("pr_1", size=2)
     assert [session.id async for session in pages] == list("abc")
     add_pages(server, 1, "xy", "z")
-    server.scripts.pop(0)
     assert [session.id async for session in pages] == list("xyz")
 
 

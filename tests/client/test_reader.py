@@ -30,21 +30,8 @@ from humanloop_async import (
 )
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
-from tests.scripted import (
-    COMMENT,
-    DONE,
-    END,
-    STREAM,
-    UNTIL_CLOSE,
-    Action,
-    ScriptedServer,
-    Step,
-    chunk,
-    completion,
-    event,
-    sse,
-    words,
-)
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, Step, http_chunk
+from tests.events import COMMENT, DONE, UNTIL_CLOSE, completion, event, sse, words
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -66,23 +53,29 @@ async def read_until_error(stream: CompletionStream) -> tuple[list[str], ApiExce
 
 TWO = event(0, "a") + event(0, "b")
 CUTS: dict[str, tuple[Step, ...]] = {
-    "end of chunks": (STREAM, chunk(TWO), END),
-    "end of chunks, in the middle of an event": (STREAM, chunk(TWO + event(0, "c")[:40]), END),
-    "an event without its blank line": (STREAM, chunk(TWO + event(0, "c", "stop")[:-1]), END),
-    "[DONE]": (STREAM, chunk(TWO), chunk(DONE), END),
-    "[DONE] and silence": (STREAM, chunk(TWO), chunk(DONE), Action.WAIT),
-    "connection closed inside chunks": (STREAM, chunk(TWO), 0.02, Action.CLOSE),
-    "connection closed inside a chunk": (STREAM, chunk(TWO), chunk(event(0, "c", "stop"))[:50], 0.02, Action.CLOSE),
-    "reset": (STREAM, chunk(TWO), 0.05, Action.RESET),
-    "half closed": (STREAM, chunk(TWO), Action.HALF_CLOSE, Action.WAIT),
+    "end of chunks": (STREAM_HEAD, http_chunk(TWO), LAST_CHUNK),
+    "end of chunks, in the middle of an event": (STREAM_HEAD, http_chunk(TWO + event(0, "c")[:40]), LAST_CHUNK),
+    "an event without its blank line": (STREAM_HEAD, http_chunk(TWO + event(0, "c", "stop")[:-1]), LAST_CHUNK),
+    "[DONE]": (STREAM_HEAD, http_chunk(TWO), http_chunk(DONE), LAST_CHUNK),
+    "[DONE] and silence": (STREAM_HEAD, http_chunk(TWO), http_chunk(DONE), Action.WAIT),
+    "connection closed inside chunks": (STREAM_HEAD, http_chunk(TWO), 0.02, Action.CLOSE),
+    "connection closed inside a chunk": (
+        STREAM_HEAD,
+        http_chunk(TWO),
+        http_chunk(event(0, "c", "stop"))[:50],
+        0.02,
+        Action.CLOSE,
+    ),
+    "reset": (STREAM_HEAD, http_chunk(TWO), 0.05, Action.RESET),
+    "half closed": (STREAM_HEAD, http_chunk(TWO), Action.HALF_CLOSE, Action.WAIT),
     "end of a body without length": (UNTIL_CLOSE, TWO, Action.CLOSE),
     "content-length too long": (
-        STREAM.replace(b"Transfer-Encoding: chunked", b"Content-Length: 9999"),
+        STREAM_HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: 9999"),
         TWO,
         0.02,
         Action.CLOSE,
     ),
-    "broken chunk": (STREAM, chunk(TWO), 0.02, b"zzz\r\n", Action.WAIT),
+    "broken chunk": (STREAM_HEAD, http_chunk(TWO), 0.02, b"zzz\r\n", Action.WAIT),
 }
 
 
@@ -119,7 +112,7 @@ async def test_a_cut_stream_ends_every_sample_with_an_error(client: AsyncHumanlo
 
 async def test_an_error_event_is_raised(client: AsyncHumanloop, server: ScriptedServer) -> None:
     detail = {"message": "slow down", "type": "rate_limit_error", "code": 429, "origin": "OpenAI"}
-    server.add_script(STREAM, chunk(event(0, "a") + event(0, "b") + sse({"detail": detail})), Action.WAIT)
+    server.add_stream(event(0, "a") + event(0, "b") + sse({"detail": detail}), end=(Action.WAIT,))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a", "b"]
@@ -171,7 +164,7 @@ NONSENSE = {
 
 @pytest.mark.parametrize("bad", NONSENSE.values(), ids=NONSENSE)
 async def test_an_event_that_is_not_v4_is_an_error(client: AsyncHumanloop, server: ScriptedServer, bad: bytes) -> None:
-    server.add_script(STREAM, chunk(event(0, "a") + bad + event(0, "b", "stop")), Action.WAIT)
+    server.add_stream(event(0, "a") + bad + event(0, "b", "stop"), end=(Action.WAIT,))
     async with complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a"]
@@ -183,14 +176,14 @@ async def test_an_event_that_is_not_v4_is_an_error(client: AsyncHumanloop, serve
 
 async def test_a_chunk_after_its_samples_end_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
     for late in (b"".join(words("a", "b")) + event(0, "late"), b"".join(words("a")) + event(0, "again", "stop")):
-        server.scripts[:] = [(STREAM, chunk(late), Action.WAIT)]
+        server.add_stream(late, end=(Action.WAIT,))
         async with complete(client) as stream:
             _, error = await read_until_error(stream)
             assert type(error) is InvalidEvent
 
 
 async def test_an_event_over_the_size_limit_is_an_error(server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a") + event(0, "b")), chunk(event(0, "x" * 5000, "stop")), Action.WAIT)
+    server.add_stream(event(0, "a") + event(0, "b"), event(0, "x" * 5000, "stop"), end=(Action.WAIT,))
     async with AsyncHumanloop(base_url=server.url, max_event_bytes=2000) as client, complete(client) as stream:
         got, error = await read_until_error(stream)
     assert got == ["a", "b"]
@@ -211,7 +204,7 @@ async def test_a_complete_stream_ends_although_the_server_never_closes(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     """The stream ends after a short wait, and closes the connection, because it cannot be used again."""
-    server.add_script(STREAM, *map(chunk, words("a")), Action.WAIT)
+    server.add_stream(*words("a"), end=(Action.WAIT,))
     started = time.monotonic()
     async with complete(client) as stream:
         assert [chunk.output async for chunk in stream] == ["a"]
@@ -222,7 +215,7 @@ async def test_a_complete_stream_ends_although_the_server_never_closes(
 async def test_a_complete_stream_stays_complete_when_its_connection_breaks(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    server.add_script(STREAM, *map(chunk, words("a")), 0.02, Action.RESET)
+    server.add_stream(*words("a"), end=(0.02, Action.RESET))
     async with complete(client) as stream:
         assert (await stream.final()).data[0].finish_reason == "stop"
 
@@ -239,7 +232,7 @@ async def test_json_instead_of_a_stream_is_an_invalid_response(client: AsyncHuma
 
 
 async def test_html_instead_of_a_stream_is_an_invalid_response(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_response(b"<html>Log in</html>", Content_Type="text/html")
+    server.add_response(b"<html>Log in</html>", headers={"Content-Type": "text/html"})
     async with complete(client) as stream:
         with pytest.raises(InvalidResponse, match="text/html") as caught:
             await stream.final()
@@ -267,7 +260,7 @@ async def test_the_timeout_until_the_headers(client: AsyncHumanloop, server: Scr
 
 
 async def test_the_timeout_until_the_first_chunk(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, Action.WAIT)
+    server.add_script(STREAM_HEAD, Action.WAIT)
     sent = time.monotonic()
     async with complete(client, Timeout(first_token=0.2, idle=9)) as stream:
         _, error = await timed(stream)
@@ -280,7 +273,7 @@ async def test_the_timeout_until_the_first_chunk(client: AsyncHumanloop, server:
 async def test_the_timeout_between_chunks(
     client: AsyncHumanloop, server: ScriptedServer, timeout: Timeout | float
 ) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     async with complete(client, timeout) as stream:
         await anext(stream)
         took, error = await timed(stream)
@@ -290,12 +283,12 @@ async def test_the_timeout_between_chunks(
     assert 0.18 < took < 5
 
 
-@pytest.mark.parametrize(("first", "kind"), [([], FirstTokenTimeout), ([chunk(event(0, "a"))], IdleTimeout)])
+@pytest.mark.parametrize(("first", "kind"), [([], FirstTokenTimeout), ([http_chunk(event(0, "a"))], IdleTimeout)])
 async def test_comments_do_not_reset_the_timeouts(
     client: AsyncHumanloop, server: ScriptedServer, first: list[bytes], kind: type[ApiTimeoutError]
 ) -> None:
-    comments: list[Step] = [chunk(COMMENT), 0.05] * 60
-    server.add_script(STREAM, *first, *comments, END)
+    comments: list[Step] = [http_chunk(COMMENT), 0.05] * 60
+    server.add_script(STREAM_HEAD, *first, *comments, LAST_CHUNK)
     async with complete(client, Timeout(first_token=0.3, idle=0.3)) as stream:
         took, error = await timed(stream)
     assert type(error) is kind
@@ -303,15 +296,15 @@ async def test_comments_do_not_reset_the_timeouts(
 
 
 async def test_chunks_reset_the_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    steps: list[Step] = [chunk(event(0, "a")), 0.1] * 6
-    server.add_script(STREAM, *steps, *map(chunk, words("b")), END)
+    steps: list[Step] = [http_chunk(event(0, "a")), 0.1] * 6
+    server.add_script(STREAM_HEAD, *steps, *map(http_chunk, words("b")), LAST_CHUNK)
     async with complete(client, Timeout(idle=0.4)) as stream:
         assert (await stream.final()).data[0].output == "aaaaaab"
 
 
 async def test_the_total_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    steps: list[Step] = [chunk(event(0, "a")), 0.05] * 60
-    server.add_script(STREAM, *steps, END)
+    steps: list[Step] = [http_chunk(event(0, "a")), 0.05] * 60
+    server.add_script(STREAM_HEAD, *steps, LAST_CHUNK)
     begun = time.monotonic()
     async with complete(client, Timeout(total=0.4)) as stream:
         _, error = await timed(stream)
@@ -331,7 +324,7 @@ async def test_the_error_names_the_timeout_that_was_set(
     client: AsyncHumanloop, server: ScriptedServer, clocks: Timeout
 ) -> None:
     """A timer may fire early, or two at once. The error is still that of the limit that was set."""
-    server.add_script(STREAM, chunk(event(0, "a")), 0.05, END)
+    server.add_stream(event(0, "a"), end=(0.05, LAST_CHUNK))
     for _ in range(40):
         with pytest.raises(TotalTimeout):
             async with complete(client, clocks) as stream:
@@ -350,7 +343,7 @@ async def test_the_error_of_a_plain_call_names_the_timeout_that_was_set(
 async def test_the_clock_until_the_first_chunk_counts_from_sending(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    server.add_script(0.3, STREAM, Action.WAIT)
+    server.add_script(0.3, STREAM_HEAD, Action.WAIT)
     sent = time.monotonic()
     async with complete(client, Timeout(first_token=0.6)) as stream:
         _, error = await timed(stream)
@@ -368,7 +361,11 @@ async def test_the_clock_until_the_first_chunk_limits_the_wait_for_headers(
 
 @pytest.mark.parametrize(
     ("script", "kind"),
-    [((), ConnectTimeout), ((STREAM,), FirstTokenTimeout), ((STREAM, chunk(event(0, "a"))), IdleTimeout)],
+    [
+        ((), ConnectTimeout),
+        ((STREAM_HEAD,), FirstTokenTimeout),
+        ((STREAM_HEAD, http_chunk(event(0, "a"))), IdleTimeout),
+    ],
     ids=["headers", "first chunk", "next chunk"],
 )
 async def test_a_number_limits_every_silence(
@@ -391,7 +388,7 @@ async def test_the_body_of_an_error_takes_no_longer_than_the_headers_may(
 
 
 async def test_reads_cancelled_at_once_cannot_postpone_a_clock(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     async with complete(client, Timeout(idle=0.2)) as stream:
         await anext(stream)
         begun = time.monotonic()
@@ -408,7 +405,7 @@ async def test_reads_cancelled_at_once_cannot_postpone_a_clock(client: AsyncHuma
 
 async def test_reads_cancelled_at_once_see_the_end(client: AsyncHumanloop, server: ScriptedServer) -> None:
     """The body has no end, for which the client waits for half a second."""
-    server.add_script(STREAM, chunk(event(0, "a", "stop")), Action.WAIT)
+    server.add_stream(event(0, "a", "stop"), end=(Action.WAIT,))
     async with complete(client) as stream:
         await anext(stream)
         begun = time.monotonic()
@@ -423,7 +420,15 @@ async def test_reads_cancelled_at_once_see_the_end(client: AsyncHumanloop, serve
 
 
 async def test_a_slow_consumer_causes_no_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 0.05, chunk(event(0, "b")), 0.3, chunk(event(0, "c", "stop")), END)
+    server.add_script(
+        STREAM_HEAD,
+        http_chunk(event(0, "a")),
+        0.05,
+        http_chunk(event(0, "b")),
+        0.3,
+        http_chunk(event(0, "c", "stop")),
+        LAST_CHUNK,
+    )
     async with complete(client, Timeout(idle=0.25, first_token=0.25)) as stream:
         got = []
         async for piece in stream:
@@ -435,8 +440,8 @@ async def test_a_slow_consumer_causes_no_idle_timeout(client: AsyncHumanloop, se
 async def test_a_slow_consumer_does_not_extend_the_total_timeout(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    steps: list[bytes | float] = [chunk(event(0, "a")), 0.04]
-    server.add_script(STREAM, *steps * 30, chunk(event(0, "b", "stop")), END)
+    steps: list[bytes | float] = [http_chunk(event(0, "a")), 0.04]
+    server.add_script(STREAM_HEAD, *steps * 30, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     with pytest.raises(TotalTimeout):
         async with complete(client, Timeout(total=0.3)) as stream:
             async for _ in stream:
@@ -447,7 +452,7 @@ async def test_a_slow_consumer_that_polls_causes_no_idle_timeout(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     """The chunk arrived in time, after its reader had been cancelled."""
-    server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client, Timeout(idle=0.25)) as stream:
         source = aiter(stream)
         await anext(source)
@@ -458,8 +463,8 @@ async def test_a_slow_consumer_that_polls_causes_no_idle_timeout(
 
 
 async def test_polling_does_not_postpone_the_idle_timeout(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    comments: list[Step] = [chunk(COMMENT), 0.05] * 60
-    server.add_script(STREAM, chunk(event(0, "a")), *comments, END)
+    comments: list[Step] = [http_chunk(COMMENT), 0.05] * 60
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), *comments, LAST_CHUNK)
     async with complete(client, Timeout(idle=0.3)) as stream:
         source = aiter(stream)
         await anext(source)
@@ -478,7 +483,7 @@ async def test_polling_does_not_postpone_the_idle_timeout(client: AsyncHumanloop
 async def test_an_error_has_the_status_and_headers_of_the_response(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.CLOSE)
+    server.add_stream(event(0, "a"), end=(Action.CLOSE,))
     async with complete(client) as stream:
         _, error = await read_until_error(stream)
     assert (error.status, error.reason) == (200, "OK")

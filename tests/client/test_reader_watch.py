@@ -13,9 +13,10 @@ import pytest
 from humanloop_async import AsyncHumanloop, StreamClosed
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, http_response
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk, http_response
+from tests.events import event
 
-SILENT = (STREAM, chunk(event(0, "a")), chunk(event(1, "b")), Action.WAIT)
+SILENT = (STREAM_HEAD, http_chunk(event(0, "a")), http_chunk(event(1, "b")), Action.WAIT)
 WITHIN = 2.0
 """Seconds after a cancellation within which a stream without a block is closed."""
 
@@ -168,7 +169,7 @@ async def cancel_a_read(reading: Awaitable[object]) -> None:
 
 
 async def test_a_block_keeps_the_stream_open(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 2.6, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 2.6, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client, 1) as stream:
         await anext(stream)
         await cancel_a_read(anext(stream))
@@ -177,7 +178,7 @@ async def test_a_block_keeps_the_stream_open(client: AsyncHumanloop, server: Scr
 
 
 async def test_a_block_that_begins_late_keeps_the_stream_open(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 2.6, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 2.6, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     stream = await complete(client, 1)
     await anext(stream)
     await cancel_a_read(anext(stream))
@@ -187,7 +188,7 @@ async def test_a_block_that_begins_late_keeps_the_stream_open(client: AsyncHuman
 
 
 async def test_reading_again_keeps_the_stream_open(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 2.6, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), 2.6, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     stream = await complete(client, 1)
     await anext(stream)
     await cancel_a_read(anext(stream))
@@ -198,7 +199,15 @@ async def test_reading_again_keeps_the_stream_open(client: AsyncHumanloop, serve
 async def test_a_cancelled_reader_does_not_close_the_stream_of_a_slow_one(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b")), 2.5, chunk(event(0, "c", "stop")), END)
+    server.add_script(
+        STREAM_HEAD,
+        http_chunk(event(0, "a")),
+        0.3,
+        http_chunk(event(0, "b")),
+        2.5,
+        http_chunk(event(0, "c", "stop")),
+        LAST_CHUNK,
+    )
     stream = await complete(client)
     slow, cancelled = stream.samples
     await anext(slow)
@@ -224,7 +233,7 @@ async def test_a_stream_that_was_closed_says_so(client: AsyncHumanloop, server: 
 
 @pytest.mark.parametrize("transport", ["aiohttp", "httpx"], indirect=True)
 async def test_a_cancelled_reader_sends_no_retry(server: ScriptedServer, transport: str) -> None:
-    server.add_script(STREAM, END)  # no event: a retry follows
+    server.add_script(STREAM_HEAD, LAST_CHUNK)  # no event: a retry follows
     async with AsyncHumanloop("k", base_url=server.url, transport=transport, max_retries=9) as client:  # type: ignore[arg-type]
         for _ in range(10):
             stream = await complete(client, 1)
@@ -240,9 +249,9 @@ async def test_a_cancelled_reader_sends_no_retry(server: ScriptedServer, transpo
 
 
 async def test_the_next_read_makes_the_retry(server: ScriptedServer) -> None:
-    server.add_script(STREAM, END)
-    server.add_script(http_response({"detail": "busy"}, "503 Service Unavailable", Retry_After="1"))
-    server.add_script(STREAM, chunk(event(0, "a", "stop")), END)
+    server.add_script(STREAM_HEAD, LAST_CHUNK)
+    server.add_script(http_response({"detail": "busy"}, "503 Service Unavailable", {"Retry-After": "1"}))
+    server.add_stream(event(0, "a", "stop"))
     async with AsyncHumanloop("k", base_url=server.url) as client, complete(client, 1) as stream:
         while True:  # cancelled again and again
             try:

@@ -23,10 +23,10 @@ from humanloop_async import (
     SyncPages,
     UnprocessableEntityError,
 )
+from humanloop_async.testing import Action, ScriptedServer, http_response
 from humanloop_async.types import CreateLogResponse, LogRequest
 from humanloop_async.wire.operations import GENERATION_OPERATIONS, OPERATIONS
 from tests.record_calls import CALLS, LOG, Expected
-from tests.scripted import Action, ScriptedServer, http_response
 
 
 def check(expected: Expected, given: Any, server: ScriptedServer) -> None:
@@ -74,7 +74,7 @@ async def test_an_operation_without_a_result_returns_none_whatever_the_body(
 
 
 async def test_a_result_has_its_raw_response(server: ScriptedServer, client: AsyncHumanloop) -> None:
-    server.add_response([{"id": "data_1", "project_id": "pr_1", "newer": 1}], X_Request="r2")
+    server.add_response([{"id": "data_1", "project_id": "pr_1", "newer": 1}], headers={"X-Request": "r2"})
     created = await client.log([LOG])
     assert list(created) == [CreateLogResponse(id="data_1", project_id="pr_1")]
     assert created.body == [{"id": "data_1", "project_id": "pr_1", "newer": 1}]
@@ -86,7 +86,7 @@ async def test_provider_keys_are_sent_only_for_generation(server: ScriptedServer
     server.add_response({"id": "data_1", "project_id": "pr_1"})
     async with AsyncHumanloop(base_url=f"{server.url}/v4", openai_api_key="sk-secret") as client:
         await client.log(output="x")
-    assert b"sk-secret" not in server.requests[0].raw
+    assert b"sk-secret" not in server.requests[0].body
 
 
 # Arguments
@@ -199,7 +199,7 @@ async def test_an_object_instead_of_a_list_is_an_invalid_response(
 
 async def test_a_retry_has_the_same_idempotency_key(server: ScriptedServer, transport: Any) -> None:
     server.add_script(Action.RESET)
-    server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    server.add_script(http_response({"detail": "busy"}, "503 Busy", {"Retry-After": "0"}))
     server.add_response({"id": "sesh_1"}, "201 Created")
     async with AsyncHumanloop(base_url=f"{server.url}/v4", transport=transport) as client:
         session = await client.sessions.create()
@@ -209,7 +209,7 @@ async def test_a_retry_has_the_same_idempotency_key(server: ScriptedServer, tran
 
 
 async def test_the_last_error_is_raised_after_the_last_retry(server: ScriptedServer) -> None:
-    server.add_script(http_response({"detail": "busy"}, "503 Busy", Retry_After="0"))
+    server.add_script(http_response({"detail": "busy"}, "503 Busy", {"Retry-After": "0"}))
     async with AsyncHumanloop(base_url=f"{server.url}/v4", max_retries=1) as client:
         with pytest.raises(ServerError):
             await client.logs.get("data_1")
@@ -226,4 +226,4 @@ async def test_results_are_typed(server: ScriptedServer, client: AsyncHumanloop)
     assert isinstance(pages, Pages)
     page = await pages
     assert [type(record) for record in page.records] == [ProjectResponse]
-    assert json.loads(server.requests[0].raw or b"null") is None
+    assert json.loads(server.requests[0].body or b"null") is None

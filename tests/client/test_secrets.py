@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from humanloop_async import ApiException, AsyncHumanloop, Humanloop, Timeout
-from tests.scripted import UNTIL_CLOSE, Action, ScriptedServer, completion, event, in_thread
+from humanloop_async.testing import Action, ScriptedServer
+from tests.events import UNTIL_CLOSE, completion, event
 
 SECRET = "sk-SECRET"
 TRANSPORTS = ["aiohttp", "httpx"]
@@ -157,7 +158,7 @@ async def test_a_rejected_certificate_is_not_retried_and_leaves_no_key(transport
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with (
-        ScriptedServer().running(context) as server,
+        ScriptedServer(tls=context) as server,
         AsyncHumanloop(SECRET, base_url=server.url, transport=transport, max_retries=5) as client,
     ):
         with pytest.raises(ApiException, match=r"(?i)certificate") as caught:
@@ -232,7 +233,7 @@ def test_an_error_of_a_setting_holds_no_key(client: Any, settings: dict[str, Any
 @pytest.mark.parametrize("failure", FAILURES)
 def test_an_error_of_the_sync_client_holds_no_key(transport: Any, failure: str) -> None:
     clocks = Timeout(connect=0.2, first_token=0.2, idle=0.2, total=0.4)
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_script(*FAILURES[failure])
         with Humanloop(
             SECRET, base_url=server.url, transport=transport, timeout=clocks, max_retries=0, openai_api_key=SECRET
@@ -256,5 +257,5 @@ async def test_a_call_that_succeeds_sends_the_keys(server: ScriptedServer) -> No
     async with AsyncHumanloop(SECRET, base_url=server.url) as client:
         await plain(client)
     assert server.requests[0].headers["x-api-key"] == server.requests[0].headers["x-other"] == SECRET
-    assert server.requests[0].body["provider_api_keys"] == {"openai": SECRET}
+    assert server.requests[0].json["provider_api_keys"] == {"openai": SECRET}
     assert sys.exception() is None

@@ -22,20 +22,8 @@ from humanloop_async import (
     ToolCall,
 )
 from humanloop_async.client.core import OpeningStream
-from tests.scripted import (
-    COMMENT,
-    DONE,
-    END,
-    STREAM,
-    Action,
-    ScriptedServer,
-    chunk,
-    event,
-    interleaved,
-    sse,
-    text_of,
-    words,
-)
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import COMMENT, DONE, event, interleaved, sse, text_of, words
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -87,7 +75,9 @@ async def test_final_keeps_the_chunks_of_samples(client: AsyncHumanloop, server:
 
 
 async def test_final_can_be_awaited_while_samples_are_read(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, *(step for data in interleaved(2, 10) for step in (chunk(data), 0.002)), END)
+    server.add_script(
+        STREAM_HEAD, *(step for data in interleaved(2, 10) for step in (http_chunk(data), 0.002)), LAST_CHUNK
+    )
     async with complete(client, 2) as stream:
         samples = (
             stream.samples
@@ -100,7 +90,7 @@ async def test_final_can_be_awaited_while_samples_are_read(client: AsyncHumanloo
 
 async def test_partial_grows_with_each_event(client: AsyncHumanloop, server: ScriptedServer) -> None:
     go_on = asyncio.Event()
-    server.add_script(STREAM, chunk(event(0, "a")), go_on, chunk(event(0, "b", "stop")), END)
+    server.add_script(STREAM_HEAD, http_chunk(event(0, "a")), go_on, http_chunk(event(0, "b", "stop")), LAST_CHUNK)
     async with complete(client, 2) as stream:
         assert stream.partial.data == []
         await anext(stream)
@@ -115,7 +105,6 @@ async def test_the_text_of_a_stream_and_of_samples(client: AsyncHumanloop, serve
     server.add_stream(event(0, "a"), event(0, ""), event(0, " b"), event(0, "", "stop"))
     async with complete(client) as stream:
         assert [text async for text in stream.text_stream] == ["a", " b"]
-    server.scripts.clear()
     server.add_stream(*interleaved(2, 3))
     async with complete(client, 2) as stream:
         with pytest.raises(InvalidArgument, match="samples"):
@@ -175,7 +164,7 @@ async def test_a_streamed_chat_has_tool_calls_and_messages(client: AsyncHumanloo
 async def test_unread_samples_have_bounded_buffers(server: ScriptedServer) -> None:
     """The sample that is read delivers its chunks, then raises `BufferLimitExceeded`, and the connection is closed."""
     events = [event(index, "x" * 1000) for _ in range(50) for index in (0, 1)]
-    server.add_script(STREAM, *map(chunk, events), Action.WAIT)
+    server.add_stream(*events, end=(Action.WAIT,))
     async with AsyncHumanloop(base_url=server.url, max_buffered_bytes=20_000) as client, complete(client, 2) as stream:
         got = []
         with pytest.raises(BufferLimitExceeded, match="sample 1") as caught:
@@ -201,7 +190,7 @@ async def test_a_reader_of_all_chunks_needs_no_buffer(server: ScriptedServer) ->
 
 
 async def test_reading_a_closed_stream_is_an_error(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     async with complete(client) as stream:
         assert (await anext(stream)).output == "a"
     for read in (stream.final(), anext(stream), anext(stream.samples[0])):

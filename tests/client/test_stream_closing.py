@@ -16,7 +16,8 @@ import pytest
 from humanloop_async import ApiException, AsyncHumanloop, ClientClosed, StreamClosed
 from humanloop_async.client.core import OpeningStream
 from humanloop_async.client.stream import CompletionStream
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, interleaved, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import completion, event, interleaved, words
 
 
 def complete(client: AsyncHumanloop, num_samples: int = 1) -> OpeningStream[CompletionStream]:
@@ -166,7 +167,7 @@ WAYS: list[Callable[[AsyncHumanloop], Awaitable[object]]] = [
 async def test_leaving_a_stream_closes_its_connection_within_a_second(
     client: AsyncHumanloop, server: ScriptedServer, leave: Callable[[AsyncHumanloop], Awaitable[object]]
 ) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     server.add_response(completion("next"))
     stream = await leave(client)  # it still exists: leaving its loop was enough to close the connection
     await asyncio.wait_for(server.client_left.wait(), 10)
@@ -192,11 +193,10 @@ async def test_a_hundred_finished_streams_use_one_connection(client: AsyncHumanl
 
 async def test_leaving_frees_the_connection(server: ScriptedServer, transport: str) -> None:
     """With one connection in the pool, the next call gets it, however the stream was left."""
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     async with AsyncHumanloop(base_url=server.url, transport=transport, max_connections=1) as client:  # type: ignore[arg-type]
         for leave in WAYS:
             await asyncio.wait_for(leave(client), 10)
-        server.scripts.clear()
         server.add_response(completion("next"))
         assert (await asyncio.wait_for(client.complete(model_config={"model": "m"}), 10)).data[0].output == "next"
 
@@ -206,8 +206,8 @@ async def test_calls_cancelled_at_any_point_leak_no_connection(
     server: ScriptedServer, transport: str, double: bool
 ) -> None:
     """300 calls, more at once than the pool has connections, are cancelled. Then every connection can be used."""
-    pieces = [chunk(data) for data in interleaved(2, 5)]
-    server.add_script(0.001, STREAM, *(step for piece in pieces for step in (piece, 0.001)), END)
+    pieces = [http_chunk(data) for data in interleaved(2, 5)]
+    server.add_script(0.001, STREAM_HEAD, *(step for piece in pieces for step in (piece, 0.001)), LAST_CHUNK)
     rng = random.Random(7)
 
     async def use(client: AsyncHumanloop) -> None:
@@ -234,8 +234,7 @@ async def test_calls_cancelled_at_any_point_leak_no_connection(
     async with AsyncHumanloop(base_url=server.url, transport=transport, max_connections=4, max_retries=0) as client:  # type: ignore[arg-type]
         for _ in range(50):
             await asyncio.gather(*(use_and_cancel(client) for _ in range(6)))
-        server.scripts.clear()
-        server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+        server.add_stream(event(0, "a"), end=(Action.WAIT,))
         async with asyncio.timeout(10), AsyncExitStack() as all_connections:
             for _ in range(4):
                 stream = await all_connections.enter_async_context(complete(client))
@@ -262,7 +261,7 @@ async def test_closing_the_client_ends_its_calls(server: ScriptedServer, transpo
 
 
 async def test_closing_the_client_ends_its_streams(client: AsyncHumanloop, server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    server.add_stream(event(0, "a"), end=(Action.WAIT,))
     stream = await complete(client)
     await anext(stream)
     reader = asyncio.ensure_future(stream.final())
@@ -283,7 +282,7 @@ async def test_closing_the_client_after_the_last_chunk_is_no_error(
     client: AsyncHumanloop, server: ScriptedServer
 ) -> None:
     """The response is complete: the stream only waited to see whether its connection can be used again."""
-    server.add_script(STREAM, *map(chunk, words("a", "b")), Action.WAIT)
+    server.add_stream(*words("a", "b"), end=(Action.WAIT,))
     stream = await complete(client)
     assert [(await anext(stream)).output for _ in range(2)] == ["a", "b"]
     reader = asyncio.ensure_future(stream.final())

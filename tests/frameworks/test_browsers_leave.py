@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from humanloop_async.testing import STREAM_HEAD, Action, ScriptedServer, Step, http_chunk
 from tests.docs.programs import free_port, listening, require
+from tests.events import sse
 from tests.frameworks.streams import VIEWS
-from tests.scripted import STREAM, Action, ScriptedServer, Step, chunk, sse
 
 require("daphne", "django", "fastapi", "hypercorn", "starlette", "uvicorn", "uvloop")
 
@@ -30,12 +31,12 @@ WITHIN = 8.0
 
 
 def event(text: str) -> bytes:
-    return chunk(sse({"data": [{"id": "data_0", "index": 0, "output": text, "finish_reason": None}]}))
+    return http_chunk(sse({"data": [{"id": "data_0", "index": 0, "output": text, "finish_reason": None}]}))
 
 
-SILENT: tuple[Step, ...] = (STREAM, event("a"), Action.WAIT)
-BUSY: tuple[Step, ...] = (STREAM, *(step for _ in range(300) for step in (event("a"), 0.2)))
-LARGE: tuple[Step, ...] = (STREAM, *[event("a" * 500_000)] * 12, Action.WAIT)
+SILENT: tuple[Step, ...] = (STREAM_HEAD, event("a"), Action.WAIT)
+BUSY: tuple[Step, ...] = (STREAM_HEAD, *(step for _ in range(300) for step in (event("a"), 0.2)))
+LARGE: tuple[Step, ...] = (STREAM_HEAD, *[event("a" * 500_000)] * 12, Action.WAIT)
 """More than the buffers of a connection hold."""
 
 
@@ -70,7 +71,7 @@ async def test_a_browser_that_leaves_ends_its_stream(app: str, loop: str, server
         for view in VIEWS:
             visits = []
             for script, browsers in ((SILENT, 100), (BUSY, 100), (LARGE, 10)):
-                server.scripts[:] = [script]
+                server.add_script(*script)
                 visits += [await visit(("127.0.0.1", port), f"/{view}") for _ in range(browsers)]
             await asyncio.sleep(0.3)
             assert server.open_connections == len(visits)

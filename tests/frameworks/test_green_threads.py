@@ -10,15 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, ScriptedServer, http_chunk, http_response
 from tests.docs.programs import free_port, listening, require
-from tests.scripted import END, STREAM, ScriptedServer, chunk, completion, http_response, words
+from tests.events import completion, words
 
 require("flask", "gevent", "gunicorn")
 
 pytestmark = pytest.mark.timeout(120)  # starting a program takes most of it
 ROOT = Path(__file__).parents[2]
 PLAIN = http_response(completion("plain"))
-STREAMED = b"".join([STREAM, *map(chunk, words("str", "eamed")), END])
+STREAMED = b"".join([STREAM_HEAD, *map(http_chunk, words("str", "eamed")), LAST_CHUNK])
 
 
 @pytest.mark.parametrize("used", ["", "1"], ids=["unused", "used before the fork"])
@@ -27,7 +28,8 @@ STREAMED = b"".join([STREAM, *map(chunk, words("str", "eamed")), END])
 def test_a_client_in_gunicorn(threaded_server: ScriptedServer, worker: str, preload: list[str], used: str) -> None:
     """Gevent is rejected by name, and every other worker can call with a client from before the fork."""
     calls = 4
-    threaded_server.scripts += [(PLAIN,)] * bool(used) + [(PLAIN,), (STREAMED,)] * calls
+    for script in [PLAIN] * bool(used) + [PLAIN, STREAMED] * calls:
+        threaded_server.add_script(script)
     port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", worker, "--log-level", "critical"]
     command = [sys.executable, "-m", "gunicorn", *options, *preload, "tests.frameworks.flask_app:app"]

@@ -18,8 +18,8 @@ import pytest
 from humanloop_async import AsyncHumanloop, EmbeddedServer, types
 from humanloop_async.server import ServerSettings
 from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.testing import ReceivedRequest, ScriptedServer
 from tests.interop.environments import command
-from tests.scripted import Request, ScriptedServer
 
 PROVIDER_KEY = "sk-of-the-caller"
 OPENAI_RESPONSE = {
@@ -89,7 +89,7 @@ class Run:
     printed: dict[str, Any]
     stored: list[Stored]
     calls: list[Call]
-    provider_requests: list[Request]
+    provider_requests: list[ReceivedRequest]
     folder: Path
 
 
@@ -102,7 +102,7 @@ async def run_client(client: str, folder: Path) -> Run:
     argv, variables = command(client)
     calls: list[Call] = []
     with recorded(calls):  # before the server starts, which logs requests only if the access log has a handler
-        async with ScriptedServer().running() as openai:
+        async with ScriptedServer() as openai:
             openai.add_response(OPENAI_RESPONSE)
             providers = ProviderSettings(openai_base_url=f"{openai.url}/v1")
             settings = ServerSettings(environments=("production", "staging"), providers=providers)

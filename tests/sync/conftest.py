@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from humanloop_async import Humanloop
-from tests.scripted import ScriptedServer
+from humanloop_async.testing import ScriptedServer
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from humanloop_async import Humanloop, SyncCompletionStream
-from tests.scripted import ScriptedServer
+from humanloop_async.testing import ScriptedServer
 
 
 def complete(client: Humanloop, num_samples: int = 1) -> SyncCompletionStream:

@@ -28,7 +28,8 @@ from humanloop_async import (
     UnprocessableEntityError,
 )
 from humanloop_async.client.dispatcher import ChunkDispatcher
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import completion, event, interleaved, text_of, words
 from tests.sync.sync_calls import complete, left
 
 CONFIG = {"model": "m"}
@@ -50,7 +51,6 @@ CALLS: dict[str, dict[str, Any]] = {
 def test_each_call_can_be_plain_or_streamed(client: Humanloop, threaded_server: ScriptedServer, name: str) -> None:
     threaded_server.add_response(completion("plain"))
     assert getattr(client, name)(**CALLS[name]).data[0].output == "plain"
-    threaded_server.scripts.clear()
     threaded_server.add_stream(*words("a", "b"))
     kind = SyncChatStream if name.startswith("chat") else SyncCompletionStream
     with getattr(client, f"{name}_stream")(**CALLS[name]) as stream:
@@ -61,7 +61,7 @@ def test_each_call_can_be_plain_or_streamed(client: Humanloop, threaded_server: 
         assert stream.final().data[0].output == "ab"
     path = name.replace("_", "-").replace("complete", "completion").replace("model-configuration", "model-config")
     assert [request.path for request in threaded_server.requests] == [f"/v4/{path}"] * 3
-    assert [request.body["stream"] for request in threaded_server.requests] == [False, True, True]
+    assert [request.json["stream"] for request in threaded_server.requests] == [False, True, True]
 
 
 def test_errors_are_those_of_the_async_client(client: Humanloop, threaded_server: ScriptedServer) -> None:
@@ -70,7 +70,6 @@ def test_errors_are_those_of_the_async_client(client: Humanloop, threaded_server
         with pytest.raises(UnprocessableEntityError, match="body: bad") as caught:
             call(model_config={"model": "m"})
         assert caught.value.status == 422
-    threaded_server.scripts.clear()
     threaded_server.add_stream(event(0, "a"), end=(Action.CLOSE,))
     got = []
     with pytest.raises(StreamTruncated) as cut:
@@ -93,7 +92,9 @@ def test_samples_can_be_read_one_after_another(client: Humanloop, threaded_serve
 
 
 def test_each_sample_can_have_a_thread(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, *(step for data in interleaved(4, 20) for step in (chunk(data), 0.001)), END)
+    threaded_server.add_script(
+        STREAM_HEAD, *(step for data in interleaved(4, 20) for step in (http_chunk(data), 0.001)), LAST_CHUNK
+    )
     with complete(client, 4) as stream, ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda sample: "".join(chunk.output for chunk in sample), stream.samples))
     assert got == [text_of(index, 20) for index in range(4)]
@@ -101,7 +102,7 @@ def test_each_sample_can_have_a_thread(client: Humanloop, threaded_server: Scrip
 
 def test_the_stream_and_its_samples_can_be_read_in_turn(client: Humanloop, threaded_server: ScriptedServer) -> None:
     """Every chunk is delivered once, also those that crossed the threads in one batch."""
-    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 6))), END)
+    threaded_server.add_stream(b"".join(interleaved(2, 6)))
     with complete(client, 2) as stream:
         got = [next(stream) for _ in range(3)]
         got += [next(stream.samples[1]) for _ in range(2)]
@@ -113,7 +114,9 @@ def test_the_stream_and_its_samples_can_be_read_in_turn(client: Humanloop, threa
 
 
 def test_chunks_are_delivered_when_they_arrive(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), 2.0, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, http_chunk(event(0, "a")), 2.0, http_chunk(event(0, "b", "stop")), LAST_CHUNK
+    )
     with complete(client) as stream:
         started = time.monotonic()
         assert next(stream).output == "a"
@@ -144,7 +147,7 @@ def test_closing_a_sample_drops_its_chunks(client: Humanloop, threaded_server: S
 
 
 def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(3, 5))), END)
+    threaded_server.add_stream(b"".join(interleaved(3, 5)))
     with complete(client, 3) as stream:
         samples = stream.samples
         samples[1].close()
@@ -155,7 +158,7 @@ def test_a_closed_sample_is_closed_for_the_stream_too(client: Humanloop, threade
 
 def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, threaded_server: ScriptedServer) -> None:
     """Chunks are dropped as in the async stream, also if samples were used before."""
-    threaded_server.add_script(STREAM, chunk(b"".join(interleaved(2, 5))), END)
+    threaded_server.add_stream(b"".join(interleaved(2, 5)))
     with complete(client, 2) as stream:
         stream.samples  # noqa: B018
         assert [next(stream).index for _ in range(2)] == [0, 1]
@@ -164,7 +167,7 @@ def test_final_drops_what_a_loop_over_the_stream_left(client: Humanloop, threade
 
 
 def test_the_idle_timeout_ends_a_stream(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     with client.complete_stream(model_config={"model": "m"}, timeout=Timeout(idle=0.2)) as stream:
         next(stream)
         with pytest.raises(IdleTimeout):
@@ -209,7 +212,7 @@ def fail_in_the_loop(client: Humanloop) -> None:
 def test_leaving_a_stream_closes_its_connection(
     client: Humanloop, threaded_server: ScriptedServer, leave: Callable[[Humanloop], object]
 ) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     threaded_server.add_response(completion("next"))
     stream = leave(client)  # it still exists: leaving its loop was enough to close the connection
     assert left(threaded_server)
@@ -218,7 +221,9 @@ def test_leaving_a_stream_closes_its_connection(
 
 
 def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK
+    )
     with complete(client) as stream:
         stream.text_stream  # noqa: B018
         iter(stream)
@@ -228,7 +233,7 @@ def test_looking_at_a_view_does_not_close_the_stream(client: Humanloop, threaded
 
 
 def test_reading_a_closed_stream_is_an_error(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     with complete(client) as stream:
         next(stream)
     stream.close()
@@ -237,7 +242,7 @@ def test_reading_a_closed_stream_is_an_error(client: Humanloop, threaded_server:
 
 
 def test_closing_ends_a_reader_in_another_thread(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     stream = complete(client)
     next(stream)
     with ThreadPoolExecutor(1) as pool:
@@ -248,7 +253,9 @@ def test_closing_ends_a_reader_in_another_thread(client: Humanloop, threaded_ser
 
 
 def test_a_second_reader_of_the_stream_is_an_error(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.3, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, http_chunk(event(0, "a")), 0.3, http_chunk(event(0, "b", "stop")), LAST_CHUNK
+    )
     with complete(client) as stream, ThreadPoolExecutor(1) as pool:
         next(stream)
         reader = pool.submit(next, stream)
@@ -264,7 +271,9 @@ def test_an_interrupt_loses_no_chunk(
     client: Humanloop, threaded_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, of_sample: bool, waiting: bool
 ) -> None:
     """Ctrl-C arrives while a reader waits, or while chunks are passed to its thread."""
-    threaded_server.add_script(STREAM, 0.3 if waiting else 0, chunk(event(0, "a") + event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, 0.3 if waiting else 0, http_chunk(event(0, "a") + event(0, "b", "stop")), LAST_CHUNK
+    )
     with complete(client) as stream:
         source = stream.samples[0] if of_sample else stream
         original, me = ChunkDispatcher.next_batch, threading.get_ident()

@@ -14,7 +14,8 @@ import time
 import pytest
 
 from humanloop_async import Humanloop, ModelConfigCompletionParam
-from tests.scripted import ScriptedServer, completion
+from humanloop_async.testing import ScriptedServer
+from tests.events import completion
 
 SECONDS = float(os.environ.get("HUMANLOOP_TESTS_INTERRUPT_SECONDS", "5"))
 """How long to interrupt at random moments."""

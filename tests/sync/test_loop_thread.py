@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from humanloop_async import ClientClosed, Humanloop, InvalidArgument, StreamClosed
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import completion, event, words
 from tests.sync.sync_calls import complete, eventually, left, outcome_of
 
 
@@ -34,7 +35,7 @@ def test_a_client_never_used_starts_no_thread() -> None:
 
 def test_a_stream_of_a_closed_client_is_closed(client: Humanloop, threaded_server: ScriptedServer) -> None:
     """Reading it is an error and does not hang."""
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     stream = complete(client)
     next(stream)
     client.close()
@@ -45,7 +46,7 @@ def test_a_stream_of_a_closed_client_is_closed(client: Humanloop, threaded_serve
 
 
 def test_closing_ends_a_reader_in_another_thread(threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    threaded_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     with ThreadPoolExecutor(2) as pool:
         client = Humanloop(base_url=threaded_server.url)
         stream = complete(client)
@@ -57,7 +58,7 @@ def test_closing_ends_a_reader_in_another_thread(threaded_server: ScriptedServer
 
 
 def test_threads_can_share_a_client(client: Humanloop, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(0.02, STREAM, *map(chunk, words("a", "b")), END)
+    threaded_server.add_script(0.02, STREAM_HEAD, *map(http_chunk, words("a", "b")), LAST_CHUNK)
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda _: complete(client).final().data[0].output, range(40)))
     assert got == ["ab"] * 40
@@ -87,7 +88,9 @@ def test_a_call_from_the_clients_loop_is_an_error(client: Humanloop, threaded_se
 
 def test_a_stream_of_a_dropped_client_can_be_read(threaded_server: ScriptedServer) -> None:
     """The stream keeps its client's thread alive."""
-    threaded_server.add_script(STREAM, chunk(event(0, "a")), 0.1, chunk(event(0, "b", "stop")), END)
+    threaded_server.add_script(
+        STREAM_HEAD, http_chunk(event(0, "a")), 0.1, http_chunk(event(0, "b", "stop")), LAST_CHUNK
+    )
     stream = Humanloop(base_url=threaded_server.url).complete_stream(model_config={"model": "m"})
     gc.collect()
     got: list[str] = []

@@ -36,6 +36,8 @@ from humanloop_async import (
     Transport,
 )
 from humanloop_async.testing import (
+    LAST_CHUNK,
+    Action,
     CleanEnd,
     CommentsOnly,
     Cut,
@@ -49,6 +51,7 @@ from humanloop_async.testing import (
     RecordedRead,
     ReplayTransport,
     Reset,
+    ScriptedServer,
     Slow,
     Stall,
     TransportServer,
@@ -58,7 +61,7 @@ from humanloop_async.testing import (
 )
 from humanloop_async.testing.faults import COMMENT, Ending, Injector, Repeat, Step
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, words
+from tests.events import completion, event, words
 
 CALL: dict[str, Any] = {"model_config": {"provider": "mock", "model": "m", "prompt_template": "p", "max_tokens": 6}}
 EVENTS = words("a", "b", "c", "d")
@@ -203,7 +206,7 @@ async def test_a_reset_is_a_reset_on_the_socket(server: ScriptedServer) -> None:
         assert ending == expected
         assert EVENTS[1] in received
         assert EVENTS[2] not in received
-        assert not received.endswith(END)
+        assert not received.endswith(LAST_CHUNK)
 
 
 async def test_retry_after_is_sent(connect: Connect) -> None:
@@ -263,7 +266,7 @@ async def test_responses_that_are_no_streams(server: ScriptedServer) -> None:
 
 
 async def test_leaving_a_stalled_stream_closes_the_real_connection(server: ScriptedServer) -> None:
-    server.add_script(STREAM, chunk(EVENTS[0]), Action.WAIT)
+    server.add_stream(EVENTS[0], end=(Action.WAIT,))
     transport = FaultTransport(AiohttpTransport(), Stall(1))
     async with TransportServer(transport, upstream=server.url) as proxy, client_of(f"{proxy.url}/v4") as client:
         async with client.complete_stream(**CALL) as opened:

@@ -26,6 +26,9 @@ from humanloop_async import (
     Transport,
 )
 from humanloop_async.testing import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Action,
     InvalidRecording,
     RecordedCall,
     RecordedRead,
@@ -33,14 +36,16 @@ from humanloop_async.testing import (
     RecordingNotFound,
     RecordingTransport,
     ReplayTransport,
+    ScriptedServer,
     TestServer,
     UnmatchedRequest,
+    http_chunk,
     load_recording,
     save_recording,
 )
 from humanloop_async.testing.record import Mode
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, completion, event, interleaved, text_of, words
+from tests.events import completion, event, interleaved, text_of, words
 
 CALL: dict[str, Any] = {"project": "sky", "model_config": {"model": "m", "prompt_template": "p"}}
 BODY = b'{"project":"sky","model_config":{"model":"m","prompt_template":"p"},"stream":true}'
@@ -84,7 +89,7 @@ async def test_every_read_is_replayed_byte_for_byte(
 ) -> None:
     """Also bytes that are no text, and a character split over two reads."""
     parts = [b"data: \xc3", b"\xa9\n\n", bytes(range(256)), b"data: end\n\n"]
-    server.add_script(STREAM, *(step for part in parts for step in (chunk(part), 0.05)), END)
+    server.add_script(STREAM_HEAD, *(step for part in parts for step in (http_chunk(part), 0.05)), LAST_CHUNK)
     assert await read_all(recorder, url_of(server)) == parts
     replay = ReplayTransport(path, math.inf)
     assert await read_all(replay, URL) == parts
@@ -94,7 +99,7 @@ async def test_every_read_is_replayed_byte_for_byte(
 async def test_the_response_has_its_status_reason_and_headers(
     recorder: RecordingTransport, path: Path, server: ScriptedServer
 ) -> None:
-    server.add_response({"detail": "slow down"}, "429 Too Many", Retry_After="7", X_Request_Id="r1")
+    server.add_response({"detail": "slow down"}, "429 Too Many", {"Retry-After": "7", "X-Request-Id": "r1"})
     for transport, url in ((recorder, url_of(server)), (None, URL)):
         async with client_of(transport or ReplayTransport(path), url) as client:
             with pytest.raises(RateLimitError, match="slow down") as caught:
@@ -177,7 +182,7 @@ async def test_the_recorded_times_are_kept_scaled_or_skipped(path: Path) -> None
 async def test_the_times_of_reads_are_recorded(
     recorder: RecordingTransport, path: Path, server: ScriptedServer
 ) -> None:
-    server.add_script(0.2, STREAM, 0.2, chunk(b"a"), 0.2, chunk(b"b"), 0.2, END)
+    server.add_script(0.2, STREAM_HEAD, 0.2, http_chunk(b"a"), 0.2, http_chunk(b"b"), 0.2, LAST_CHUNK)
     await read_all(recorder, url_of(server))
     [call] = load_recording(path)
     times = [0.0, call.responded_at, *(read.at for read in call.reads), call.ended_at]
@@ -186,10 +191,10 @@ async def test_the_times_of_reads_are_recorded(
 
 
 BROKEN = {
-    "cut": ((STREAM, chunk(event(output="a")), Action.CLOSE), "cut"),
-    "reset": ((STREAM, chunk(event(output="a")), 0.1, Action.RESET), "reset"),
-    "half a chunk": ((STREAM, chunk(event(output="a")), b"99\r\nda", Action.CLOSE), "cut"),
-    "clean end": ((STREAM, chunk(event(output="a")), END), "complete"),
+    "cut": ((STREAM_HEAD, http_chunk(event(output="a")), Action.CLOSE), "cut"),
+    "reset": ((STREAM_HEAD, http_chunk(event(output="a")), 0.1, Action.RESET), "reset"),
+    "half a chunk": ((STREAM_HEAD, http_chunk(event(output="a")), b"99\r\nda", Action.CLOSE), "cut"),
+    "clean end": ((STREAM_HEAD, http_chunk(event(output="a")), LAST_CHUNK), "complete"),
 }
 
 
@@ -224,7 +229,7 @@ async def test_a_failed_connection_fails_again(recorder: RecordingTransport, pat
 async def test_a_timeout_is_recorded_and_replayed(
     recorder: RecordingTransport, path: Path, server: ScriptedServer
 ) -> None:
-    server.add_script(STREAM, chunk(event(output="a")), Action.WAIT)
+    server.add_stream(event(output="a"), end=(Action.WAIT,))
     for transport, url in ((recorder, url_of(server)), (None, URL)):
         async with client_of(transport or ReplayTransport(path), url) as client:
             with pytest.raises(IdleTimeout):

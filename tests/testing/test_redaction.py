@@ -15,10 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humanloop_async import AiohttpTransport, ApiException, AsyncHumanloop
-from humanloop_async.testing import RecordedRead, RecordingTransport, load_recording
+from humanloop_async.testing import (
+    LAST_CHUNK,
+    STREAM_HEAD,
+    RecordedRead,
+    RecordingTransport,
+    ScriptedServer,
+    http_chunk,
+    load_recording,
+)
 from humanloop_async.testing.redaction import Redactor
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, ScriptedServer, chunk, event
+from tests.events import event
 
 KEY = "hl_sk_0123456789abcdef"
 PROVIDER_KEY = 'sk-"quoted"/0123456789'
@@ -56,7 +64,7 @@ async def test_a_recorded_call_of_the_client_has_no_key(server: ScriptedServer, 
     await transport.aclose()
     text = load_text(path)
     assert server.requests[0].headers["x-api-key"] == KEY
-    assert server.requests[0].body["provider_api_keys"] == {"openai": PROVIDER_KEY}
+    assert server.requests[0].json["provider_api_keys"] == {"openai": PROVIDER_KEY}
     for secret in (
         KEY,
         PROVIDER_KEY,
@@ -91,9 +99,8 @@ SECRETS = [
 async def test_secrets_are_removed_everywhere(server: ScriptedServer, path: Path) -> None:
     """From headers, query and body, and from a response that repeats them, as text and in JSON."""
     echo = " ".join(SECRETS)
-    server.add_response(
-        {"echo": echo, "parts": SECRETS}, "400 Bad", X_Echo="tok_0123456789", Set_Cookie="sid=fresh_0123456789"
-    )
+    headers = {"X-Echo": "tok_0123456789", "Set-Cookie": "sid=fresh_0123456789"}
+    server.add_response({"echo": echo, "parts": SECRETS}, 400, headers)
     body = json.dumps({"api_key": "body_0123456789", "list": [{"password": "nested_0123456789"}], "max_tokens": 9})
     request = HttpRequest("POST", f"{server.url}/v4/chat?page=2&key=query_0123456789", HEADERS, body.encode())
     text = await record(server, path, request)
@@ -112,7 +119,7 @@ async def test_secrets_are_removed_everywhere(server: ScriptedServer, path: Path
 
 async def test_a_secret_that_is_split_over_reads_is_removed(server: ScriptedServer, path: Path) -> None:
     parts = [b"data: your key hl_sk_012", b"3456", b"789abcdef is", b" wrong\n\n"]
-    server.add_script(STREAM, *(step for part in parts for step in (chunk(part), 0.05)), END)
+    server.add_script(STREAM_HEAD, *(step for part in parts for step in (http_chunk(part), 0.05)), LAST_CHUNK)
     text = await record(server, path, HttpRequest("POST", f"{server.url}/v4/chat", {"X-API-KEY": KEY}, b"{}"))
     [call] = load_recording(path)
     assert [read.data for read in call.reads] == [b"data: your key REDACTED", b" is", b" wrong\n\n"]

@@ -30,13 +30,14 @@ from humanloop_async.testing import (
     RecordedRead,
     RecordingTransport,
     ReplayTransport,
+    ScriptedServer,
     TestServer,
     TransportServer,
     load_recording,
     save_recording,
 )
 from humanloop_async.testing.__main__ import main
-from tests.scripted import END, STREAM, ScriptedServer, chunk, words
+from tests.events import words
 
 CALL: dict[str, Any] = {"model_config": {"provider": "mock", "model": "m", "prompt_template": "p"}}
 
@@ -203,7 +204,7 @@ def complete(url: str) -> str:
 
 
 def test_the_command_records_a_server(path: Path, threaded_server: ScriptedServer) -> None:
-    threaded_server.add_script(STREAM, *map(chunk, words("a", "b")), END)
+    threaded_server.add_stream(*words("a", "b"))
     with running("proxy", threaded_server.url, "--record", path) as url:
         assert complete(url) == "ab"
     [recorded] = load_recording(path)

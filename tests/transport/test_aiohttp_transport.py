@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 
 from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, ScriptedServer, http_chunk
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, ScriptedServer, chunk, completion
+from tests.events import completion
 
 
 async def ask(transport: AiohttpTransport, url: str) -> bytes:
@@ -34,7 +35,7 @@ async def test_a_session_of_the_caller_is_used_and_not_closed(server: ScriptedSe
 async def test_a_sessions_status_check_and_timeouts_do_not_apply(server: ScriptedServer) -> None:
     """The transport reads responses of every status and applies its timeouts, whatever the session's defaults."""
     server.add_response({"detail": "no"}, "418 No")
-    server.add_script(STREAM, chunk(b"a"), 0.3, chunk(b"b"), END)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), 0.3, http_chunk(b"b"), LAST_CHUNK)
     limits = aiohttp.ClientTimeout(total=0.1, sock_read=0.1)
     async with aiohttp.ClientSession(raise_for_status=True, timeout=limits) as session:
         transport = AiohttpTransport(session)

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from humanloop_async.errors import ApiConnectionError
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk, http_response
 from humanloop_async.transport.base import ResponseStream, Transport
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import END, STREAM, UNTIL_CLOSE, Action, ScriptedServer, chunk, http_response
+from tests.events import UNTIL_CLOSE
 
 
 def post(url: str, **headers: str) -> HttpRequest:
@@ -48,7 +49,7 @@ async def test_the_server_receives_the_request(transport: Transport, server: Scr
     response = await transport.send(post(server.url, **{"X-API-KEY": "k"}), None)
     await whole(response)
     [request] = server.requests
-    assert (request.method, request.path, request.raw) == ("POST", "/v4/chat", b'{"a":1}')
+    assert (request.method, request.path, request.body) == ("POST", "/v4/chat", b'{"a":1}')
     assert request.headers["x-api-key"] == "k"
     assert request.headers["content-type"] == "application/json"
 
@@ -57,12 +58,12 @@ async def test_a_response_has_status_reason_headers_and_body(
     transport: Transport, server: ScriptedServer, send: Send
 ) -> None:
     """Every status is a response, and the names of headers are case-insensitive."""
-    server.add_response({"detail": "no"}, "422 Very Wrong", X_Thing="seven")
+    server.add_response({"detail": "no"}, "422 Very Wrong", {"X-Thing": "seven"})
     response = await send(transport, server)
     assert (response.status, response.reason) == (422, "Very Wrong")
     assert response.headers["x-thing"] == response.headers["X-THING"] == "seven"
     assert response.headers.get("Absent") is None
-    assert await whole(response) == b'{"detail": "no"}'
+    assert await whole(response) == b'{"detail":"no"}'
     assert await response.read(5) == b""  # also after the end
 
 
@@ -79,10 +80,10 @@ BODY = b"data: {}\n\n" + "ünï\u2028🙂".encode() + bytes(range(256))
     "script",
     [
         (http_response(BODY),),
-        (STREAM, chunk(BODY), END),
-        (STREAM, *(chunk(bytes([byte])) for byte in BODY), END),
-        (STREAM + b"".join(chunk(bytes([byte])) for byte in BODY) + END,),
-        (STREAM, chunk(BODY)[:7], 0.02, chunk(BODY)[7:], 0.02, END[:2], 0.02, END[2:]),
+        (STREAM_HEAD, http_chunk(BODY), LAST_CHUNK),
+        (STREAM_HEAD, *(http_chunk(bytes([byte])) for byte in BODY), LAST_CHUNK),
+        (STREAM_HEAD + b"".join(http_chunk(bytes([byte])) for byte in BODY) + LAST_CHUNK,),
+        (STREAM_HEAD, http_chunk(BODY)[:7], 0.02, http_chunk(BODY)[7:], 0.02, LAST_CHUNK[:2], 0.02, LAST_CHUNK[2:]),
         (UNTIL_CLOSE, BODY[:9], 0.02, BODY[9:], Action.CLOSE),
         (UNTIL_CLOSE + BODY, Action.HALF_CLOSE, Action.WAIT),
     ],
@@ -98,7 +99,7 @@ async def test_bodies_of_every_framing_are_read(
 async def test_bytes_are_delivered_when_they_arrive(transport: Transport, server: ScriptedServer, send: Send) -> None:
     """A read does not wait for a full buffer: the server continues only after the first bytes were read."""
     proceed = asyncio.Event()
-    server.add_script(STREAM, chunk(b"a"), proceed, chunk(b"b"), END)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), proceed, http_chunk(b"b"), LAST_CHUNK)
     response = await send(transport, server)
     assert await response.read(5) == b"a"
     proceed.set()
@@ -106,7 +107,7 @@ async def test_bytes_are_delivered_when_they_arrive(transport: Transport, server
 
 
 async def test_a_read_ends_at_its_timeout(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_script(STREAM, chunk(b"a"), Action.WAIT)
+    server.add_stream(b"a", end=(Action.WAIT,))
     response = await send(transport, server)
     assert await response.read(1) == b"a"
     started = time.monotonic()
@@ -119,7 +120,7 @@ async def test_a_read_ends_at_its_timeout(transport: Transport, server: Scripted
 
 
 async def test_each_read_has_its_timeout(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_script(STREAM, chunk(b"a"), 0.3, chunk(b"b"), Action.WAIT)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), 0.3, http_chunk(b"b"), Action.WAIT)
     response = await send(transport, server)
     assert await response.read(0.1) == b"a"
     assert await response.read(5) == b"b"
@@ -133,7 +134,7 @@ async def test_bytes_that_have_arrived_are_read_with_a_timeout_of_zero(
     transport: Transport, server: ScriptedServer, send: Send
 ) -> None:
     """A cancelled reader reads again after its timeout: bytes that arrived before are delivered."""
-    server.add_script(STREAM, chunk(b"a"), 0.1, chunk(b"b"), Action.WAIT)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), 0.1, http_chunk(b"b"), Action.WAIT)
     response = await send(transport, server)
     assert await response.read(5) == b"a"
     with pytest.raises(TimeoutError):
@@ -183,7 +184,7 @@ async def test_a_connection_broken_within_the_body_is_an_error(
     transport: Transport, server: ScriptedServer, send: Send, end: Action
 ) -> None:
     """Bytes that arrived before are delivered first, then the error, as often as `read` is called."""
-    server.add_script(STREAM, chunk(b"a"), 0.1, end)
+    server.add_stream(b"a", end=(0.1, end))
     response = await send(transport, server)
     assert await response.read(5) == b"a"
     for _ in range(2):
@@ -196,7 +197,7 @@ async def test_a_connection_broken_between_reads_is_an_error(
     transport: Transport, server: ScriptedServer, send: Send, end: Action
 ) -> None:
     """Bytes that arrived before are delivered first. The pause lets them arrive."""
-    server.add_script(STREAM, chunk(b"a"), chunk(b"b"), 0.1, end)
+    server.add_stream(b"a", b"b", end=(0.1, end))
     response = await send(transport, server)
     if end is Action.RESET and type(transport).__name__ == "HttpxTransport":
         # httpx reads the socket only when the caller reads, and a reset discards the bytes in the kernel.
@@ -221,7 +222,7 @@ async def test_a_body_shorter_than_its_content_length_is_an_error(
 
 
 async def test_invalid_chunks_are_an_error(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_script(STREAM, chunk(b"a"), 0.05, b"zzz\r\n", Action.WAIT)
+    server.add_stream(b"a", end=(0.05, b"zzz\r\n", Action.WAIT))
     response = await send(transport, server)
     assert await response.read(5) == b"a"
     with pytest.raises(ApiConnectionError):
@@ -229,14 +230,14 @@ async def test_invalid_chunks_are_an_error(transport: Transport, server: Scripte
 
 
 async def test_compressed_bodies_are_decompressed(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_response(gzip.compress(BODY), Content_Encoding="gzip")
+    server.add_response(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
     assert await whole(await send(transport, server)) == BODY
 
 
 async def test_a_body_without_the_declared_compression_is_an_error(
     transport: Transport, server: ScriptedServer, send: Send
 ) -> None:
-    server.add_response(b"not gzip at all", Content_Encoding="gzip")
+    server.add_response(b"not gzip at all", headers={"Content-Encoding": "gzip"})
     with pytest.raises(ApiConnectionError):
         await whole(await send(transport, server))
 
@@ -246,7 +247,7 @@ async def test_a_doubly_compressed_body_is_not_decompressed(
 ) -> None:
     """A few doubly compressed bytes can become a gigabyte."""
     packed = gzip.compress(gzip.compress(bytes(1 << 20)))
-    server.add_response(packed, Content_Encoding="gzip, gzip")
+    server.add_response(packed, headers={"Content-Encoding": "gzip, gzip"})
     assert await whole(await send(transport, server)) == packed
 
 
@@ -255,11 +256,11 @@ async def test_a_large_request_body_is_sent(transport: Transport, server: Script
     body = b'"%b"' % (b"a" * 3_000_000)
     response = await transport.send(HttpRequest("POST", server.url, {"Content-Type": "application/json"}, body), 5)
     await whole(response)
-    assert (server.requests[0].raw, server.requests[0].headers["content-type"]) == (body, "application/json")
+    assert (server.requests[0].body, server.requests[0].headers["content-type"]) == (body, "application/json")
 
 
 async def test_a_large_header_is_read(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_response({}, X_Large="a" * 60_000)
+    server.add_response({}, headers={"X-Large": "a" * 60_000})
     assert len((await send(transport, server)).headers["x-large"]) == 60_000
 
 
@@ -273,7 +274,7 @@ async def test_a_reason_and_headers_in_latin_1_are_decoded(
 
 
 async def test_cookies_are_not_stored(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_response({}, Set_Cookie="a=b; Path=/")
+    server.add_response({}, headers={"Set-Cookie": "a=b; Path=/"})
     for _ in range(2):
         await whole(await send(transport, server))
     assert not any("cookie" in request.headers for request in server.requests)
@@ -281,7 +282,7 @@ async def test_cookies_are_not_stored(transport: Transport, server: ScriptedServ
 
 async def test_a_cancelled_read_loses_nothing(transport: Transport, server: ScriptedServer, send: Send) -> None:
     proceed = asyncio.Event()
-    server.add_script(STREAM, chunk(b"a"), proceed, chunk(b"b"), 0.02, chunk(b"c"), END)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), proceed, http_chunk(b"b"), 0.02, http_chunk(b"c"), LAST_CHUNK)
     response = await send(transport, server)
     assert await response.read(5) == b"a"
     for _ in range(3):
@@ -297,7 +298,7 @@ async def test_reads_cancelled_many_times_lose_nothing(
 ) -> None:
     """Some reads are cancelled just when bytes have arrived."""
     pieces = [b"%d," % number for number in range(200)]
-    server.add_script(STREAM, *(step for piece in pieces for step in (chunk(piece), 0.0005)), END)
+    server.add_script(STREAM_HEAD, *(step for piece in pieces for step in (http_chunk(piece), 0.0005)), LAST_CHUNK)
     response = await send(transport, server)
     got = b""
     while True:
@@ -317,7 +318,7 @@ async def test_reads_cancelled_many_times_lose_nothing(
 async def test_closing_before_the_end_closes_the_connection(
     transport: Transport, server: ScriptedServer, send: Send
 ) -> None:
-    server.add_script(STREAM, chunk(b"a"), Action.WAIT)
+    server.add_stream(b"a", end=(Action.WAIT,))
     response = await send(transport, server)
     await response.read(5)
     response.close()
@@ -329,7 +330,7 @@ async def test_closing_before_the_end_closes_the_connection(
 
 
 async def test_closing_ends_a_waiting_read(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_script(STREAM, chunk(b"a"), Action.WAIT)
+    server.add_stream(b"a", end=(Action.WAIT,))
     response = await send(transport, server)
     await response.read(5)
     reader = asyncio.ensure_future(response.read(5))
@@ -341,7 +342,7 @@ async def test_closing_ends_a_waiting_read(transport: Transport, server: Scripte
 
 async def test_aclose_ends_a_waiting_read(transport: Transport, server: ScriptedServer, send: Send) -> None:
     """The reader gets an `ApiConnectionError`, not a cancellation."""
-    server.add_script(STREAM, chunk(b"a"), Action.WAIT)
+    server.add_stream(b"a", end=(Action.WAIT,))
     response = await send(transport, server)
     await response.read(5)
     reader = asyncio.ensure_future(response.read(5))
@@ -368,9 +369,9 @@ async def test_an_unsolicited_response_is_not_read_as_the_next_one(
 ) -> None:
     server.add_script(http_response({"first": True}), 0.05, http_response({"unasked": True}))
     server.add_response({"second": True})
-    assert await whole(await send(transport, server)) == b'{"first": true}'
+    assert await whole(await send(transport, server)) == b'{"first":true}'
     await asyncio.sleep(0.2)
-    assert await whole(await send(transport, server)) == b'{"second": true}'
+    assert await whole(await send(transport, server)) == b'{"second":true}'
     assert [request.connection for request in server.requests] == [1, 2]
 
 
@@ -378,12 +379,12 @@ async def test_the_connection_of_an_incomplete_response_is_not_used_again(
     transport: Transport, server: ScriptedServer, send: Send
 ) -> None:
     """Its connection still has unread bytes, and is not used again."""
-    server.add_script(STREAM, chunk(b"a"), 0.1, chunk(b"b"), END)
+    server.add_script(STREAM_HEAD, http_chunk(b"a"), 0.1, http_chunk(b"b"), LAST_CHUNK)
     server.add_response({"second": True})
     first = await send(transport, server)
     await first.read(5)
     await first.aclose()
-    assert await whole(await send(transport, server)) == b'{"second": true}'
+    assert await whole(await send(transport, server)) == b'{"second":true}'
     assert [request.connection for request in server.requests] == [1, 2]
 
 
@@ -391,7 +392,7 @@ async def test_the_connection_of_an_incomplete_response_is_not_used_again(
 async def test_redirects_are_returned_and_not_followed(
     transport: Transport, server: ScriptedServer, send: Send, status: int
 ) -> None:
-    server.add_response({}, f"{status} Elsewhere", Location="/other")
+    server.add_response({}, f"{status} Elsewhere", {"Location": "/other"})
     response = await send(transport, server)
     assert (response.status, response.headers["location"]) == (status, "/other")
     await whole(response)

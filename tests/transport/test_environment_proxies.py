@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from humanloop_async import AiohttpTransport, AsyncHumanloop, HttpxTransport, InvalidArgument
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.transport.proxy import EnvironmentProxies, parse_proxy
-from tests.scripted import ScriptedServer, completion
+from tests.events import completion
 
 VARIABLES = [f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO")] + ["SSL_CERT_FILE"]
 TRANSPORTS = [AiohttpTransport, HttpxTransport]

@@ -16,8 +16,9 @@ from humanloop_async import (
     InvalidArgument,
     StreamClosed,
 )
+from humanloop_async.testing import Action, ScriptedServer
 from humanloop_async.wire.requests import HttpRequest
-from tests.scripted import STREAM, Action, ScriptedServer, chunk, completion, event, in_thread, interleaved, text_of
+from tests.events import completion, event, interleaved, text_of
 
 
 async def test_a_client_of_the_caller_is_used_and_not_closed(server: ScriptedServer) -> None:
@@ -59,8 +60,8 @@ def test_under_trio_a_cancelled_read_ends_the_stream_without_a_retry(before: byt
             assert caught.value.partial is not None
             await stream.aclose()
 
-    with in_thread() as server:
-        server.add_script(STREAM, chunk(b": hi\n\n" + before), Action.WAIT)
+    with ScriptedServer().in_thread() as server:
+        server.add_stream(b": hi\n\n" + before, end=(Action.WAIT,))
         trio.run(main, server.url)
         assert len(server.requests) == 1
 
@@ -80,7 +81,7 @@ def test_under_trio_each_sample_can_have_a_task() -> None:
     async def read(sample: AsyncIterator[object]) -> None:
         got[sample.index] = "".join([chunk.output async for chunk in sample])  # type: ignore[attr-defined]
 
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_stream(*interleaved(3, 10))
         trio.run(main, server.url)
         assert server.connections == 1
@@ -97,10 +98,10 @@ def test_under_trio_calls_retries_and_timeouts_work() -> None:
                 await anext(stream)
             await stream.aclose()
 
-    with in_thread() as server:
+    with ScriptedServer().in_thread() as server:
         server.add_script(Action.CLOSE)
         server.add_response(completion("second try"))
-        server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+        server.add_stream(event(0, "a"), end=(Action.WAIT,))
         trio.run(main, server.url)
 
 
@@ -124,6 +125,6 @@ def test_under_trio_leaving_a_stream_frees_the_connection() -> None:
         with trio.fail_after(5):
             await main(url)
 
-    with in_thread() as server:
-        server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    with ScriptedServer().in_thread() as server:
+        server.add_stream(event(0, "a"), end=(Action.WAIT,))
         trio.run(bounded, server.url)

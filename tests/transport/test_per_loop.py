@@ -9,8 +9,9 @@ import warnings
 import pytest
 
 from humanloop_async import AsyncHumanloop, ClientClosed, CompletionStream, StreamTruncated
+from humanloop_async.testing import Action, ScriptedServer
 from humanloop_async.transport.per_loop import Loop, PerLoop
-from tests.scripted import STREAM, Action, chunk, completion, event, in_thread
+from tests.events import completion, event
 
 
 class Clients:
@@ -70,13 +71,12 @@ def test_a_client_can_be_used_in_one_loop_after_another(transport: str) -> None:
         with pytest.raises(StreamTruncated):
             await stream.final()
 
-    with in_thread() as server, warnings.catch_warnings():
+    with ScriptedServer().in_thread() as server, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # from sockets that a closed loop leaves open
         client = AsyncHumanloop(base_url=server.url, transport=transport, max_retries=0)  # type: ignore[arg-type]
         server.add_response(completion("a"))
         assert [asyncio.run(plain()) for _ in range(3)] == ["a"] * 3
-        server.scripts.clear()
-        server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+        server.add_stream(event(0, "a"), end=(Action.WAIT,))
         asyncio.run(rest(asyncio.run(first_chunk())))
         asyncio.run(client.aclose())
         gc.collect()

@@ -7,8 +7,9 @@ import traceback
 import pytest
 
 from humanloop_async import ApiConnectionError, ApiException, AsyncHumanloop, InvalidArgument
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.transport.proxy import Proxy, parse_proxy
-from tests.scripted import ScriptedServer, completion
+from tests.events import completion
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from humanloop_async import AiohttpTransport, ApiConnectionError, AsyncHumanloop, HttpxTransport
-from tests.scripted import END, STREAM, Action, ScriptedServer, chunk, event, words
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, http_chunk
+from tests.events import event, words
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def authority() -> trustme.CA:
 async def tls_server(authority: trustme.CA) -> AsyncIterator[ScriptedServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    async with ScriptedServer().running(context) as server:
+    async with ScriptedServer(tls=context) as server:
         yield server
 
 
@@ -55,7 +56,7 @@ async def test_an_unknown_authority_is_an_error(tls_server: ScriptedServer, tran
 async def test_leaving_a_stream_closes_its_tls_connection(
     authority: trustme.CA, tls_server: ScriptedServer, transport: str
 ) -> None:
-    tls_server.add_script(STREAM, chunk(event(0, "a")), Action.WAIT)
+    tls_server.add_stream(event(0, "a"), end=(Action.WAIT,))
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with httpx.AsyncClient(verify=trusting) as httpx_client:
@@ -77,9 +78,9 @@ async def test_a_slow_reader_gets_the_end_of_a_stream_over_tls(
     """The server closes the connection while the reader is behind."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    head = STREAM.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    head = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     texts = ["x" * 4000] * 400
-    tls_server.add_script(head, b"".join(map(chunk, words(*texts))), END, Action.CLOSE)
+    tls_server.add_script(head, b"".join(map(http_chunk, words(*texts))), LAST_CHUNK, Action.CLOSE)
     async with AsyncHumanloop(base_url=tls_server.url, ssl=trusting, max_retries=0) as client:
 
         async def read() -> int:

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from humanloop_async import AsyncHumanloop
+from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, ScriptedServer, http_chunk
 from humanloop_async.transport import wakeup
 from humanloop_async.transport.wakeup import DirectWaiter, call_before_poll, running_loop, wake_and_flush
+from tests.events import event, words
 from tests.loops import available_loops
-from tests.scripted import END, STREAM, ScriptedServer, chunk, event, in_thread, words
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -408,7 +409,9 @@ asyncio.run(main())
 def test_the_environment_turns_direct_wake_ups_off(
     threaded_server: ScriptedServer, value: str | None, expected: str
 ) -> None:
-    threaded_server.add_script(STREAM, *(step for data in words("a", "b", "c") for step in (chunk(data), 0.01)), END)
+    threaded_server.add_script(
+        STREAM_HEAD, *(step for data in words("a", "b", "c") for step in (http_chunk(data), 0.01)), LAST_CHUNK
+    )
     environment = {name: text for name, text in os.environ.items() if name != "HUMANLOOP_DIRECT_WAKEUP"}
     if value is not None:
         environment["HUMANLOOP_DIRECT_WAKEUP"] = value
@@ -460,8 +463,10 @@ def test_leaving_the_program_in_a_loop_over_a_stream(loop: str, leave: type[Base
             async for _ in stream:
                 raise leave(7)
 
-    with in_thread() as server:
-        server.add_script(STREAM, 0.1, *(part for word in words("a", "b") for part in (chunk(word), 0.1)), END)
+    with ScriptedServer().in_thread() as server:
+        server.add_script(
+            STREAM_HEAD, 0.1, *(part for word in words("a", "b") for part in (http_chunk(word), 0.1)), LAST_CHUNK
+        )
         with pytest.raises(leave), asyncio.Runner(loop_factory=LOOPS[loop]) as running:
             running.run(asyncio.wait_for(main(server.url), 10))
 
@@ -493,7 +498,7 @@ async def main(url):
 asyncio.run(main(sys.argv[1]))
 """
     events = [event(index, text, "stop" if text == "b" else None) for text in "ab" for index in range(samples)]
-    with in_thread() as server:
-        server.add_script(STREAM, *(part for one in events for part in (0.05, chunk(one))), END)
+    with ScriptedServer().in_thread() as server:
+        server.add_script(STREAM_HEAD, *(part for one in events for part in (0.05, http_chunk(one))), LAST_CHUNK)
         done = subprocess.run([sys.executable, "-c", program, server.url], timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -17,8 +17,6 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
 
 from humanloop_async import AsyncHumanloop, Timeout
 from humanloop_async.server.generation.streaming import EventStream
@@ -27,9 +25,9 @@ from humanloop_async.server.providers.http_provider import HttpStream
 from humanloop_async.server.providers.openai import CompatibleProvider
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
 from humanloop_async.server.running.embedded import EmbeddedServer
+from humanloop_async.testing import STREAM_HEAD, Action, ScriptedServer, Step, http_chunk, http_response
 from humanloop_async.transport.aiohttp_transport import AiohttpResponse
-from tests.scripted import STREAM as HEAD
-from tests.scripted import Action, ScriptedServer, Step, chunk
+from tests.events import sse
 from tests.server.served import CHAT, COMPLETION, Api, events_of, with_config
 
 
@@ -210,15 +208,9 @@ async def test_a_failure_after_the_first_event_is_the_last_event(api: Api) -> No
 
 async def test_a_failure_after_a_comment_is_an_event_too(start: Callable[..., Any]) -> None:
     """Once a comment has opened the stream, the status is sent."""
-    backend = web.Application()
-
-    async def reject(_: web.Request) -> web.Response:
-        await asyncio.sleep(0.3)
-        return web.json_response({"error": {"message": "no such model"}}, status=404)
-
-    backend.router.add_post("/v1/chat/completions", reject)
-    async with TestServer(backend) as provider, start(keep_alive=0.1, providers=_compatible(provider)) as api:
-        async with api.opened("/chat", with_config(CHAT, provider="backend")) as response:
+    async with ScriptedServer() as provider, start(keep_alive=0.1, providers=compatible(provider)) as api:
+        provider.add_script(0.3, http_response({"error": {"message": "no such model"}}, 404))
+        async with api.opened("/chat", with_config(CHAT, provider="up")) as response:
             assert response.status == 200
             body = await response.read()
         *_, last = body.removesuffix(b"\n\n").split(b"\n\n")
@@ -241,37 +233,16 @@ async def test_a_sample_that_finished_before_the_failure_stays_whole(api: Api) -
     assert list(statuses.values()) == ["error"]
 
 
-def _compatible(provider: BaseTestServer) -> ProviderSettings:
-    return ProviderSettings(compatible={"backend": CompatibleServer(base_url=str(provider.make_url("/v1")))})
-
-
-class _EndlessBackend:
-    """An OpenAI-compatible provider that streams until its client disconnects, and records when it does."""
-
-    def __init__(self) -> None:
-        self.left: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self.app = web.Application()
-        self.app.router.add_post("/v1/chat/completions", self.talk)
-
-    async def talk(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        try:
-            if not (await request.json()).get("stream"):
-                await asyncio.sleep(3600)
-            await response.prepare(request)
-            while True:
-                delta = {"choices": [{"index": 0, "delta": {"content": "on "}, "finish_reason": None}]}
-                await response.write(b"data: " + json.dumps(delta).encode() + b"\n\n")
-                await asyncio.sleep(0.02)
-        finally:
-            self.left.set_result(time.monotonic())
-
-
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_provider_stops_when_the_client_disconnects(start: Callable[..., Any], stream: bool) -> None:
-    backend = _EndlessBackend()
-    async with TestServer(backend.app) as provider, start(providers=_compatible(provider)) as api:
-        call = with_config(CHAT, provider="backend", max_tokens=None)
+    delta = {"choices": [{"index": 0, "delta": {"content": "on "}, "finish_reason": None}]}
+    async with ScriptedServer() as provider, start(providers=compatible(provider)) as api:
+        if stream:
+            endless = (step for _ in range(1000) for step in (http_chunk(sse(delta)), 0.02))
+            provider.add_script(STREAM_HEAD, *endless)
+        else:
+            provider.add_script(Action.WAIT)
+        call = with_config(CHAT, provider="up", max_tokens=None)
         if stream:
             async with api.opened("/chat", call) as response:
                 assert b'"on "' in await response.content.readany()
@@ -281,8 +252,7 @@ async def test_the_provider_stops_when_the_client_disconnects(start: Callable[..
             await _eventually(lambda: [log["status"] for log in api.logs()] == ["running"])
             asking.cancel()
             await asyncio.wait([asking])
-        left = time.monotonic()
-        assert await asyncio.wait_for(backend.left, 10) - left < 5
+        await provider.wait_until_closed(5)
         await _eventually(lambda: [log["status"] for log in api.logs()] == ["cancelled"])
         [log] = api.logs()
         assert "client" in log["error"]
@@ -396,10 +366,10 @@ async def between(
 ) -> AsyncIterator[Any]:
     """Run a server whose provider plays this script; yields a function that opens a stream."""
     upstream = ScriptedServer()
-    upstream.add_script(HEAD, *script)
+    upstream.add_script(STREAM_HEAD, *script)
     database = f"{tmp_path}.db"
     async with (
-        upstream.running(),
+        upstream,
         EmbeddedServer(database=database, providers=compatible(upstream)) as server,
         aiohttp.ClientSession(headers={"X-API-KEY": server.api_key}, version=version) as session,
     ):
@@ -411,7 +381,7 @@ async def body_of(
     tmp_path: Path, writes: Sequence[bytes], pause: float, end: bytes = b"0\r\n\r\n", **options: Any
 ) -> str:
     """Return the body that a client receives if the provider sends these writes, with a pause after each."""
-    script = [step for data in writes for step in (chunk(data), pause)]
+    script = [step for data in writes for step in (http_chunk(data), pause)]
     async with between(tmp_path, *script, end, Action.CLOSE, **options) as opened, opened() as response:
         return re.sub(r"(data|config|pr)_\w{10,}", r"\1", await response.text())
 
@@ -486,7 +456,7 @@ async def test_a_failure_comes_after_the_texts_before_it(
 async def test_the_fast_path_waits_for_a_client_that_does_not_read(tmp_path: Path, fast_path: FastPath) -> None:
     """Data that the connection does not accept stays with the provider, and none is lost."""
     large = [event(f"{number:06d}" + "x" * 20_000) for number in range(400)]
-    script = [step for data in (*large, *END) for step in (chunk(data), 0.0005)]
+    script = [step for data in (*large, *END) for step in (http_chunk(data), 0.0005)]
     async with between(tmp_path, *script, b"0\r\n\r\n") as opened, opened() as response:
         await asyncio.sleep(1)
         body = await response.read()
@@ -496,7 +466,7 @@ async def test_the_fast_path_waits_for_a_client_that_does_not_read(tmp_path: Pat
 
 async def test_an_end_in_the_same_read_as_a_token_is_noticed_at_once(tmp_path: Path, fast_path: FastPath) -> None:
     """The connection stays open, so its end cannot reveal the end of the stream."""
-    events = [chunk(event(text)) for text in TEXTS[:4]]
+    events = [http_chunk(event(text)) for text in TEXTS[:4]]
     script = (*(step for data in events[:3] for step in (data, 0.1)), events[3] + b"0\r\n\r\n")
     async with between(tmp_path, *script) as opened, asyncio.timeout(10), opened() as response:
         *texts, failure = (await response.text()).split("\n\n")[:-1]
@@ -540,9 +510,9 @@ async def test_a_thinking_model_counts_as_active_and_its_reasoning_is_kept_apart
     """The client waits for 1.5 s at most, the model thinks and writes a tool call for 4.8 s."""
     upstream = ScriptedServer()
     end = event(finish_reason="stop") + b'data: {"choices": [], %b}\n\ndata: [DONE]\n\n' % COUNTS
-    steps = [step for data in (*THINKING, event("Hello")) for step in (chunk(data), 0.2)]
-    upstream.add_script(HEAD, *steps, chunk(end), b"0\r\n\r\n")
-    async with upstream.running(), EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
+    steps = [step for data in (*THINKING, event("Hello")) for step in (http_chunk(data), 0.2)]
+    upstream.add_script(STREAM_HEAD, *steps, http_chunk(end), b"0\r\n\r\n")
+    async with upstream, EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
         client = AsyncHumanloop(api_key=server.api_key, base_url=server.base_url)
         async with client.chat_stream(
             project="p",
@@ -575,7 +545,7 @@ async def test_the_reasoning_of_a_plain_call_is_returned_and_stored(tmp_path: Pa
     upstream = ScriptedServer()
     upstream.add_script(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     call = {**with_config(CHAT, provider="up", model="m"), "save": save}
-    async with upstream.running(), EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
+    async with upstream, EmbeddedServer(database=tmp_path / "x.db", providers=compatible(upstream)) as server:
         headers = {"X-API-KEY": server.api_key, "Idempotency-Key": "k"}
         async with aiohttp.ClientSession(headers=headers) as session:
             for _ in range(2):
@@ -617,7 +587,7 @@ async def test_all_examples_of_the_0_5_completions_page_work_with_a_compatible_s
         "session_reference_id": "string_example",
     }
     async with (
-        upstream.running(),
+        upstream,
         EmbeddedServer(
             database=tmp_path / "x.db", providers=ProviderSettings(openai_base_url=f"{upstream.url}/v1")
         ) as server,
@@ -647,11 +617,11 @@ async def test_all_examples_of_the_0_5_completions_page_work_with_a_compatible_s
     for request in upstream.requests:
         assert request.path == "/v1/completions"
         assert request.headers["authorization"] == "Bearer OPENAI_API_KEY"
-        assert request.body == {
+        assert request.json == {
             "model": "model_example",
             "prompt": "Why?",
             "suffix": "string_example",
             "logprobs": 1,
             "user": "string_example",
-            "max_tokens": request.body["max_tokens"],
+            "max_tokens": request.json["max_tokens"],
         }

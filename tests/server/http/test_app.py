@@ -14,11 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from openapi_spec_validator import validate
-from pytest_httpserver import HTTPServer
 
 from humanloop_async import AsyncHumanloop, EmbeddedServer
 from humanloop_async.server import ServerSettings, create_app
 from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.wire.operations import FINETUNE_OPERATIONS, OPERATIONS
 from tests.server.served import CHAT, Api
 
@@ -115,16 +115,16 @@ def _known_ids(ids: dict[str, str]) -> str:
 @pytest.mark.timeout(SECONDS + 60)
 @pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="the group `fuzz` is not installed")
 async def test_a_fuzzer_finds_no_server_error_and_no_response_that_breaks_its_schema(
-    tmp_path: Path, httpserver: HTTPServer, seed: int
+    tmp_path: Path, server: ScriptedServer, seed: int
 ) -> None:
     error = {"error": {"message": "no such key", "type": "invalid_request_error"}}
-    httpserver.expect_request(re.compile(".*")).respond_with_json(error, status=401)
-    providers = ProviderSettings(openai_base_url=httpserver.url_for("/v1"), mock_tokens_per_second=0)
-    async with EmbeddedServer(database=tmp_path / "x.db", providers=providers) as server:
-        (tmp_path / "schemathesis.toml").write_text(_known_ids(await _create_objects(server)))
+    server.add_response(error, 401)
+    providers = ProviderSettings(openai_base_url=f"{server.url}/v1", mock_tokens_per_second=0)
+    async with EmbeddedServer(database=tmp_path / "x.db", providers=providers) as embedded:
+        (tmp_path / "schemathesis.toml").write_text(_known_ids(await _create_objects(embedded)))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "schemathesis.cli", "run", f"{root(server)}/openapi.json"),
-            *("-H", f"X-API-KEY:{server.api_key}", "--checks", ",".join(CHECKS)),
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{root(embedded)}/openapi.json"),
+            *("-H", f"X-API-KEY:{embedded.api_key}", "--checks", ",".join(CHECKS)),
             *("--max-time", str(SECONDS), "--seed", str(seed)),
             *("--continue-on-failure", "--no-color", "--generation-database", "none", "--request-timeout", "15"),
             cwd=tmp_path,

@@ -20,6 +20,7 @@ from humanloop_async.server.providers.anthropic import (
 from humanloop_async.server.providers.base import ProviderError
 from humanloop_async.server.providers.http_provider import HttpProvider
 from humanloop_async.server.providers.reading import ErrorEvent, MalformedResponse
+from humanloop_async.testing import LAST_CHUNK, Action, ScriptedServer, Step
 from humanloop_async.types import (
     ChatMessage,
     FunctionTool,
@@ -38,7 +39,6 @@ from humanloop_async.types.shared import (
     AnthropicThinkingContent,
     FunctionToolChoice,
 )
-from tests.server.providers.conftest import ScriptedServer
 from tests.server.providers.transcripts import add_random_splits, call, stream_all
 
 KEY = "sk-ant-0123456789"
@@ -144,7 +144,7 @@ data: {"type":"message_stop"}
 
 @pytest.fixture
 async def provider(scripted: ScriptedServer) -> AsyncIterator[HttpProvider]:
-    base_url = scripted.url.removesuffix("/v1")
+    base_url = scripted.url
     made = HttpProvider("anthropic", "Anthropic", AnthropicAdapter(), base_url=base_url, api_key=KEY)
     yield made
     await made.aclose()
@@ -163,7 +163,7 @@ async def test_a_stream_of_text(scripted: ScriptedServer, provider: HttpProvider
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["x-api-key"] == KEY  # for gateways that read only this one
     assert request.headers["content-type"] == "application/json"
-    assert request.body == {
+    assert request.json == {
         "model": MODEL,
         "messages": [{"role": "user", "content": "hi"}],
         "max_tokens": 1024,
@@ -225,9 +225,9 @@ async def test_an_error_event_ends_the_stream_after_its_texts(
     assert (error.status, error.message, error.origin) == (status, "Overloaded", "Anthropic")
 
 
-@pytest.mark.parametrize("end", [b"0\r\n\r\n", "cut"])
+@pytest.mark.parametrize("end", [LAST_CHUNK, Action.CLOSE])
 async def test_a_stream_without_its_end_is_an_error(
-    scripted: ScriptedServer, provider: HttpProvider, end: bytes | str
+    scripted: ScriptedServer, provider: HttpProvider, end: Step
 ) -> None:
     add_random_splits(scripted, TEXT.partition(b"event: message_delta")[0], 0.05, end)
     chunks, _, error = await stream_all(provider, call(model=MODEL))
@@ -239,7 +239,7 @@ async def test_a_stream_without_its_end_is_an_error(
 async def test_a_stream_that_is_cut_after_the_stop_reason_is_complete(
     scripted: ScriptedServer, provider: HttpProvider
 ) -> None:
-    add_random_splits(scripted, TEXT.partition(b"event: message_stop")[0], 0.05, "cut")
+    add_random_splits(scripted, TEXT.partition(b"event: message_stop")[0], 0.05, Action.CLOSE)
     chunks, usage, error = await stream_all(provider, call(model=MODEL))
     assert error is None
     assert chunks[-1].finish_reason == "stop"
@@ -295,7 +295,7 @@ async def test_an_unstreamed_message(scripted: ScriptedServer, provider: HttpPro
     assert reply.usage is not None
     assert (reply.usage.total_tokens, reply.usage.reasoning_tokens) == (20, 3)
     assert reply.responses == [MESSAGE]
-    assert "stream" not in scripted.requests[0].body
+    assert "stream" not in scripted.requests[0].json
 
 
 @pytest.mark.parametrize("message", [{}, {"content": [], "stop_reason": None}, {"content": [1], "stop_reason": "x"}])
@@ -321,8 +321,8 @@ async def test_other_cannot_change_the_form_of_the_response(
     else:
         scripted.add_response(MESSAGE)
         await provider.generate(made)
-    assert scripted.requests[0].body.get("stream") == (True if is_streamed else None)
-    assert "n" not in scripted.requests[0].body
+    assert scripted.requests[0].json.get("stream") == (True if is_streamed else None)
+    assert "n" not in scripted.requests[0].json
 
 
 async def test_samples_are_parallel_requests(scripted: ScriptedServer, provider: HttpProvider) -> None:
@@ -346,7 +346,7 @@ async def test_sampling_parameters_use_the_version_that_has_them(
     assert request.headers["anthropic-version"] == SAMPLING_VERSION
     assert request.headers["x-api-key"] == "sk-ant-own-0123456789"
     assert "authorization" not in request.headers
-    assert (request.body["temperature"], request.body["top_p"]) == (0.2, 0.9)
+    assert (request.json["temperature"], request.json["top_p"]) == (0.2, 0.9)
 
 
 def test_a_conversation_becomes_blocks() -> None:

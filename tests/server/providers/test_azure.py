@@ -10,8 +10,8 @@ import pytest
 
 from humanloop_async.server.providers.azure import AzureProvider
 from humanloop_async.server.providers.base import ProviderError
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.types import ProviderApiKeys
-from tests.server.providers.conftest import ScriptedServer
 from tests.server.providers.transcripts import add_random_splits, call, stream_all
 
 KEY = "azure-0123456789"
@@ -36,7 +36,7 @@ data: [DONE]
 
 @pytest.fixture
 async def provider(scripted: ScriptedServer) -> AsyncIterator[AzureProvider]:
-    made = AzureProvider(scripted.url.removesuffix("/v1"), KEY, "2024-10-21")
+    made = AzureProvider(scripted.url, KEY, "2024-10-21")
     yield made
     await made.aclose()
 
@@ -52,7 +52,7 @@ async def test_a_deployment_streams(scripted: ScriptedServer, provider: AzurePro
     assert request.path == "/openai/deployments/my%20gpt%2F4/chat/completions?api-version=2024-10-21"
     assert request.headers["api-key"] == KEY
     assert "authorization" not in request.headers
-    assert request.body["messages"] == [{"role": "user", "content": "hi"}]
+    assert request.json["messages"] == [{"role": "user", "content": "hi"}]
 
 
 async def test_legacy_completions_of_a_deployment(scripted: ScriptedServer, provider: AzureProvider) -> None:
@@ -63,13 +63,13 @@ async def test_legacy_completions_of_a_deployment(scripted: ScriptedServer, prov
 
 
 async def test_an_endpoint_with_openai_v1_needs_no_version(scripted: ScriptedServer) -> None:
-    provider = AzureProvider(scripted.url.removesuffix("/v1") + "/openai/v1", KEY)
+    provider = AzureProvider(f"{scripted.url}/openai/v1", KEY)
     scripted.add_response({"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]})
     await provider.generate(call(model="gpt-5"))
     (request,) = scripted.requests
     assert request.path == "/openai/v1/chat/completions"
     assert request.headers["api-key"] == KEY
-    assert request.body["model"] == "gpt-5"
+    assert request.json["model"] == "gpt-5"
     await provider.aclose()
 
 

@@ -13,8 +13,9 @@ from humanloop_async.server.providers.capabilities import LABELS
 from humanloop_async.server.providers.presets import PRESETS
 from humanloop_async.server.providers.registry import Providers, capability_rows
 from humanloop_async.server.providers.settings import ProviderSettings
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.types import ChatMessage, ImageChatContent, ImageUrl, Json, ModelConfigTool, ResponseFormat
-from tests.server.providers.conftest import OK, ScriptedServer, chunk
+from tests.events import DONE
 from tests.server.providers.transcripts import call
 
 ROWS = capability_rows()
@@ -100,18 +101,15 @@ def respond(scripted: ScriptedServer, name: str, *, streamed: bool, **parts: Any
     if not streamed:
         scripted.add_response(whole)
         return
-    events = events if isinstance(events, list) else [events, "[DONE]"]
-    data = [event.encode() if isinstance(event, str) else json.dumps(event).encode() for event in events]
-    scripted.add_script(OK, *(chunk(b"data: %b\n\n" % event) for event in data), b"0\r\n\r\n")
+    scripted.add_stream(*(events if isinstance(events, list) else [events, DONE]))
 
 
 def provider(name: str, scripted: ScriptedServer) -> Provider:
     """Return a provider as the server creates it from the environment."""
-    root = scripted.url.removesuffix("/v1")
-    environ = {f"HUMANLOOP_PROVIDER_{preset.upper()}_BASE_URL": scripted.url for preset in PRESETS}
+    environ = {f"HUMANLOOP_PROVIDER_{preset.upper()}_BASE_URL": f"{scripted.url}/v1" for preset in PRESETS}
     environ |= {f"HUMANLOOP_PROVIDER_{preset.upper()}_API_KEY": "k-42" for preset in PRESETS}
-    environ |= {"OPENAI_BASE_URL": scripted.url, "AZURE_OPENAI_ENDPOINT": root}
-    environ |= {"ANTHROPIC_BASE_URL": root, "COHERE_BASE_URL": root}
+    environ |= {"OPENAI_BASE_URL": f"{scripted.url}/v1", "AZURE_OPENAI_ENDPOINT": scripted.url}
+    environ |= {"ANTHROPIC_BASE_URL": scripted.url, "COHERE_BASE_URL": scripted.url}
     environ |= {f"{key}_API_KEY": "k-42" for key in ("OPENAI", "AZURE_OPENAI", "ANTHROPIC", "COHERE")}
     return Providers(ProviderSettings.from_environ(environ)).get(name)
 
@@ -148,10 +146,10 @@ async def test_a_parameter(scripted: ScriptedServer, name: str, capability: str,
     respond(scripted, name, streamed=streamed, **parts)
     chunks, _ = await run(made, sent, streamed=streamed)
     [request] = scripted.requests
-    body = json.dumps(request.body)
+    body = json.dumps(request.json)
     assert [text for text in texts if text not in body] == []
     assert "k-42" not in json.dumps(made.request_body(sent))
-    assert request.body.get("stream", False) == streamed
+    assert request.json.get("stream", False) == streamed
     if capability == "completions":
         assert "/chat/" not in request.path
     assert "".join(one.text for one in chunks) == "hi"
@@ -171,14 +169,14 @@ async def test_native_samples(scripted: ScriptedServer, name: str, streamed: boo
         respond(scripted, name, streamed=streamed)
     elif streamed:
         choices = [{"index": at, "delta": {"content": "hi"}, "finish_reason": "stop"} for at in (0, 1)]
-        scripted.streams({"choices": choices})
+        scripted.add_stream({"choices": choices}, DONE)
     else:
         choices = [{"index": at, "message": {"content": "hi"}, "finish_reason": "stop"} for at in (0, 1)]
         scripted.add_response({"choices": choices})
     chunks, _ = await run(made, call(provider=name, num_samples=2), streamed=streamed)
     for index in (0, 1):
         assert "".join(one.text for one in chunks if one.index == index) == "hi"
-    assert [request.body.get("n") for request in scripted.requests] == ([2] if native else [None, None])
+    assert [request.json.get("n") for request in scripted.requests] == ([2] if native else [None, None])
     await made.aclose()
 
 
@@ -188,7 +186,7 @@ async def test_unlimited(scripted: ScriptedServer, name: str, streamed: bool) ->
     made = provider(name, scripted)
     await run(made, call(provider=name, max_tokens=None), streamed=streamed)
     [request] = scripted.requests
-    limits = [value for key, value in request.body.items() if key in ("max_tokens", "max_completion_tokens")]
+    limits = [value for key, value in request.json.items() if key in ("max_tokens", "max_completion_tokens")]
     assert (limits == []) == ROWS[name].unlimited
     await made.aclose()
 
@@ -200,7 +198,7 @@ async def test_user(scripted: ScriptedServer, name: str, streamed: bool) -> None
     made = provider(name, scripted)
     await run(made, call(provider=name, user="user-42"), streamed=streamed)
     [request] = scripted.requests
-    assert ("user-42" in json.dumps(request.body)) == ROWS[name].user
+    assert ("user-42" in json.dumps(request.json)) == ROWS[name].user
     await made.aclose()
 
 

@@ -13,6 +13,7 @@ from humanloop_async.server.providers.base import ProviderError
 from humanloop_async.server.providers.cohere import CohereAdapter, chat_body, read_response
 from humanloop_async.server.providers.http_provider import HttpProvider
 from humanloop_async.server.providers.reading import ErrorEvent, MalformedResponse
+from humanloop_async.testing import LAST_CHUNK, Action, ScriptedServer, Step
 from humanloop_async.types import (
     ChatMessage,
     FunctionTool,
@@ -26,7 +27,6 @@ from humanloop_async.types import (
     ToolChoice,
 )
 from humanloop_async.types.shared import FunctionToolChoice
-from tests.server.providers.conftest import ScriptedServer
 from tests.server.providers.transcripts import add_random_splits, call, stream_all
 
 KEY = "co-0123456789"
@@ -107,7 +107,7 @@ data: {"type":"message-end","delta":{"finish_reason":"TOOL_CALL","usage":{"bille
 
 @pytest.fixture
 async def provider(scripted: ScriptedServer) -> AsyncIterator[HttpProvider]:
-    base_url = scripted.url.removesuffix("/v1")
+    base_url = scripted.url
     made = HttpProvider("cohere", "Cohere", CohereAdapter(), base_url=base_url, api_key=KEY)
     yield made
     await made.aclose()
@@ -123,7 +123,7 @@ async def test_a_stream_of_text(scripted: ScriptedServer, provider: HttpProvider
     (request,) = scripted.requests
     assert request.path == "/v2/chat"
     assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert request.body == {
+    assert request.json == {
         "model": MODEL,
         "messages": [{"role": "user", "content": "hi"}],
         "temperature": 1,
@@ -172,9 +172,9 @@ async def test_a_failed_generation_is_an_error_after_its_texts(
     assert message in error.message
 
 
-@pytest.mark.parametrize("end", [b"0\r\n\r\n", "cut"])
+@pytest.mark.parametrize("end", [LAST_CHUNK, Action.CLOSE])
 async def test_a_stream_without_its_end_is_an_error(
-    scripted: ScriptedServer, provider: HttpProvider, end: bytes | str
+    scripted: ScriptedServer, provider: HttpProvider, end: Step
 ) -> None:
     """An event that only has a message explains the end."""
     head = TEXT.partition(b"event: message-end")[0] + b'data: {"message": "out of credits"}\n\n'
@@ -183,7 +183,7 @@ async def test_a_stream_without_its_end_is_an_error(
     assert [made.text for made in chunks] == ["LL", "Ms é"]
     assert error is not None
     assert error.status == 503
-    assert end == "cut" or error.message.endswith("out of credits")
+    assert end is Action.CLOSE or error.message.endswith("out of credits")
 
 
 @pytest.mark.parametrize(

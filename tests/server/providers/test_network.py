@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from humanloop_async.server.providers.network import Network, ProviderTransport,
 from humanloop_async.server.providers.openai import OpenAIProvider
 from humanloop_async.server.providers.registry import Providers
 from humanloop_async.server.providers.settings import ProviderSettings
-from tests.server.providers.conftest import ScriptedServer
+from humanloop_async.testing import ScriptedServer
 from tests.server.providers.transcripts import call
 
 RESPONSE = {"choices": [{"index": 0, "message": {"content": "hello"}, "finish_reason": "stop"}]}
@@ -66,43 +64,18 @@ def test_proxies_are_read_from_the_environment() -> None:
     assert "secret" not in repr(Network(http_proxy="http://me:secret@p"))
 
 
-class Proxy:
-    """An HTTP proxy that responds to every request and notes its target."""
-
-    def __init__(self) -> None:
-        self.targets: list[str] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.targets.append(" ".join(head.split()[:2]))
-        body = json.dumps(RESPONSE).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-        writer.close()
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[tuple[Proxy, str]]:
-    made = Proxy()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    async with server:
-        yield made, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def test_calls_go_through_the_proxy_except_to_loopback(
-    scripted: ScriptedServer, proxy: tuple[Proxy, str]
-) -> None:
-    made, url = proxy
-    network = Network(http_proxy=url, trusted_hosts=("plain.example",))
+async def test_calls_go_through_the_proxy_except_to_loopback(scripted: ScriptedServer, server: ScriptedServer) -> None:
+    server.add_response(RESPONSE)
+    network = Network(http_proxy=server.url, trusted_hosts=("plain.example",))
     provider = OpenAIProvider("http://plain.example/v1", "sk-0123456789", ProviderTransport(network))
     reply = await provider.generate(call())
     assert reply.samples[0].text == "hello"
-    assert made.targets == ["POST http://plain.example/v1/chat/completions"]
+    assert [request.path for request in server.requests] == ["http://plain.example/v1/chat/completions"]
     await provider.aclose()
-    provider = OpenAIProvider(scripted.url, "sk-0123456789", ProviderTransport(network))
+    provider = OpenAIProvider(f"{scripted.url}/v1", "sk-0123456789", ProviderTransport(network))
     scripted.add_response(RESPONSE)
     await provider.generate(call())
-    assert len(made.targets) == 1
+    assert len(server.requests) == 1
     assert len(scripted.requests) == 1
     await provider.aclose()
 
@@ -122,7 +95,7 @@ async def test_a_name_with_a_private_address_is_not_connected_to(
 ) -> None:
     """The check is on the address of the connection, so that a name cannot change its address after the check."""
     resolve_to(monkeypatch, address)
-    port = scripted.url.rpartition(":")[2].partition("/")[0]
+    port = scripted.url.rpartition(":")[2]
     provider = OpenAIProvider(f"http://rebound.example:{port}/v1", "sk-0123456789", ProviderTransport(Network()))
     with pytest.raises(ProviderError, match=r"'rebound.example' is private.*TRUSTED_HOSTS") as caught:
         await provider.generate(call())
@@ -136,7 +109,7 @@ async def test_a_trusted_name_may_have_a_private_address(
     monkeypatch: pytest.MonkeyPatch, scripted: ScriptedServer
 ) -> None:
     resolve_to(monkeypatch, "127.0.0.1")
-    port = scripted.url.rpartition(":")[2].partition("/")[0]
+    port = scripted.url.rpartition(":")[2]
     network = Network(trusted_hosts=("*.internal",))
     provider = OpenAIProvider(f"http://vllm.internal:{port}/v1", "sk-0123456789", ProviderTransport(network))
     scripted.add_response(RESPONSE)
@@ -146,8 +119,8 @@ async def test_a_trusted_name_may_have_a_private_address(
 
 async def test_a_redirect_is_not_followed(scripted: ScriptedServer) -> None:
     """The key would go to another origin."""
-    provider = OpenAIProvider(scripted.url, "sk-0123456789", ProviderTransport(Network()))
-    scripted.add_response(b"", "307 Temporary Redirect", ["Location: https://evil.example/v1"])
+    provider = OpenAIProvider(f"{scripted.url}/v1", "sk-0123456789", ProviderTransport(Network()))
+    scripted.add_response(b"", "307 Temporary Redirect", {"Location": "https://evil.example/v1"})
     with pytest.raises(ProviderError) as caught:
         await provider.generate(call())
     assert caught.value.status == 503
@@ -192,24 +165,23 @@ async def test_a_private_authority_in_ssl_cert_file_is_trusted(tmp_path: Path) -
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
-    scripted = ScriptedServer()
+    scripted = ScriptedServer(tls=context)
     scripted.add_response(RESPONSE)
-    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    code = (
-        "import asyncio\n"
-        "from humanloop_async.server.providers.base import ProviderCall\n"
-        "from humanloop_async.server.providers.registry import Providers\n"
-        "from humanloop_async.server.providers.settings import ProviderSettings\n"
-        "async def main():\n"
-        "    providers = Providers(ProviderSettings(\n"
-        f"        openai_base_url='https://localhost:{port}/v1', openai_api_key='sk-0123456789', max_retries=0))\n"
-        "    reply = await providers.get('openai').generate(ProviderCall(provider='openai', model='m'))\n"
-        "    print(reply.samples[0].text)\n"
-        "    await providers.aclose()\n"
-        "asyncio.run(main())\n"
-    )
-    async with server:
+    async with scripted:
+        port = scripted.url.rpartition(":")[2]
+        code = (
+            "import asyncio\n"
+            "from humanloop_async.server.providers.base import ProviderCall\n"
+            "from humanloop_async.server.providers.registry import Providers\n"
+            "from humanloop_async.server.providers.settings import ProviderSettings\n"
+            "async def main():\n"
+            "    providers = Providers(ProviderSettings(\n"
+            f"        openai_base_url='https://localhost:{port}/v1', openai_api_key='sk-0123456789', max_retries=0))\n"
+            "    reply = await providers.get('openai').generate(ProviderCall(provider='openai', model='m'))\n"
+            "    print(reply.samples[0].text)\n"
+            "    await providers.aclose()\n"
+            "asyncio.run(main())\n"
+        )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",

@@ -12,7 +12,9 @@ from humanloop_async.server.providers import http_provider
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk, ProviderError, ProviderStream
 from humanloop_async.server.providers.openai import CompatibleProvider, OpenAIProvider
 from humanloop_async.server.providers.settings import CompatibleServer
+from humanloop_async.testing import LAST_CHUNK, Action, ScriptedServer, Step, http_chunk
 from humanloop_async.types import ChatMessage, ProviderApiKeys
+from tests.events import DONE
 
 KEY = "sk-server-0123456789"
 HELLO = [ChatMessage(role="user", content="hi")]
@@ -34,8 +36,8 @@ RESPONSE = {
 
 
 @pytest.fixture
-async def provider(scripted: Any) -> Any:
-    made = OpenAIProvider(scripted.url, KEY)
+async def provider(scripted: ScriptedServer) -> Any:
+    made = OpenAIProvider(f"{scripted.url}/v1", KEY)
     yield made
     await made.aclose()
 
@@ -52,11 +54,13 @@ async def drain(stream: ProviderStream) -> tuple[list[ProviderChunk], ProviderEr
     return chunks, None
 
 
-@pytest.mark.parametrize("size", [0, 1, 7])
-async def test_a_stream_is_read_however_it_is_cut(scripted: Any, provider: OpenAIProvider, size: int) -> None:
+@pytest.mark.parametrize("size", [100_000, 1, 7])
+async def test_a_stream_is_read_however_it_is_cut(
+    scripted: ScriptedServer, provider: OpenAIProvider, size: int
+) -> None:
     """Two samples, in turn, in one read or byte by byte; the usage at the end."""
     events = [text(0, "é"), text(1, "b"), text(0, "", "stop"), text(1, "!", "length"), USAGE]
-    scripted.streams(*events, size=size)
+    scripted.add_stream(*events, DONE, size=size)
     async with provider.stream(call(num_samples=2)) as stream:
         chunks, error = await drain(stream)
         assert error is None
@@ -72,26 +76,28 @@ async def test_a_stream_is_read_however_it_is_cut(scripted: Any, provider: OpenA
     (request,) = scripted.requests
     assert request.path == "/v1/chat/completions"
     assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert request.body["stream"] is True
-    assert request.body["stream_options"] == {"include_usage": True}
-    assert request.body["n"] == 2
+    assert request.json["stream"] is True
+    assert request.json["stream_options"] == {"include_usage": True}
+    assert request.json["n"] == 2
 
 
-async def test_all_of_one_read_comes_in_one_batch(scripted: Any, provider: OpenAIProvider) -> None:
+async def test_all_of_one_read_comes_in_one_batch(scripted: ScriptedServer, provider: OpenAIProvider) -> None:
     """So the server forwards them with one write."""
-    scripted.streams(*(text(0, str(n)) for n in range(20)), text(0, "", "stop"))
+    scripted.add_stream(*(text(0, str(n)) for n in range(20)), text(0, "", "stop"), DONE)
     async with provider.stream(call()) as stream:
         assert [len(batch) async for batch in stream] == [21]
 
 
-async def test_a_stream_read_to_its_end_leaves_its_connection_to_the_next(scripted: Any, provider: Any) -> None:
+async def test_a_stream_read_to_its_end_leaves_its_connection_to_the_next(
+    scripted: ScriptedServer, provider: Any
+) -> None:
     """Three streams use one connection; a stream that is left early closes its connection."""
     for _ in range(3):
-        scripted.streams(text(0, "a", "stop"))
+        scripted.add_stream(text(0, "a", "stop"), DONE)
         async with provider.stream(call()) as stream:
             await drain(stream)
     assert scripted.connections == 1
-    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", "hang")
+    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", Action.WAIT)
     async with provider.stream(call()):
         pass
     scripted.add_response(RESPONSE)
@@ -99,14 +105,14 @@ async def test_a_stream_read_to_its_end_leaves_its_connection_to_the_next(script
     assert scripted.connections == 2
 
 
-async def test_generating_returns_samples_usage_and_the_raw_response(scripted: Any, provider: Any) -> None:
+async def test_generating_returns_samples_usage_and_the_raw_response(scripted: ScriptedServer, provider: Any) -> None:
     scripted.add_response(RESPONSE)
     reply = await provider.generate(call())
     assert [(sample.index, sample.text, sample.finish_reason) for sample in reply.samples] == [(0, "hello", "stop")]
     assert reply.usage.total_tokens == 7
     assert reply.responses == [RESPONSE]
-    assert "stream" not in scripted.requests[0].body
-    assert scripted.requests[0].body == provider.request_body(call())
+    assert "stream" not in scripted.requests[0].json
+    assert scripted.requests[0].json == provider.request_body(call())
 
 
 @pytest.mark.parametrize(
@@ -119,22 +125,24 @@ async def test_generating_returns_samples_usage_and_the_raw_response(scripted: A
         ("o3", "/v1/chat/completions"),
     ],
 )
-async def test_legacy_models_get_the_prompt_as_it_is(scripted: Any, provider: Any, model: str, path: str) -> None:
+async def test_legacy_models_get_the_prompt_as_it_is(
+    scripted: ScriptedServer, provider: Any, model: str, path: str
+) -> None:
     """Others get a user message. A legacy model gets a limit, because its default is 16 tokens."""
-    scripted.streams({"choices": [{"index": 0, "text": "x", "delta": {}, "finish_reason": "stop"}]})
+    scripted.add_stream({"choices": [{"index": 0, "text": "x", "delta": {}, "finish_reason": "stop"}]}, DONE)
     async with provider.stream(call(endpoint="complete", prompt="Once", model=model)) as stream:
         chunks, error = await drain(stream)
     assert error is None
     assert chunks[0].text == "x"
-    body = scripted.requests[0].body
+    body = scripted.requests[0].json
     assert scripted.requests[0].path == path
     assert body.get("prompt") == ("Once" if path == "/v1/completions" else None)
     assert body.get("max_tokens", 0) > 1000 if path == "/v1/completions" else "max_tokens" not in body
 
 
-async def test_keys_of_the_request_win_and_a_missing_key_says_what_to_do(scripted: Any) -> None:
+async def test_keys_of_the_request_win_and_a_missing_key_says_what_to_do(scripted: ScriptedServer) -> None:
     """The error is a 401 of the provider, and no request is sent."""
-    provider = OpenAIProvider(scripted.url)
+    provider = OpenAIProvider(f"{scripted.url}/v1")
     scripted.add_response(RESPONSE)
     await provider.generate(call(keys=ProviderApiKeys(openai="sk-own")))
     assert scripted.requests[0].headers["authorization"] == "Bearer sk-own"
@@ -163,21 +171,21 @@ async def test_keys_of_the_request_win_and_a_missing_key_says_what_to_do(scripte
     ],
 )
 async def test_refusals_are_mapped_with_the_providers_words(
-    scripted: Any, provider: Any, status: str, mapped: int
+    scripted: ScriptedServer, provider: Any, status: str, mapped: int
 ) -> None:
     """Streamed or not, with the requested delay and without keys."""
     body = {"error": {"message": f"No, not with {KEY} nor sk-se****6789", "type": "x"}}
     for refused in (provider.generate(call()), provider.stream(call()).__aenter__()):
-        scripted.add_response(body, status, ["Retry-After: 7"])
+        scripted.add_response(body, status, {"Retry-After": "7"})
         with pytest.raises(ProviderError) as caught:
             await refused
         error = caught.value
         assert (error.status, error.origin, error.retry_after) == (mapped, "OpenAI", 7)
-        requested = f" (requested {scripted.url}/chat/completions)" if mapped == 404 else ""
+        requested = f" (requested {scripted.url}/v1/chat/completions)" if mapped == 404 else ""
         assert error.message == f"No, not with ... nor ...{requested}"
 
 
-async def test_a_refusal_without_words_has_some(scripted: Any, provider: Any) -> None:
+async def test_a_refusal_without_words_has_some(scripted: ScriptedServer, provider: Any) -> None:
     """The reason phrase is the message."""
     scripted.add_response(b"", "502 Bad Gateway")
     with pytest.raises(ProviderError, match="Bad Gateway"):
@@ -194,13 +202,13 @@ async def test_a_refusal_without_words_has_some(scripted: Any, provider: Any) ->
         pytest.param(["surprise"], 503, "not as documented", id="not an event"),
     ],
 )
-@pytest.mark.parametrize("size", [0, 5])
+@pytest.mark.parametrize("size", [100_000, 5])
 async def test_what_came_whole_comes_before_the_error(
-    scripted: Any, provider: Any, tail: list[Any], status: int, words: str, size: int
+    scripted: ScriptedServer, provider: Any, tail: list[Any], status: int, words: str, size: int
 ) -> None:
     """A stream that fails in the middle delivers its chunks first, and invents no finish reason."""
     is_end = tail[-1:] == ["END"]  # without [DONE], which declares the text complete
-    scripted.streams(text(0, "a"), text(1, "b"), *(tail[:-1] if is_end else tail), done=not is_end, size=size)
+    scripted.add_stream(text(0, "a"), text(1, "b"), *(tail[:-1] if is_end else [*tail, DONE]), size=size)
     async with provider.stream(call(num_samples=2)) as stream:
         chunks, error = await drain(stream)
     assert [chunk.text for chunk in chunks[:2]] == ["a", "b"]
@@ -210,19 +218,21 @@ async def test_what_came_whole_comes_before_the_error(
     assert words in error.message
 
 
-@pytest.mark.parametrize("end", ["cut", "0\r\n\r\n"])
-async def test_a_cut_is_an_error_unless_every_sample_is_whole(scripted: Any, provider: Any, end: str) -> None:
+@pytest.mark.parametrize("end", [Action.CLOSE, LAST_CHUNK])
+async def test_a_cut_is_an_error_unless_every_sample_is_whole(
+    scripted: ScriptedServer, provider: Any, end: Step
+) -> None:
     """After the last finish reason only the usage can be missing, and that is no error."""
-    tail = end if end == "cut" else end.encode()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     one = b"data: %b\n\n" % json.dumps(text(0, "a")).encode()
-    scripted.add_script(head, chunked(one + b"data: {"), 0.05, tail)
+    scripted.add_script(head, http_chunk(one + b"data: {"), 0.05, end)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert [chunk.text for chunk in chunks] == ["a"]
     assert error is not None
     assert error.status == 503
-    scripted.add_script(head, chunked(b"data: %b\n\n" % json.dumps(text(0, "a", "stop")).encode()), 0.05, tail)
+    whole = b"data: %b\n\n" % json.dumps(text(0, "a", "stop")).encode()
+    scripted.add_script(head, http_chunk(whole), 0.05, end)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
         assert stream.usage is None
@@ -230,14 +240,10 @@ async def test_a_cut_is_an_error_unless_every_sample_is_whole(scripted: Any, pro
     assert error is None
 
 
-def chunked(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-async def test_an_endless_event_is_an_error(scripted: Any, provider: Any) -> None:
+async def test_an_endless_event_is_an_error(scripted: ScriptedServer, provider: Any) -> None:
     """The chunks before it arrive; memory stays limited."""
     one = b"data: %b\n\n" % json.dumps(text(0, "a")).encode()
-    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", one, b"data: " + b"x" * 17 * 1024 * 1024, "hang")
+    scripted.add_script(b"HTTP/1.1 200 OK\r\n\r\n", one, b"data: " + b"x" * 17 * 1024 * 1024, Action.WAIT)
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert [chunk.text for chunk in chunks] == ["a"]
@@ -245,13 +251,13 @@ async def test_an_endless_event_is_an_error(scripted: Any, provider: Any) -> Non
     assert (error.status, "larger than" in error.message) == (503, True)
 
 
-async def test_silence_ends_in_an_error(scripted: Any, provider: Any) -> None:
+async def test_silence_ends_in_an_error(scripted: ScriptedServer, provider: Any) -> None:
     """Before a response and within one: a dead provider does not hold a call forever."""
     provider.response_timeout = provider.idle_timeout = 0.2
-    scripted.add_script("hang")
+    scripted.add_script(Action.WAIT)
     with pytest.raises(ProviderError, match="no response within"):
         await provider.generate(call())
-    scripted.streams(text(0, "a"), done=False, end="hang")
+    scripted.add_stream(text(0, "a"), end=(Action.WAIT,))
     async with provider.stream(call()) as stream:
         chunks, error = await drain(stream)
     assert len(chunks) == 1
@@ -260,9 +266,9 @@ async def test_silence_ends_in_an_error(scripted: Any, provider: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["break", "cancel"])
-async def test_leaving_closes_the_connection_within_a_second(scripted: Any, provider: Any, how: str) -> None:
+async def test_leaving_closes_the_connection_within_a_second(scripted: ScriptedServer, provider: Any, how: str) -> None:
     """The provider stops generating when the client leaves."""
-    scripted.streams(text(0, "a"), done=False, end="hang")
+    scripted.add_stream(text(0, "a"), end=(Action.WAIT,))
     reading = asyncio.Event()
 
     async def read() -> None:
@@ -278,38 +284,40 @@ async def test_leaving_closes_the_connection_within_a_second(scripted: Any, prov
         task.cancel()
     await asyncio.wait([task])
     assert task.cancelled() == (how == "cancel")
-    await asyncio.wait_for(scripted.left.wait(), 10)
+    await asyncio.wait_for(scripted.client_left.wait(), 10)
 
 
-async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(scripted: Any, provider: Any) -> None:
+async def test_cancelling_a_call_that_is_not_streamed_closes_its_connection(
+    scripted: ScriptedServer, provider: Any
+) -> None:
     """Also before the response begins."""
-    scripted.add_script("hang")
+    scripted.add_script(Action.WAIT)
     task = asyncio.create_task(provider.generate(call()))
     while not scripted.requests:  # noqa: ASYNC110 - the script has no event for "arrived"
         await asyncio.sleep(0.01)
     task.cancel()
-    await asyncio.wait_for(scripted.left.wait(), 10)
+    await asyncio.wait_for(scripted.client_left.wait(), 10)
     assert (await asyncio.wait([task]))[0]
 
 
-async def test_a_kept_connection_that_died_is_replaced_once(scripted: Any, provider: Any) -> None:
+async def test_a_kept_connection_that_died_is_replaced_once(scripted: ScriptedServer, provider: Any) -> None:
     """A request on a reused connection that breaks before the first byte is repeated once, on a new one."""
     scripted.add_response(RESPONSE)
     await provider.generate(call())
-    scripted.add_script("cut")
+    scripted.add_script(Action.CLOSE)
     scripted.add_response(RESPONSE)
     assert (await provider.generate(call())).samples[0].text == "hello"
-    scripted.add_script("cut")
-    scripted.add_script("cut")
+    scripted.add_script(Action.CLOSE)
+    scripted.add_script(Action.CLOSE)
     with pytest.raises(ProviderError) as caught:
         await provider.generate(call())
     assert caught.value.status == 503
     assert len(scripted.requests) == 5
 
 
-async def test_a_first_connection_that_breaks_is_not_tried_again(scripted: Any, provider: Any) -> None:
+async def test_a_first_connection_that_breaks_is_not_tried_again(scripted: ScriptedServer, provider: Any) -> None:
     """The provider may have begun to generate, and to bill."""
-    scripted.add_script("cut")
+    scripted.add_script(Action.CLOSE)
     with pytest.raises(ProviderError):
         await provider.generate(call())
     assert len(scripted.requests) == 1
@@ -329,24 +337,26 @@ async def test_nobody_listening_is_a_503() -> None:
 
 
 @pytest.fixture
-async def ollama(scripted: Any) -> Any:
-    made = CompatibleProvider("ollama", CompatibleServer(base_url=scripted.url))
+async def ollama(scripted: ScriptedServer) -> Any:
+    made = CompatibleProvider("ollama", CompatibleServer(base_url=f"{scripted.url}/v1"))
     yield made
     await made.aclose()
 
 
-async def test_samples_beyond_what_a_server_makes_at_once_are_several_calls(scripted: Any, ollama: Any) -> None:
+async def test_samples_beyond_what_a_server_makes_at_once_are_several_calls(
+    scripted: ScriptedServer, ollama: Any
+) -> None:
     """Three requests for one sample have the indexes, seeds and usage of one request for three."""
     for word in "abc":
-        scripted.streams(text(0, word), text(0, word, "stop"), USAGE)
+        scripted.add_stream(text(0, word), text(0, word, "stop"), USAGE, DONE)
     async with ollama.stream(call(num_samples=3, seed=5)) as stream:
         chunks, error = await drain(stream)
         assert error is None
         assert stream.usage.generation_tokens == 12
     whole = {index: "".join(chunk.text for chunk in chunks if chunk.index == index) for index in range(3)}
     assert sorted(whole.values()) == ["aa", "bb", "cc"]
-    assert sorted(request.body["seed"] for request in scripted.requests) == [5, 6, 7]
-    assert all("n" not in request.body and "authorization" not in request.headers for request in scripted.requests)
+    assert sorted(request.json["seed"] for request in scripted.requests) == [5, 6, 7]
+    assert all("n" not in request.json and "authorization" not in request.headers for request in scripted.requests)
     for _ in range(2):
         scripted.add_response(RESPONSE)
     reply = await ollama.generate(call(num_samples=2))
@@ -354,9 +364,9 @@ async def test_samples_beyond_what_a_server_makes_at_once_are_several_calls(scri
     assert reply.responses == [RESPONSE, RESPONSE]
 
 
-async def test_one_of_several_calls_that_fails_ends_the_others(scripted: Any, ollama: Any) -> None:
+async def test_one_of_several_calls_that_fails_ends_the_others(scripted: ScriptedServer, ollama: Any) -> None:
     """The chunks of the others arrive; their connections are closed."""
-    scripted.streams(text(0, "a"), done=False, end="hang")
+    scripted.add_stream(text(0, "a"), end=(Action.WAIT,))
     scripted.add_response({"error": "no room"}, "429 Too Many Requests")
     async with asyncio.timeout(10):
         try:
@@ -366,24 +376,24 @@ async def test_one_of_several_calls_that_fails_ends_the_others(scripted: Any, ol
             error = refused
         assert error is not None
         assert (error.status, error.message, error.origin) == (429, "no room", "ollama")
-        await scripted.left.wait()
+        await scripted.client_left.wait()
 
 
-async def test_leaving_closes_all_of_several_calls(scripted: Any, ollama: Any) -> None:
+async def test_leaving_closes_all_of_several_calls(scripted: ScriptedServer, ollama: Any) -> None:
     """Every one of the connections is closed."""
     for _ in range(2):
-        scripted.streams(text(0, "a"), done=False, end="hang")
+        scripted.add_stream(text(0, "a"), end=(Action.WAIT,))
     async with ollama.stream(call(num_samples=2)) as stream:
         await anext(aiter(stream))
-    await asyncio.wait_for(scripted.left.wait(), 10)
+    await asyncio.wait_for(scripted.client_left.wait(), 10)
 
 
-async def test_a_server_with_completions_gets_prompts_of_any_model(scripted: Any) -> None:
+async def test_a_server_with_completions_gets_prompts_of_any_model(scripted: ScriptedServer) -> None:
     """The setting decides, because a model's name says nothing there."""
-    server = CompatibleServer(base_url=scripted.url, completions=True, api_key="gw-key", max_n=4)
+    server = CompatibleServer(base_url=f"{scripted.url}/v1", completions=True, api_key="gw-key", max_n=4)
     gateway = CompatibleProvider("gateway", server)
     events = [{"choices": [{"index": index, "text": "x", "finish_reason": "stop"}]} for index in range(3)]
-    scripted.streams(*events)
+    scripted.add_stream(*events, DONE)
     made = call(endpoint="complete", prompt="Once", model="llama", num_samples=3, suffix=".", keys=ProviderApiKeys())
     async with gateway.stream(made) as stream:
         chunks, error = await drain(stream)
@@ -392,11 +402,11 @@ async def test_a_server_with_completions_gets_prompts_of_any_model(scripted: Any
     (request,) = scripted.requests
     assert request.path == "/v1/completions"
     assert request.headers["authorization"] == "Bearer gw-key"
-    assert (request.body["prompt"], request.body["n"], request.body["suffix"]) == ("Once", 3, ".")
+    assert (request.json["prompt"], request.json["n"], request.json["suffix"]) == ("Once", 3, ".")
     await gateway.aclose()
 
 
-async def test_a_requests_openai_key_goes_to_openai_only(scripted: Any, ollama: Any) -> None:
+async def test_a_requests_openai_key_goes_to_openai_only(scripted: ScriptedServer, ollama: Any) -> None:
     """No provider gets the key of another one."""
     scripted.add_response(RESPONSE)
     await ollama.generate(call(keys=ProviderApiKeys(openai="sk-own")))
@@ -428,13 +438,15 @@ SECRET = "gsk_0123456789abcdef"
         pytest.param(
             [b"HTTP/1.1 400 X\r\nContent-Length: 2100\r\n\r\n" + b"x" * 1990 + f"{SECRET:<110}".encode()], id="cut"
         ),
-        pytest.param([b"HTTP/1.1 200 OK\r\nAuthorization " + SECRET.encode() + b"\r\n\r\n", "cut"], id="header"),
-        pytest.param([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", SECRET.encode(), "cut"], id="chunk"),
+        pytest.param([b"HTTP/1.1 200 OK\r\nAuthorization " + SECRET.encode() + b"\r\n\r\n", Action.CLOSE], id="header"),
+        pytest.param(
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", SECRET.encode(), Action.CLOSE], id="chunk"
+        ),
     ],
 )
-async def test_no_error_contains_the_servers_key(scripted: Any, script: list[Any]) -> None:
+async def test_no_error_contains_the_servers_key(scripted: ScriptedServer, script: list[Any]) -> None:
     """Neither in full nor its beginning."""
-    provider = OpenAIProvider(scripted.url, SECRET)
+    provider = OpenAIProvider(f"{scripted.url}/v1", SECRET)
     for streamed in (False, True):
         scripted.add_script(*script)
         if streamed:
@@ -449,7 +461,9 @@ async def test_no_error_contains_the_servers_key(scripted: Any, script: list[Any
     await provider.aclose()
 
 
-async def test_numbers_that_no_type_can_hold_are_null_in_the_raw_response(scripted: Any, provider: Any) -> None:
+async def test_numbers_that_no_type_can_hold_are_null_in_the_raw_response(
+    scripted: ScriptedServer, provider: Any
+) -> None:
     for number in (b"1e999", b"9" * 5000, b"NaN"):
         scripted.add_response(json.dumps(RESPONSE).encode().replace(b"{", b'{"x":' + number + b",", 1))
         reply = await provider.generate(call())
@@ -495,12 +509,12 @@ EVENTS = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in (tex
     ],
 )
 async def test_a_streamed_call_accepts_a_response_of_any_form(
-    scripted: Any, provider: Any, content_type: str, size: int, body: bytes, status: int | None, message: str
+    scripted: ScriptedServer, provider: Any, content_type: str, size: int, body: bytes, status: int | None, message: str
 ) -> None:
     """Whatever its content type says, and however it is cut."""
     pieces = [body[at : at + size] for at in range(0, len(body), size)] if size else [body]
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    scripted.add_script(head.encode(), *(chunked(piece) for piece in pieces if piece), b"0\r\n\r\n")
+    scripted.add_script(head.encode(), *(http_chunk(piece) for piece in pieces if piece), LAST_CHUNK)
     result, finish, error = await stream_text(provider, call())
     if status is None:
         assert (result, finish, error) == ("hello", "stop", None)
@@ -511,18 +525,18 @@ async def test_a_streamed_call_accepts_a_response_of_any_form(
 
 
 async def test_a_whole_response_to_a_streamed_call_has_its_usage_and_its_reasoning(
-    scripted: Any, provider: Any
+    scripted: ScriptedServer, provider: Any
 ) -> None:
     thinking = {"choices": [{"message": {"content": "hello", "reasoning": "hm"}, "finish_reason": "stop"}]}
-    scripted.add_response(thinking | {"usage": USAGE["usage"]}, headers=["Content-Type: application/json"])
+    scripted.add_response(thinking | {"usage": USAGE["usage"]}, headers={"Content-Type": "application/json"})
     async with provider.stream(call()) as stream:
         (chunk,), error = await drain(stream)
         assert error is None
         assert (chunk.text, chunk.reasoning, stream.usage.total_tokens) == ("hello", "hm", 7)
 
 
-async def test_events_in_place_of_a_whole_response_are_read(scripted: Any, provider: Any) -> None:
-    scripted.add_response(EVENTS, headers=["Content-Type: text/event-stream"])
+async def test_events_in_place_of_a_whole_response_are_read(scripted: ScriptedServer, provider: Any) -> None:
+    scripted.add_response(EVENTS, headers={"Content-Type": "text/event-stream"})
     reply = await provider.generate(call())
     assert [(sample.text, sample.finish_reason) for sample in reply.samples] == [("hello", "stop")]
 
@@ -530,20 +544,22 @@ async def test_events_in_place_of_a_whole_response_are_read(scripted: Any, provi
 @pytest.mark.parametrize("size", [0, 1])
 @pytest.mark.parametrize("late", [b'data: {"error": {"message": "late"}}\n\n', b"data: {oops\n\n", b"garbage"])
 async def test_failures_after_the_last_sample_do_not_matter(
-    scripted: Any, provider: Any, size: int, late: bytes
+    scripted: ScriptedServer, provider: Any, size: int, late: bytes
 ) -> None:
     body = EVENTS + late
     pieces = [body[at : at + size] for at in range(0, len(body), size)] if size else [body]
-    scripted.add_script(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *map(chunked, pieces), "cut")
+    scripted.add_script(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *map(http_chunk, pieces), Action.CLOSE
+    )
     assert await stream_text(provider, call()) == ("hello", "stop", None)
 
 
-async def test_done_ends_a_sample_without_a_finish_reason(scripted: Any, provider: Any) -> None:
-    scripted.streams(text(0, "a"))
+async def test_done_ends_a_sample_without_a_finish_reason(scripted: ScriptedServer, provider: Any) -> None:
+    scripted.add_stream(text(0, "a"), DONE)
     assert await stream_text(provider, call()) == ("a", "unknown", None)
 
 
-async def test_the_message_of_an_event_of_another_form_is_kept(scripted: Any, provider: Any) -> None:
+async def test_the_message_of_an_event_of_another_form_is_kept(scripted: ScriptedServer, provider: Any) -> None:
     scripted.add_response(b'event: error\ndata: {"message": "overloaded"}\n\n')
     _, _, error = await stream_text(provider, call())
     assert error is not None
@@ -551,12 +567,12 @@ async def test_the_message_of_an_event_of_another_form_is_kept(scripted: Any, pr
 
 
 async def test_a_response_without_an_end_is_an_error(
-    scripted: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedServer, provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Although its events are small and add no text."""
     monkeypatch.setattr(http_provider, "MAX_RESPONSE_BYTES", 10_000)
     piece = {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 500}}]}}]}
-    scripted.streams(text(0, "a"), *[piece] * 50, done=False, end="hang", size=1000)
+    scripted.add_stream(text(0, "a"), *[piece] * 50, end=(Action.WAIT,), size=1000)
     result, _, error = await stream_text(provider, call())
     assert result == "a"
     assert error is not None
@@ -571,46 +587,46 @@ ONE_SAMPLE = {"error": {"message": "'n' : number must be at most 1"}}
 BAD, UNPROCESSABLE = "400 Bad Request", "422 Unprocessable Entity"
 
 
-async def test_rejected_stream_options_are_left_out_from_then_on(scripted: Any, provider: Any) -> None:
+async def test_rejected_stream_options_are_left_out_from_then_on(scripted: ScriptedServer, provider: Any) -> None:
     scripted.add_response(UNKNOWN_FIELD, UNPROCESSABLE)
     for _ in range(2):
-        scripted.streams(text(0, "a", "stop"))
+        scripted.add_stream(text(0, "a", "stop"), DONE)
         assert await stream_text(provider, call()) == ("a", "stop", None)
-    assert ["stream_options" in request.body for request in scripted.requests] == [True, False, False]
-    assert all(request.body["stream"] for request in scripted.requests)
+    assert ["stream_options" in request.json for request in scripted.requests] == [True, False, False]
+    assert all(request.json["stream"] for request in scripted.requests)
 
 
-async def test_other_may_leave_stream_options_out(scripted: Any, provider: Any) -> None:
-    scripted.streams(text(0, "a", "stop"))
-    scripted.streams(text(0, "a", "stop"))
+async def test_other_may_leave_stream_options_out(scripted: ScriptedServer, provider: Any) -> None:
+    scripted.add_stream(text(0, "a", "stop"), DONE)
+    scripted.add_stream(text(0, "a", "stop"), DONE)
     await stream_text(provider, call(other={"stream_options": None}))
     await stream_text(provider, call(other={"stream_options": {"include_usage": False}}))
-    assert [request.body.get("stream_options") for request in scripted.requests] == [None, {"include_usage": False}]
+    assert [request.json.get("stream_options") for request in scripted.requests] == [None, {"include_usage": False}]
 
 
-async def test_a_rejected_limit_gets_its_other_name_from_then_on(scripted: Any, provider: Any) -> None:
+async def test_a_rejected_limit_gets_its_other_name_from_then_on(scripted: ScriptedServer, provider: Any) -> None:
     """For this model; the echo of the request shows the name, too."""
     scripted.add_response(NO_MAX_TOKENS, BAD)
     for _ in range(2):
         scripted.add_response(RESPONSE)
         await provider.generate(call(max_tokens=9))
     sent = [
-        (request.body.get("max_tokens"), request.body.get("max_completion_tokens")) for request in scripted.requests
+        (request.json.get("max_tokens"), request.json.get("max_completion_tokens")) for request in scripted.requests
     ]
     assert sent == [(9, None), (None, 9), (None, 9)]
     assert provider.request_body(call(max_tokens=9))["max_completion_tokens"] == 9
     assert provider.request_body(call(model="gpt-3.5-turbo", max_tokens=9))["max_tokens"] == 9
 
 
-async def test_both_may_be_rejected_in_one_call(scripted: Any, provider: Any) -> None:
+async def test_both_may_be_rejected_in_one_call(scripted: ScriptedServer, provider: Any) -> None:
     scripted.add_response(NO_MAX_TOKENS, BAD)
     scripted.add_response(UNKNOWN_FIELD, UNPROCESSABLE)
-    scripted.streams(text(0, "a", "stop"))
+    scripted.add_stream(text(0, "a", "stop"), DONE)
     assert await stream_text(provider, call(max_tokens=9)) == ("a", "stop", None)
-    assert scripted.requests[-1].body.keys() == {"model", "messages", "max_completion_tokens", "stream"}
+    assert scripted.requests[-1].json.keys() == {"model", "messages", "max_completion_tokens", "stream"}
 
 
-async def test_a_limit_that_is_rejected_by_both_names_is_an_error(scripted: Any, provider: Any) -> None:
+async def test_a_limit_that_is_rejected_by_both_names_is_an_error(scripted: ScriptedServer, provider: Any) -> None:
     """The error is the first one, and nothing is remembered."""
     for _ in range(2):
         scripted.add_response(NO_MAX_TOKENS, BAD)
@@ -618,11 +634,11 @@ async def test_a_limit_that_is_rejected_by_both_names_is_an_error(scripted: Any,
         with pytest.raises(ProviderError, match="Unsupported parameter") as caught:
             await provider.generate(call(max_tokens=9))
         assert caught.value.status == 422
-    assert [*scripted.requests[2].body] == ["model", "messages", "max_tokens"]
+    assert [*scripted.requests[2].json] == ["model", "messages", "max_tokens"]
     assert len(scripted.requests) == 4
 
 
-async def test_an_error_about_something_else_is_raised_at_once(scripted: Any, provider: Any) -> None:
+async def test_an_error_about_something_else_is_raised_at_once(scripted: ScriptedServer, provider: Any) -> None:
     scripted.add_response({"error": {"message": "max_tokens is too large: 9"}}, BAD)
     with pytest.raises(ProviderError, match="too large"):
         await provider.generate(call(max_tokens=9))
@@ -630,26 +646,28 @@ async def test_an_error_about_something_else_is_raised_at_once(scripted: Any, pr
 
 
 @pytest.fixture
-async def gateway(scripted: Any) -> Any:
-    made = CompatibleProvider("gateway", CompatibleServer(base_url=scripted.url, max_n=8))
+async def gateway(scripted: ScriptedServer) -> Any:
+    made = CompatibleProvider("gateway", CompatibleServer(base_url=f"{scripted.url}/v1", max_n=8))
     yield made
     await made.aclose()
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_a_server_that_rejects_n_gets_one_request_per_sample(scripted: Any, gateway: Any, streamed: bool) -> None:
+async def test_a_server_that_rejects_n_gets_one_request_per_sample(
+    scripted: ScriptedServer, gateway: Any, streamed: bool
+) -> None:
     scripted.add_response(ONE_SAMPLE, BAD)
     for _ in range(2):
         for word in "abc":
             add_sample(scripted, streamed, word)
         assert sorted((await samples_of(gateway, call(num_samples=3, seed=5), streamed)).values()) == ["a", "b", "c"]
-    assert [request.body.get("n") for request in scripted.requests] == [3] + [None] * 6
-    assert sorted(request.body["seed"] for request in scripted.requests[1:]) == [5, 5, 6, 6, 7, 7]
+    assert [request.json.get("n") for request in scripted.requests] == [3] + [None] * 6
+    assert sorted(request.json["seed"] for request in scripted.requests[1:]) == [5, 5, 6, 6, 7, 7]
 
 
 @pytest.mark.parametrize(("streamed", "index"), [(True, 0), (True, 1), (False, 0), (False, 1), (False, None)])
 async def test_samples_that_did_not_come_back_are_requested_one_by_one(
-    scripted: Any, gateway: Any, streamed: bool, index: int | None
+    scripted: ScriptedServer, gateway: Any, streamed: bool, index: int | None
 ) -> None:
     """The usage is that of all requests."""
     add_sample(scripted, streamed, "first", index)
@@ -661,23 +679,23 @@ async def test_samples_that_did_not_come_back_are_requested_one_by_one(
     add_sample(scripted, streamed, "c")
     add_sample(scripted, streamed, "d")
     await samples_of(gateway, call(num_samples=2), streamed)
-    assert [request.body.get("n") for request in scripted.requests] == [3, None, None, None, None]
+    assert [request.json.get("n") for request in scripted.requests] == [3, None, None, None, None]
 
 
-async def test_leaving_a_stream_closes_the_requests_for_missing_samples(scripted: Any, gateway: Any) -> None:
+async def test_leaving_a_stream_closes_the_requests_for_missing_samples(scripted: ScriptedServer, gateway: Any) -> None:
     add_sample(scripted, True, "first")
-    scripted.streams(text(0, "a"), done=False, end="hang")
+    scripted.add_stream(text(0, "a"), end=(Action.WAIT,))
     async with gateway.stream(call(num_samples=2)) as stream:
         batches = aiter(stream)
         assert [chunk.text for chunk in await anext(batches)] == ["first"]
         assert [chunk.text for chunk in await anext(batches)] == ["a"]
-    await asyncio.wait_for(scripted.left.wait(), 10)
+    await asyncio.wait_for(scripted.client_left.wait(), 10)
 
 
-def add_sample(scripted: Any, streamed: bool, content: str, index: int | None = 0) -> None:
+def add_sample(scripted: ScriptedServer, streamed: bool, content: str, index: int | None = 0) -> None:
     if streamed:
         assert index is not None
-        scripted.streams(text(index, content, "stop"), USAGE)
+        scripted.add_stream(text(index, content, "stop"), USAGE, DONE)
     else:
         choice = {"index": index, "message": {"content": content}, "finish_reason": "stop"}
         scripted.add_response(USAGE | {"choices": [choice]})
@@ -704,22 +722,22 @@ async def samples_of(provider: Any, made: ProviderCall, streamed: bool) -> dict[
 @pytest.mark.parametrize("fields", [{"suffix": "."}, {"logprobs": 2}, {"suffix": "", "logprobs": 0}])
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_suffix_and_logprobs_go_to_legacy_completions(
-    scripted: Any, provider: Any, ollama: Any, fields: dict[str, Any], streamed: bool
+    scripted: ScriptedServer, provider: Any, ollama: Any, fields: dict[str, Any], streamed: bool
 ) -> None:
     """For every model that is not known to be a chat model only, also on a compatible server."""
     made = call(endpoint="complete", prompt="Once", model="model_example", messages=[], **fields)
     for target in (provider, ollama):
         choice = {"index": 0, "text": "x", "finish_reason": "stop"}
         if streamed:
-            scripted.streams({"choices": [choice]})
+            scripted.add_stream({"choices": [choice]}, DONE)
             assert await stream_text(target, made) == ("x", "stop", None)
         else:
             scripted.add_response({"choices": [choice]})
             await target.generate(made)
         request = scripted.requests[-1]
         assert request.path == "/v1/completions"
-        assert {name: request.body[name] for name in fields} == fields
-        assert request.body["prompt"] == "Once"
+        assert {name: request.json[name] for name in fields} == fields
+        assert request.json["prompt"] == "Once"
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "openai/gpt-5", "o3", "chatgpt-4o-latest", "claude-3", "ft:gpt-4o:x"])

@@ -14,8 +14,8 @@ from humanloop_async.server.providers.presets import PRESETS
 from humanloop_async.server.providers.registry import Providers
 from humanloop_async.server.providers.settings import ProviderSettings
 from humanloop_async.server.providers.urls import check_base_url
+from humanloop_async.testing import ScriptedServer
 from humanloop_async.types import ChatMessage, ProviderApiKeys, ResponseFormat
-from tests.server.providers.conftest import ScriptedServer
 from tests.server.providers.transcripts import add_random_splits, call, stream_all
 
 # From docs.ai21.com/reference/jamba-1-6-api-ref: the usage is in the last event, and there are no stream options.
@@ -63,7 +63,7 @@ def test_each_base_url_has_the_form_that_settings_require(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 async def test_each_preset_sends_its_key_to_its_url(scripted: ScriptedServer, name: str) -> None:
-    provider = preset(name, scripted.url)
+    provider = preset(name, f"{scripted.url}/v1")
     scripted.add_response(DEEPSEEK)
     reply = await provider.generate(call(model="m"))
     assert reply.samples[0].text == "9.8"
@@ -84,13 +84,13 @@ async def test_a_missing_key_names_provider_and_variable(name: str) -> None:
 
 
 async def test_ai21_streams(scripted: ScriptedServer) -> None:
-    provider = preset("ai21", scripted.url)
+    provider = preset("ai21", f"{scripted.url}/v1")
     add_random_splits(scripted, JAMBA)
     chunks, usage, error = await stream_all(provider, call(model="jamba-large", stop=["END"], user="left out"))
     assert error is None
     assert "".join(made.text for made in chunks) == "Hi!"
     assert usage.total_tokens == 109
-    body = scripted.requests[0].body
+    body = scripted.requests[0].json
     assert "stream_options" not in body
     assert "user" not in body
     assert (body["stop"], body["stream"]) == (["END"], True)
@@ -99,7 +99,7 @@ async def test_ai21_streams(scripted: ScriptedServer) -> None:
 
 async def test_v4_has_fields_for_the_keys_of_some(scripted: ScriptedServer) -> None:
     scripted.add_response(DEEPSEEK)
-    provider = preset("deepseek", scripted.url)
+    provider = preset("deepseek", f"{scripted.url}/v1")
     await provider.generate(call(keys=ProviderApiKeys(deepseek="own-0123456789")))
     assert scripted.requests[0].headers["authorization"] == "Bearer own-0123456789"
     await provider.aclose()

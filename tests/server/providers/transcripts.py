@@ -7,8 +7,8 @@ from typing import Any
 
 from humanloop_async.server.providers.base import ProviderCall, ProviderChunk, ProviderError, ProviderStream
 from humanloop_async.server.providers.http_provider import HttpProvider
+from humanloop_async.testing import LAST_CHUNK, ScriptedServer, Step
 from humanloop_async.types import ChatMessage
-from tests.server.providers.conftest import OK, ScriptedServer, chunk
 
 HELLO = [ChatMessage(role="user", content="hi")]
 
@@ -17,7 +17,7 @@ def call(**fields: Any) -> ProviderCall:
     return ProviderCall(**{"provider": "any", "model": "any", "messages": HELLO, **fields})
 
 
-def add_random_splits(scripted: ScriptedServer, data: bytes, *end: bytes | float | str) -> None:
+def add_random_splits(scripted: ScriptedServer, data: bytes, *end: Step) -> None:
     """Add a stream of these bytes in pieces of random length. The seed is printed, for a test that fails."""
     seed = random.randrange(2**32)
     print(f"splits: random.Random({seed})")
@@ -27,7 +27,7 @@ def add_random_splits(scripted: ScriptedServer, data: bytes, *end: bytes | float
         size = rng.choice((1, 2, 7, 40, 400, 4000))
         pieces.append(data[:size])
         data = data[size:]
-    scripted.add_script(OK, *map(chunk, pieces), *(end or (b"0\r\n\r\n",)))
+    scripted.add_stream(*pieces, end=end or (LAST_CHUNK,))
 
 
 async def drain(stream: ProviderStream) -> tuple[list[ProviderChunk], ProviderError | None]:

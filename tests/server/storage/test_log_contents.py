@@ -16,7 +16,7 @@ from humanloop_async.server.storage.database import Database
 from humanloop_async.server.storage.log_contents import SHARED
 from humanloop_async.server.storage.portions import delete_old_logs
 from humanloop_async.server.storage.projects import delete_project
-from tests.scripted import ScriptedServer
+from humanloop_async.testing import ScriptedServer
 from tests.server.exchange.imports import exported, imported
 from tests.server.served import CHAT, COMPLETION, Api, on_both_databases, rows, with_config
 from tests.server.storage.log_lists import found, listed, project_id
@@ -205,7 +205,7 @@ async def test_a_response_of_the_provider_is_stored_once_for_its_samples(
     upstream = ScriptedServer()
     for texts in ["abc"] if shared else ["ab", "c"]:
         upstream.add_script(response(*texts))
-    async with upstream.running():
+    async with upstream:
         server = CompatibleServer(base_url=f"{upstream.url}/v1", completions=True, max_n=max_n)
         async with start(providers=ProviderSettings(compatible={"up": server})) as api:
             call = {**with_config(COMPLETION, provider="up", model="m"), "num_samples": SAMPLES}

@@ -12,7 +12,7 @@ import pytest
 from humanloop_async import ApiException, AsyncHumanloop
 from humanloop_async.server import EmbeddedServer
 from humanloop_async.server.providers.settings import CompatibleServer, ProviderSettings
-from tests.scripted import ScriptedServer
+from humanloop_async.testing import ScriptedServer
 from tests.server.served import CHAT, COMPLETION, Api, error_message, with_config
 
 ANSWER = {
@@ -22,7 +22,7 @@ ANSWER = {
 
 
 async def test_deleting_a_failed_attempt_keeps_the_stored_response_of_the_next(tmp_path: Path) -> None:
-    async with ScriptedServer().running() as upstream:
+    async with ScriptedServer() as upstream:
         upstream.add_response({"error": {"message": "out of luck"}}, "503 Service Unavailable")
         upstream.add_response(ANSWER)
         providers = ProviderSettings(
