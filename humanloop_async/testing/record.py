@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Literal, get_args
+
+import anyio
+import anyio.to_thread
 
 from ..errors import ApiConnectionError, InvalidArgument
 from ..transport.base import ResponseStream, Transport
@@ -26,9 +31,12 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 class RecordingTransport:
     """Sends requests through another transport, and records them with every read of their responses.
 
-    Secrets are not recorded: see `humanloop_async.testing.redaction`. A call is written when its response ends or is
-    closed, so a file never has half a call. With another `mode` than "all", calls may be replayed instead, without
-    waiting unless `speed` is set.
+    Secrets are not recorded: see `humanloop_async.testing.redaction`. With another `mode` than "all", calls may be
+    replayed instead, without waiting unless `speed` is set.
+
+    A call is written by a thread, so that no event loop waits for a disk, and only when its response has ended or is
+    closed, so that a file never has half a call. The read that returns the end, and `aclose` of the response, return
+    when the call is in the file. After `close`, and if such a wait was cancelled, `aclose` of the transport does.
 
     Args:
         inner: The transport to send with. `aclose` closes it.
@@ -59,8 +67,10 @@ class RecordingTransport:
             raise InvalidArgument(f"mode={mode!r} is invalid; pass one of {', '.join(MODES)}")
         self._inner = inner
         self._path = Path(path)
-        self._secrets = tuple(secrets)
+        self.secrets = tuple(secrets)
         self._lock = threading.Lock()
+        self._waiting: deque[tuple[Callable[[], RecordedCall], Future[None]]] = deque()
+        self._unsettled: set[Future[None]] = set()  # writes that have not ended, or whose failure nobody has seen
         self._started = time.perf_counter()
         exists = self._path.exists()
         self._has_header = exists and mode != "all"
@@ -90,29 +100,69 @@ class RecordingTransport:
         try:
             response = await self._inner.send(request, timeout)
         except TimeoutError:
-            tape.end("timeout")
+            await tape.end("timeout").written()
             raise
         except ApiConnectionError as exc:
-            tape.end("unreachable", str(exc))
+            await tape.end("unreachable", str(exc)).written()
             raise
         tape.respond(response)
         return RecordingResponse(response, tape)
 
     async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._inner.aclose()
+        """Close the inner transport, and wait until every ended call is in the file.
 
-    def _write(self, call: RecordedCall) -> None:
-        """Append a call to the file. The file system takes it from memory, so an event loop does not wait for long."""
-        lines = encode_call(call)
+        Raises:
+            OSError: Writing a call failed after its reader had left.
+        """
+        try:
+            await self._inner.aclose()
+        finally:
+            unsettled = set(self._unsettled)
+            await anyio.to_thread.run_sync(wait, unsettled)
+            self._unsettled -= unsettled
+            for write in unsettled:
+                write.result()
+
+    def submit(self, make_call: Callable[[], RecordedCall]) -> Future[None]:
+        """Write a call in another thread. Calls are written in the order of these calls."""
+        write = Future[None]()
+        self._waiting.append((make_call, write))
+        self._unsettled.add(write)
+        try:
+            threading.Thread(target=self._write_next).start()
+        except RuntimeError:  # the interpreter exits, or there are too many threads
+            self._write_next()
+        return write
+
+    async def wait_for(self, write: Future[None]) -> None:
+        """Wait until a call is in the file; see `submit`. A cancelled wait does not stop the write.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        await anyio.to_thread.run_sync(wait, [write], abandon_on_cancel=True)
+        self._unsettled.discard(write)
+        write.result()
+
+    def _write_next(self) -> None:
         with self._lock:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if not self._has_header:
-                self._path.write_bytes(HEADER_LINE + lines)
-                self._has_header = True
-                return
-            with self._path.open("ab") as file:
-                file.write(lines)
+            make_call, write = self._waiting.popleft()
+            try:
+                self._append(encode_call(make_call()))
+            except Exception as exc:  # noqa: BLE001 - the future raises it
+                write.set_exception(exc)
+            else:
+                self._unsettled.discard(write)
+                write.set_result(None)
+
+    def _append(self, lines: bytes) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._has_header:
+            self._path.write_bytes(HEADER_LINE + lines)
+            self._has_header = True
+            return
+        with self._path.open("ab") as file:
+            file.write(lines)
 
 
 class _Tape:
@@ -123,42 +173,51 @@ class _Tape:
         self._request = request
         self._sent_at = time.perf_counter()
         self._at = self._sent_at - started
-        self._response: ResponseStream | None = None
+        self._status: int | None = None
+        self._reason = ""
+        self._headers: Mapping[str, str] = {}
         self._responded_at = 0.0
         self._reads: list[RecordedRead] = []
-        self._ended = False
+        self._write: Future[None] | None = None
 
     def respond(self, response: ResponseStream) -> None:
         """Note the arrival of the headers."""
-        self._response, self._responded_at = response, self._now()
+        self._responded_at = self._now()
+        self._status, self._reason, self._headers = response.status, response.reason, response.headers
 
     def read(self, data: bytes) -> None:
         """Note a read."""
         self._reads.append(RecordedRead(self._now(), data))
 
-    def end(self, cause: Cause, message: str = "") -> None:
-        """Note the end of the call, and write it. Further ends have no effect."""
-        if self._ended:
-            return
-        self._ended = True
-        redactor, request, response = Redactor(self._transport._secrets), self._request, self._response
+    def end(self, cause: Cause, message: str = "") -> _Tape:
+        """Note the end of the call, and begin to write it. Further ends have no effect."""
+        if self._write is None:
+            ended_at = self._now()
+            self._write = self._transport.submit(lambda: self._make_call(ended_at, cause, message))
+        return self
+
+    async def written(self) -> None:
+        """Wait until the ended call is in the file; see `RecordingTransport.wait_for`."""
+        assert self._write is not None
+        await self._transport.wait_for(self._write)
+
+    def _make_call(self, ended_at: float, cause: Cause, message: str) -> RecordedCall:
+        redactor, request = Redactor(self._transport.secrets), self._request
         url, headers, body = redactor.clean_request(request.url, request.headers, request.body)
-        self._transport._write(
-            RecordedCall(
-                at=self._at,
-                method=request.method,
-                url=url,
-                headers=headers,
-                body=body,
-                responded_at=self._responded_at,
-                status=None if response is None else response.status,
-                reason="" if response is None else redactor.clean_text(response.reason),
-                response_headers={} if response is None else redactor.clean_headers(response.headers),
-                reads=redactor.clean_reads(self._reads),
-                ended_at=self._now(),
-                cause=cause,
-                message=redactor.clean_text(message),
-            )
+        return RecordedCall(
+            at=self._at,
+            method=request.method,
+            url=url,
+            headers=headers,
+            body=body,
+            responded_at=self._responded_at,
+            status=self._status,
+            reason=redactor.clean_text(self._reason),
+            response_headers=redactor.clean_headers(self._headers),
+            reads=redactor.clean_reads(self._reads),
+            ended_at=ended_at,
+            cause=cause,
+            message=redactor.clean_text(message),
         )
 
     def _now(self) -> float:
@@ -189,15 +248,15 @@ class RecordingResponse:
         try:
             data = await self._inner.read(timeout)
         except TimeoutError:
-            self._tape.end("timeout")
+            await self._tape.end("timeout").written()
             raise
         except ApiConnectionError as exc:
-            self._tape.end("reset" if was_reset(exc) else "cut", str(exc))
+            await self._tape.end("reset" if was_reset(exc) else "cut", str(exc)).written()
             raise
         if data:
             self._tape.read(data)
         else:
-            self._tape.end("complete")
+            await self._tape.end("complete").written()
         return data
 
     def close(self) -> None:
@@ -209,6 +268,7 @@ class RecordingResponse:
         """Close the connection; see `ResponseStream.aclose`."""
         self._tape.end("closed")
         await self._inner.aclose()
+        await self._tape.written()
 
 
 def was_reset(exc: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -383,6 +384,74 @@ async def test_mode_none_sends_nothing(path: Path, counting: ScriptedServer) -> 
     with pytest.raises(UnmatchedRequest):
         await run_mode(path, counting, "none", "b")
     assert len(counting.requests) == 1
+
+
+def post(server: ScriptedServer) -> HttpRequest:
+    return HttpRequest("POST", f"{server.url}/v4/completion", {}, BODY)
+
+
+def take_calls(pipe: Path, calls: int) -> bytes:
+    """Return what is written to a pipe, until it has that many calls."""
+    content = b""
+    with pipe.open("rb", buffering=0) as file:
+        while content.count(b'"type":"end"') < calls:
+            content += file.readall()
+            time.sleep(0.01)
+    return content
+
+
+async def test_a_slow_disk_does_not_stop_the_event_loop(
+    server: ScriptedServer, recorder: RecordingTransport, path: Path, tmp_path: Path
+) -> None:
+    """The last read waits until the call is written, and other calls go on. A cancelled wait loses nothing."""
+    path.parent.mkdir()
+    os.mkfifo(path)  # blocks its writer until it is read
+    server.add_stream(*words("a"))
+    response = await recorder.send(post(server), 10)
+    assert await response.read(10) == words("a")[0]
+    last = asyncio.create_task(response.read(10))
+    other = await recorder.send(post(server), 10)
+    assert await other.read(10) == words("a")[0]
+    assert not last.done()
+    last.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await last
+    other.close()
+    closing = asyncio.create_task(recorder.aclose())
+    (tmp_path / "copy.jsonl").write_bytes(await asyncio.to_thread(take_calls, path, 2))
+    await closing
+    calls = load_recording(tmp_path / "copy.jsonl")
+    assert [(call.content, call.cause) for call in calls] == [(words("a")[0], "complete"), (words("a")[0], "closed")]
+
+
+async def test_a_failure_to_write_is_raised_where_the_call_ends(server: ScriptedServer, path: Path) -> None:
+    """By the last read, by `aclose` of the response, and else by `aclose` of the transport. None is lost."""
+    path.parent.write_text("not a folder")
+    transport = RecordingTransport(AiohttpTransport(), path)
+    server.add_stream(*words("a"))
+    for leave in ("read", "aclose", "close"):
+        response = await transport.send(post(server), 10)
+        await response.read(10)
+        if leave == "close":
+            response.close()
+        else:
+            with pytest.raises(FileExistsError, match="recordings"):
+                await (response.read(10) if leave == "read" else response.aclose())
+    with pytest.raises(FileExistsError, match="recordings"):
+        await transport.aclose()
+
+
+async def test_calls_are_written_in_the_order_of_their_ends(
+    server: ScriptedServer, recorder: RecordingTransport, path: Path
+) -> None:
+    server.add_stream(*words("a"), end=(Action.WAIT,))
+    responses = [await recorder.send(post(server), 10) for _ in range(20)]
+    for response in responses:
+        response.close()
+    await recorder.aclose()
+    assert [call.cause for call in load_recording(path)] == ["closed"] * 20
+    at = [call.at for call in load_recording(path)]
+    assert at == sorted(at)
 
 
 def test_a_damaged_recording_is_not_overwritten_by_new_calls(path: Path) -> None:
