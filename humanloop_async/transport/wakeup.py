@@ -127,6 +127,8 @@ def _is_nestable(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether a package such as nest_asyncio lets the loop run inside one of its tasks, as notebooks do.
 
     If a protocol callback resumed a task of such a loop, the loop could call the protocol again before the task waits.
+    A task that `wake_and_flush` has resumed may itself patch the loop and run it; its callbacks would wait for the end
+    of that run, and the run for them.
     """
     return getattr(type(loop), "_run_once", _RUN_ONCE) is not _RUN_ONCE
 

@@ -471,14 +471,16 @@ def test_leaving_the_program_in_a_loop_over_a_stream(loop: str, leave: type[Base
             running.run(asyncio.wait_for(main(server.url), 10))
 
 
+@pytest.mark.parametrize("patched", ["first", "inside"])
 @pytest.mark.parametrize("samples", [1, 2])
-def test_a_blocking_helper_runs_the_loop_inside_a_loop_over_a_stream(samples: int) -> None:
-    """As in notebooks: a package lets the loop run inside one of its tasks."""
+def test_a_blocking_helper_runs_the_loop_inside_a_loop_over_a_stream(samples: int, patched: str) -> None:
+    """As in notebooks: a package lets the loop run inside one of its tasks. Any task may call it, at any time."""
     pytest.importorskip("nest_asyncio")
     program = f"""
 import asyncio, nest_asyncio, sys
 from humanloop_async import AsyncHumanloop
-nest_asyncio.apply()
+if {patched == "first"}:
+    nest_asyncio.apply()
 
 def open_stream(client):
     return client.complete_stream(project="p", model_config={{"model": "m"}}, num_samples={samples})
@@ -493,6 +495,7 @@ async def helper(client):
 async def main(url):
     async with AsyncHumanloop("k", base_url=url) as client, open_stream(client) as stream:
         async for _ in stream:
+            nest_asyncio.apply()
             assert asyncio.run(asyncio.wait_for(helper(client), 10)) == ["ab"] * {samples}
 
 asyncio.run(main(sys.argv[1]))
