@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import sys
+import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -33,6 +34,12 @@ _CANCEL_GRACE = 0.5
 """How long an abandoned request may take to reach a cancellable step, in seconds."""
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+_WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""How zlib reads each ``Content-Encoding`` that requests accept."""
+
+_MAX_DECOMPRESSED = 256 * 1024
+"""Most bytes to decompress at once. 64 KB, which httpx reads at once, can become 64 MB."""
 
 
 class HttpxTransport:
@@ -113,7 +120,7 @@ class HttpxTransport:
             request.method,
             request.url,
             content=request.body,
-            headers=dict(request.headers),
+            headers=_with_accepted_encodings(request.headers),
             timeout=_NO_TIMEOUTS,
         )
         progress = _Progress()
@@ -198,8 +205,9 @@ class HttpxResponse:
         self._progress = progress
         progress.can_be_cancelled = True  # also if a third-party transport traces nothing
         # Doubly compressed bodies are not decompressed: 2 KB can become 1 GB (a decompression bomb).
-        twice = "," in response.headers.get("Content-Encoding", "")
-        self._chunks: AsyncIterator[bytes] = response.aiter_raw() if twice else response.aiter_bytes()
+        window_bits = _WINDOW_BITS.get(response.headers.get("Content-Encoding", "").strip().lower())
+        raw = response.aiter_raw()
+        self._chunks: AsyncIterator[bytes] = raw if window_bits is None else _decompress(raw, window_bits)
         self._pending: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -258,7 +266,7 @@ class HttpxResponse:
             while (data := await anext(self._chunks, None)) == b"":
                 pass
             return data or b""
-        except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
+        except (httpx.HTTPError, httpx.StreamError, OSError, EOFError, zlib.error) as exc:
             self._failure = self._failure or ApiConnectionError(f"the connection broke: {describe_exception(exc)}")
             raise self._failure from exc
 
@@ -319,6 +327,29 @@ class HttpxResponse:
             if not pending.cancelled():
                 pending.exception()  # marks it as retrieved; no reader is left to raise it to
         await self._response.aclose()
+
+
+async def _decompress(raw: AsyncIterator[bytes], window_bits: int) -> AsyncIterator[bytes]:
+    """Decompress a body in bounded steps; httpx would decompress all that it has read.
+
+    Raises:
+        zlib.error: The body is not compressed in this way.
+        EOFError: The body ends early.
+    """
+    decoder = None
+    async for data in raw:
+        if decoder is None:
+            # Some servers send "deflate" without zlib's header.
+            headerless = window_bits == zlib.MAX_WBITS and data[0] & 15 != zlib.DEFLATED
+            decoder = zlib.decompressobj(-window_bits if headerless else window_bits)
+        more = True
+        while more:
+            piece = decoder.decompress(data, _MAX_DECOMPRESSED)
+            yield piece
+            data = decoder.unconsumed_tail
+            more = bool(data) or len(piece) == _MAX_DECOMPRESSED
+    if decoder is not None and not decoder.eof:
+        raise EOFError("the compressed body ends early")
 
 
 _background: set[asyncio.Task[None]] = set()
@@ -413,6 +444,12 @@ def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:
     if isinstance(exc, RuntimeError):  # the caller closed the client
         return ApiConnectionError(f"{request.method} {request.url}: {describe_exception(exc)}")
     return None
+
+
+def _with_accepted_encodings(headers: Mapping[str, str]) -> httpx.Headers:
+    complete = httpx.Headers(headers)
+    complete.setdefault("Accept-Encoding", "gzip, deflate")
+    return complete
 
 
 def _redact(exc: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -229,9 +230,42 @@ async def test_invalid_chunks_are_an_error(transport: Transport, server: Scripte
         await response.read(5)
 
 
-async def test_compressed_bodies_are_decompressed(transport: Transport, server: ScriptedServer, send: Send) -> None:
-    server.add_response(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY)),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", zlib.compress(BODY, wbits=-15)),
+    ],
+    ids=["gzip", "upper-case", "deflate", "deflate-without-header"],
+)
+async def test_compressed_bodies_are_decompressed(
+    transport: Transport, server: ScriptedServer, send: Send, encoding: str, packed: bytes
+) -> None:
+    server.add_response(packed, headers={"Content-Encoding": encoding})
     assert await whole(await send(transport, server)) == BODY
+    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+async def test_a_compressed_body_that_ends_early_is_an_error(
+    transport: Transport, server: ScriptedServer, send: Send
+) -> None:
+    server.add_response(zlib.compress(BODY)[:-9], headers={"Content-Encoding": "deflate"})
+    with pytest.raises(ApiConnectionError):
+        await whole(await send(transport, server))
+
+
+async def test_a_read_decompresses_a_bounded_amount(transport: Transport, server: ScriptedServer, send: Send) -> None:
+    """A read of 64 KB could become 64 MB."""
+    size = 20 << 20
+    server.add_response(gzip.compress(bytes(size)), headers={"Content-Encoding": "gzip"})
+    response = await send(transport, server)
+    reads = []
+    while data := await response.read(5):
+        reads.append(len(data))
+    assert sum(reads) == size
+    assert max(reads) <= 1 << 20
 
 
 async def test_a_body_without_the_declared_compression_is_an_error(
