@@ -29,7 +29,7 @@ autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "Exception,Struct,list,object",
+    "inherited-members": "Exception,Struct,dict,list,object",
     "exclude-members": "add_note, with_traceback",
 }
 napoleon_google_docstring = True
