@@ -66,7 +66,8 @@ async def test_each_status_has_an_error_class(client: AsyncHumanloop, server: Sc
         if status != 304:
             assert error.body == body
             assert isinstance(error, StatusError)
-            assert (error.type, error.origin, str(error)) == ("t", "OpenAI", f"{status} from OpenAI: words")
+            assert (error.type, error.origin) == ("t", "OpenAI")
+            assert str(error) == f"{status} from OpenAI: words (request r1)"
 
 
 @pytest.mark.parametrize(
