@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -23,6 +23,7 @@ from ..wire.requests import HttpRequest
 from .allocator import raise_mmap_threshold
 from .base import describe_exception
 from .certificates import check_certificate_file, is_certificate_error
+from .decompression import ENCODINGS, decompress
 from .per_loop import Loop, PerLoop, keep_inherited
 from .proxy import EnvironmentProxies, Proxy, parse_proxy
 from .secrets import remove_tracebacks
@@ -34,12 +35,6 @@ _CANCEL_GRACE = 0.5
 """How long an abandoned request may take to reach a cancellable step, in seconds."""
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
-
-_WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""How zlib reads each ``Content-Encoding`` that requests accept."""
-
-_MAX_DECOMPRESSED = 256 * 1024
-"""Most bytes to decompress at once. 64 KB, which httpx reads at once, can become 64 MB."""
 
 
 class HttpxTransport:
@@ -204,10 +199,7 @@ class HttpxResponse:
         self._pid = os.getpid()
         self._progress = progress
         progress.can_be_cancelled = True  # also if a third-party transport traces nothing
-        # Doubly compressed bodies are not decompressed: 2 KB can become 1 GB (a decompression bomb).
-        window_bits = _WINDOW_BITS.get(response.headers.get("Content-Encoding", "").strip().lower())
-        raw = response.aiter_raw()
-        self._chunks: AsyncIterator[bytes] = raw if window_bits is None else _decompress(raw, window_bits)
+        self._chunks = decompress(response.aiter_raw(), response.headers.get("Content-Encoding", ""))
         self._pending: asyncio.Task[bytes] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -266,7 +258,7 @@ class HttpxResponse:
             while (data := await anext(self._chunks, None)) == b"":
                 pass
             return data or b""
-        except (httpx.HTTPError, httpx.StreamError, OSError, EOFError, zlib.error) as exc:
+        except (httpx.HTTPError, httpx.StreamError, OSError, zlib.error) as exc:
             self._failure = self._failure or ApiConnectionError(f"the connection broke: {describe_exception(exc)}")
             raise self._failure from exc
 
@@ -327,29 +319,6 @@ class HttpxResponse:
             if not pending.cancelled():
                 pending.exception()  # marks it as retrieved; no reader is left to raise it to
         await self._response.aclose()
-
-
-async def _decompress(raw: AsyncIterator[bytes], window_bits: int) -> AsyncIterator[bytes]:
-    """Decompress a body in bounded steps; httpx would decompress all that it has read.
-
-    Raises:
-        zlib.error: The body is not compressed in this way.
-        EOFError: The body ends early.
-    """
-    decoder = None
-    async for data in raw:
-        if decoder is None:
-            # Some servers send "deflate" without zlib's header.
-            headerless = window_bits == zlib.MAX_WBITS and data[0] & 15 != zlib.DEFLATED
-            decoder = zlib.decompressobj(-window_bits if headerless else window_bits)
-        more = True
-        while more:
-            piece = decoder.decompress(data, _MAX_DECOMPRESSED)
-            yield piece
-            data = decoder.unconsumed_tail
-            more = bool(data) or len(piece) == _MAX_DECOMPRESSED
-    if decoder is not None and not decoder.eof:
-        raise EOFError("the compressed body ends early")
 
 
 _background: set[asyncio.Task[None]] = set()
@@ -448,7 +417,7 @@ def _translate(exc: BaseException, request: HttpRequest) -> ApiException | None:
 
 def _with_accepted_encodings(headers: Mapping[str, str]) -> httpx.Headers:
     complete = httpx.Headers(headers)
-    complete.setdefault("Accept-Encoding", "gzip, deflate")
+    complete.setdefault("Accept-Encoding", ENCODINGS)
     return complete
 
 
