@@ -12,7 +12,7 @@ from humanloop_async.bench.null_server import NullSchedule, in_process
 from humanloop_async.bench.processes import run_in_processes
 from humanloop_async.bench.prompts import built_in_prompts
 from humanloop_async.bench.report import RunReport, build_run
-from humanloop_async.bench.targets import Api, TargetSettings
+from humanloop_async.bench.settings import Api, TargetSettings
 from humanloop_async.bench.text import columns, format_value
 
 SCHEDULE = NullSchedule(ttft=0.2, itl=0.02, tokens=50, skew=0.01, precise=True)

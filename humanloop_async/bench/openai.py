@@ -29,7 +29,7 @@ from ..wire.responses import decode_error
 from ..wire.sse import EventStreamDecoder
 from .prompts import Prompt
 from .recording import OK, Record
-from .targets import TargetSettings
+from .settings import TargetSettings
 from .timed import TimedResponse, TimedTransport
 
 _MAX_ERROR_BODY = 64 * 1024

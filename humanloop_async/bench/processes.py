@@ -22,7 +22,8 @@ from typing import Any, Self, cast
 from .generator import LoadGenerator, Outcome, Plan, Progress
 from .health import Health
 from .recording import Record
-from .targets import TargetSettings, open_target
+from .settings import TargetSettings
+from .targets import open_target
 
 _START_DELAY = 0.3
 _STOP_TIMEOUT = 10.0

@@ -27,8 +27,8 @@ from .metrics import TokenCount, meets, metrics_for, outcomes, token_count
 from .processes import Result, loop_factory
 from .prompts import Prompts
 from .recording import Record
+from .settings import TargetSettings
 from .statistics import Distribution, percentile, summarize
-from .targets import TargetSettings
 
 SCHEMA = "humanloop_async.bench/1"
 """Name and version of the document. A change that old readers would misread increments the version."""

@@ -13,8 +13,8 @@ from .metrics import METRICS
 from .null_server import NullSchedule, StreamLog, in_process
 from .processes import Result, run_in_processes
 from .prompts import built_in_prompts
+from .settings import Api, TargetSettings
 from .statistics import summarize
-from .targets import Api, TargetSettings
 from .text import columns
 
 APIS: tuple[Api, ...] = ("v4", "openai")

@@ -13,7 +13,7 @@ from ..errors import ApiException, InvalidArgument
 from ..types import ChatMessage, ChatResponse, ModelConfigChatRequest
 from .prompts import Prompt
 from .recording import OK, Record
-from .targets import TargetSettings
+from .settings import TargetSettings
 from .timed import TimedResponse, TimedTransport
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..bench.processes import Result
     from ..bench.prompts import Prompts
     from ..bench.report import RunReport
-    from ..bench.targets import Api, TargetSettings
+    from ..bench.settings import Api, TargetSettings
     from ..types import Json
 
 EPILOGUE = """\
@@ -354,7 +354,8 @@ async def prepare(target: BenchTarget) -> TargetSettings:
     """
     from ..bench.metrics import parse_seconds
     from ..bench.openai import list_models
-    from ..bench.targets import TargetSettings, api_of_url, check, detect_api
+    from ..bench.settings import TargetSettings
+    from ..bench.targets import api_of_url, check, detect_api
     from ..config import resolve_base_url
     from ..errors import ApiException
     from ..transport.aiohttp_transport import AiohttpTransport

@@ -5,7 +5,8 @@ from __future__ import annotations
 from humanloop_async.bench.generator import LoadGenerator, Outcome, Plan
 from humanloop_async.bench.load import Limits, Load
 from humanloop_async.bench.prompts import built_in_prompts
-from humanloop_async.bench.targets import Api, TargetSettings, open_target
+from humanloop_async.bench.settings import Api, TargetSettings
+from humanloop_async.bench.targets import open_target
 
 PROMPTS = built_in_prompts(seed=0, unique="test")
 

@@ -10,7 +10,8 @@ import pytest
 from humanloop_async import ApiConnectionError, AuthenticationError, InvalidArgument
 from humanloop_async.bench.load import Closed, Limits, Open
 from humanloop_async.bench.metrics import METRICS
-from humanloop_async.bench.targets import Api, api_of_url, check, detect_api
+from humanloop_async.bench.settings import Api
+from humanloop_async.bench.targets import api_of_url, check, detect_api
 from humanloop_async.testing import LAST_CHUNK, STREAM_HEAD, Action, ScriptedServer, Step, http_chunk, http_response
 from humanloop_async.transport.aiohttp_transport import AiohttpTransport
 from tests.bench.measuring import measure, settings

@@ -11,7 +11,8 @@ from humanloop_async.bench.load import Burst, Closed, Limits, Load, Open, Replay
 from humanloop_async.bench.metrics import METRICS, token_count
 from humanloop_async.bench.null_server import NullSchedule, NullServer, StreamLog
 from humanloop_async.bench.recording import Record
-from humanloop_async.bench.targets import Api, open_target
+from humanloop_async.bench.settings import Api
+from humanloop_async.bench.targets import open_target
 from tests.bench.measuring import measure, plan, settings
 
 both_apis = pytest.mark.parametrize("api", ["v4", "openai"])

@@ -8,7 +8,7 @@ from humanloop_async.bench.generator import Plan, Progress
 from humanloop_async.bench.load import Closed, Limits, Load, Open
 from humanloop_async.bench.null_server import NullSchedule, in_process
 from humanloop_async.bench.processes import WorkerFailed, run_in_processes
-from humanloop_async.bench.targets import TargetSettings
+from humanloop_async.bench.settings import TargetSettings
 from tests.bench.measuring import PROMPTS, settings
 
 SCHEDULE = NullSchedule(ttft=0.02, itl=0.005, tokens=30)

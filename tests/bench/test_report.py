@@ -23,7 +23,7 @@ from humanloop_async.bench.load import Closed, Limits, Load, Open, Replay, Trace
 from humanloop_async.bench.processes import Result
 from humanloop_async.bench.recording import Record
 from humanloop_async.bench.report import Report, build_report, build_run, read_json, write_csv, write_json
-from humanloop_async.bench.targets import TargetSettings
+from humanloop_async.bench.settings import TargetSettings
 from humanloop_async.bench.text import report_text
 from tests.bench.measuring import PROMPTS
 

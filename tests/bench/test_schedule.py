@@ -10,7 +10,7 @@ from humanloop_async.bench.metrics import metrics_for
 from humanloop_async.bench.null_server import NullSchedule, NullServer
 from humanloop_async.bench.processes import Result
 from humanloop_async.bench.report import RunReport, build_run
-from humanloop_async.bench.targets import Api
+from humanloop_async.bench.settings import Api
 from tests.bench.measuring import measure, plan, settings
 
 SCHEDULE = NullSchedule(ttft=0.2, itl=0.05, tokens=10, skew=0.03)

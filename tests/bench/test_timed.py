@@ -9,7 +9,7 @@ import pytest
 from humanloop_async.bench import timed
 from humanloop_async.bench.load import Closed, Limits
 from humanloop_async.bench.null_server import NullSchedule, NullServer
-from humanloop_async.bench.targets import Api
+from humanloop_async.bench.settings import Api
 from humanloop_async.testing import STREAM_HEAD, Action, ScriptedServer, Step, http_chunk
 from tests.bench.measuring import measure, settings
 from tests.events import event, sse

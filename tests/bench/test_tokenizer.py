@@ -15,7 +15,8 @@ from humanloop_async.bench.load import Closed, Limits, TraceEntry
 from humanloop_async.bench.metrics import token_count
 from humanloop_async.bench.null_server import NullSchedule, NullServer
 from humanloop_async.bench.prompts import _WORDS, built_in_prompts, generated_prompts, with_tokenizer
-from humanloop_async.bench.targets import Api, TargetSettings, open_target
+from humanloop_async.bench.settings import Api, TargetSettings
+from humanloop_async.bench.targets import open_target
 from humanloop_async.bench.tokenizer import Tokenizer
 from humanloop_async.testing import ScriptedServer
 from tests.bench.measuring import plan
