@@ -122,7 +122,13 @@ class Service:
             self.database = await Database.open(self.settings.database, connections=self.settings.db_connections)
             stack.push_async_callback(self.database.aclose)
             self.keys = await ensure_api_key(self.database, self.settings)
-            stack.push_async_exit(self._discard_key_of_failed_start)
+            started = False
+
+            async def discard_unseen_key() -> None:
+                if not started:
+                    await self.discard_new_key()
+
+            stack.push_async_callback(discard_unseen_key)
             await stack.enter_async_context(self._key_uses_stored())
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
@@ -145,11 +151,8 @@ class Service:
             )
             stack.push_async_callback(self._finish_writes)
             await stack.enter_async_context(self._metrics_refreshed())
+            started = True  # from now on, a failure while the parts close must not delete a key that is in use
             yield
-
-    async def _discard_key_of_failed_start(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            await self.discard_new_key()
 
     async def discard_new_key(self) -> None:
         """Delete the API key that was created at the start, because nobody has seen it."""
