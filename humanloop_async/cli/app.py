@@ -117,8 +117,8 @@ def _unknown_command(exc: UnknownCommandError) -> str:
     name = (exc.unused_tokens or [""])[0]
     commands = sorted(command for command in exc.app or app if not command.startswith("-"))
     similar = difflib.get_close_matches(name, commands, 1)
-    hint = f"did you mean {similar[0]!r}? " if similar else ""
-    return f"unknown command {name!r}; {hint}The commands are {', '.join(commands)}."
+    hint = f"; did you mean {similar[0]!r}?" if similar else "."
+    return f"unknown command {name!r}{hint} The commands are {', '.join(commands)}."
 
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}

@@ -2,9 +2,9 @@
 //
 // Tokens are collected and written once per frame. The browser computes the layout of a whole paragraph after each
 // change in it, so that the cost of a token would grow with the text. Therefore finished lines go into separate
-// elements: into a block, which ends at the first line end after `BLOCK` characters, and within that, for as long as it grows,
-// into parts, which end at a line of the screen after `PART` characters. Parts would be in the way when the width
-// changes or somebody copies the text, so they are joined when their block ends.
+// elements: into a block, which ends at the first line end after `BLOCK` characters, and within that, for as long as
+// it grows, into parts, which end at a line of the screen after `PART` characters. Parts would be in the way when the
+// width changes or somebody copies the text, so they are joined when their block ends.
 //
 // The browser skips groups of `GROUP` blocks and parts while they are out of view.
 
