@@ -67,13 +67,10 @@ class RecordingTransport:
             raise InvalidArgument(f"mode={mode!r} is invalid; pass one of {', '.join(MODES)}")
         self._inner = inner
         self._path = Path(path)
-        self.secrets = tuple(secrets)
-        self._lock = threading.Lock()
-        self._waiting: deque[tuple[Callable[[], RecordedCall], Future[None]]] = deque()
-        self._unsettled: set[Future[None]] = set()  # writes that have not ended, or whose failure nobody has seen
+        self._secrets = tuple(secrets)
         self._started = time.perf_counter()
         exists = self._path.exists()
-        self._has_header = exists and mode != "all"
+        self._writer = _Writer(self._path, has_header=exists and mode != "all")
         self.records: bool = mode in ("new", "all") or (mode == "once" and not exists)
         self._hint = hint or "create the transport with mode='new', or 'all' to record all calls again"
         if mode == "none" and not exists:
@@ -96,7 +93,7 @@ class RecordingTransport:
             return await self._player.play(call, timeout)
         if not self.records:
             raise self._player.unmatched(request, f"\nTo record it, {self._hint}.")
-        tape = _Tape(self, request, self._started)
+        tape = _Tape(self._writer, self._secrets, request, self._started)
         try:
             response = await self._inner.send(request, timeout)
         except TimeoutError:
@@ -117,11 +114,18 @@ class RecordingTransport:
         try:
             await self._inner.aclose()
         finally:
-            unsettled = set(self._unsettled)
-            await anyio.to_thread.run_sync(wait, unsettled)
-            self._unsettled -= unsettled
-            for write in unsettled:
-                write.result()
+            await self._writer.finish()
+
+
+class _Writer:
+    """The file of a recording. Each call is written by a thread."""
+
+    def __init__(self, path: Path, *, has_header: bool) -> None:
+        self._path = path
+        self._has_header = has_header
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Callable[[], RecordedCall], Future[None]]] = deque()
+        self._unsettled: set[Future[None]] = set()  # writes that have not ended, or whose failure nobody has seen
 
     def submit(self, make_call: Callable[[], RecordedCall]) -> Future[None]:
         """Write a call in another thread. Calls are written in the order of these calls."""
@@ -143,6 +147,18 @@ class RecordingTransport:
         await anyio.to_thread.run_sync(wait, [write], abandon_on_cancel=True)
         self._unsettled.discard(write)
         write.result()
+
+    async def finish(self) -> None:
+        """Wait until every call is in the file.
+
+        Raises:
+            OSError: Writing a call failed after its reader had left.
+        """
+        unsettled = set(self._unsettled)
+        await anyio.to_thread.run_sync(wait, unsettled)
+        self._unsettled -= unsettled
+        for write in unsettled:
+            write.result()
 
     def _write_next(self) -> None:
         with self._lock:
@@ -168,8 +184,9 @@ class RecordingTransport:
 class _Tape:
     """One call that is being recorded."""
 
-    def __init__(self, transport: RecordingTransport, request: HttpRequest, started: float) -> None:
-        self._transport = transport
+    def __init__(self, writer: _Writer, secrets: Iterable[str], request: HttpRequest, started: float) -> None:
+        self._writer = writer
+        self._secrets = secrets
         self._request = request
         self._sent_at = time.perf_counter()
         self._at = self._sent_at - started
@@ -193,16 +210,16 @@ class _Tape:
         """Note the end of the call, and begin to write it. Further ends have no effect."""
         if self._write is None:
             ended_at = self._now()
-            self._write = self._transport.submit(lambda: self._make_call(ended_at, cause, message))
+            self._write = self._writer.submit(lambda: self._make_call(ended_at, cause, message))
         return self
 
     async def written(self) -> None:
-        """Wait until the ended call is in the file; see `RecordingTransport.wait_for`."""
+        """Wait until the ended call is in the file; see `_Writer.wait_for`."""
         assert self._write is not None
-        await self._transport.wait_for(self._write)
+        await self._writer.wait_for(self._write)
 
     def _make_call(self, ended_at: float, cause: Cause, message: str) -> RecordedCall:
-        redactor, request = Redactor(self._transport.secrets), self._request
+        redactor, request = Redactor(self._secrets), self._request
         url, headers, body = redactor.clean_request(request.url, request.headers, request.body)
         return RecordedCall(
             at=self._at,
