@@ -124,6 +124,8 @@ def _run(
     with in_process(schedule) as server:
         settings = TargetSettings(api=api, base_url=server.url(api), model="null", provider="mock")
         result = run_in_processes(Plan(load=Closed(streams), limits=limits, prompts=_PROMPTS), settings, processes)
+    if result.interrupted:
+        raise KeyboardInterrupt  # figures of half a run would mislead
     return result, server.logs
 
 

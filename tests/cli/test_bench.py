@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,25 @@ def test_ctrl_c_ends_a_run_with_the_figures_so_far(server: NullProcess) -> None:
     assert process.returncode == 130, err
     assert b"interrupted: the figures cover the requests until then" in out
     assert b"Traceback" not in err
+
+
+def test_an_interrupt_ends_self() -> None:
+    command = [*COMMAND, "bench", "self", "--streams", "2", "--duration", "60s"]
+    with subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        # The server, multiprocessing's tracker and the load generator; the signal is ignored while they start.
+        while len(children.read_text().split()) < 3 or _ignores(status, signal.SIGINT):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+
+
+def _ignores(status: Path, number: int) -> bool:
+    ignored = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored, 16) >> (number - 1) & 1)
 
 
 def test_self_measures_both_apis() -> None:
