@@ -39,7 +39,7 @@ async def test_a_sessions_status_check_and_timeouts_do_not_apply(server: Scripte
     limits = aiohttp.ClientTimeout(total=0.1, sock_read=0.1)
     async with aiohttp.ClientSession(raise_for_status=True, timeout=limits) as session:
         transport = AiohttpTransport(session)
-        assert await ask(transport, server.url) == b'{"detail": "no"}'
+        assert await ask(transport, server.url) == b'{"detail":"no"}'
         assert await ask(transport, server.url) == b"ab"
 
 

@@ -197,7 +197,7 @@ async def test_a_failure_after_the_first_event_is_the_last_event(api: Api) -> No
     *events, last = await api.stream("/chat", call)
     assert len(events) == 5
     assert all(event["data"][0]["finish_reason"] is None for event in events)
-    assert last.keys() == {"detail"}
+    assert last.keys() == {"detail", "request_id"}
     assert (last["detail"]["code"], last["detail"]["type"]) == (429, "rate_limit_error")
     assert last["detail"]["origin"] == "Mock"
     [log] = api.logs()
