@@ -42,13 +42,15 @@ TemplateLanguage: TypeAlias = Literal["default", "jinja"]
 def decode_json(raw: bytes) -> Json:
     """Decode JSON leniently: one unrepresentable value must not make the rest unreadable.
 
-    Invalid UTF-8 becomes replacement characters, and a number out of range becomes infinite.
+    Invalid UTF-8 becomes replacement characters, and a number out of range becomes infinite. A lone surrogate is a
+    `ValueError`, as all that is not JSON.
     """
     text = raw.decode(errors="replace")
     try:
         decoded: Json = msgspec.json.decode(text)
     except msgspec.ValidationError:  # a number too large for a float, or an int of thousands of digits
         decoded = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 4000 else float(digits))
+        msgspec.json.encode(decoded)  # raises for lone surrogates, which `json` accepts and msgspec rejects
     return decoded
 
 

@@ -216,6 +216,7 @@ def grouped(things: list[Any], data: st.DataObject) -> Iterable[list[Any]]:
         (one(0)[:-1] + b"}}", "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (rb'{"data": [{"index": 0, "output": "\ud83d"}]}', "not JSON"),
+        (rb'{"big": 1e400, "data": [{"index": 0, "id": null, "output": "\ud83d"}]}', "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b'{"data": [], "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"),
         (event(usage={"prompt_tokens": "many"}), "Expected `int`, got `str`"),
