@@ -281,7 +281,9 @@ def test_ctrl_c_while_a_provider_sends_tokens_stops_the_server(tmp_path: Path, p
 def test_the_banner_lists_the_environments(tmp_path: Path) -> None:
     with serving(tmp_path, "--environment", "live", "--environment", "trial") as served:
         assert "deploy to  live (default), trial\n" in served.banner
-    repeated = run("serve", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db"))
+    repeated = run(
+        "serve", "--port", "0", "--environment", "live", "--environment", "live", "--db", str(tmp_path / "x.db")
+    )
     assert (repeated.returncode, repeated.stderr) == (
         1,
         "humanloop-async: invalid environments ['live', 'live']: give at least one, "

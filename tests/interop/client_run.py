@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ class Run:
         calls: The client's requests to the server.
         provider_requests: Requests to OpenAI, which a scripted server replaces, from the server or from the client.
         folder: Folder of the server's database.
+        ended: When the run ended.
     """
 
     client: str
@@ -91,6 +93,7 @@ class Run:
     calls: list[Call]
     provider_requests: list[ReceivedRequest]
     folder: Path
+    ended: datetime
 
 
 async def run_client(client: str, folder: Path) -> Run:
@@ -112,7 +115,7 @@ async def run_client(client: str, folder: Path) -> Run:
                 made_calls = list(calls)
                 async with AsyncHumanloop(server.api_key, base_url=server.base_url) as sdk:
                     stored = [await find(sdk, scenario["project"]["id"]) for scenario in printed["scenarios"]]
-    return Run(client, printed, stored, made_calls, openai.requests, folder)
+    return Run(client, printed, stored, made_calls, openai.requests, folder, datetime.now(UTC))
 
 
 async def output_of(argv: list[str], environ: dict[str, str]) -> Any:
