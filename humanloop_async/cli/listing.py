@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -31,14 +33,15 @@ async def show_projects(
         (project.name, project.id, _deployed(project), f"{project.data_count:,}", _time(project.updated_at))
         for project in page.records
     ]
-    _print_table(("name", "id", "deployed", "logs", "updated"), rows)
-    return _print_total(len(rows), page.total)
+    _print_table(("name", "id", "deployed", "logs", "updated"), rows, shortened=("name", "deployed"))
+    return _print_total(len(rows), page.total, "projects", "NAME", search)
 
 
 async def show_configs(client: AsyncHumanloop, project: str, config: str | None, *, json: bool) -> None:
     """List the configurations of a project, the latest use first, or show the one with a name or an id."""
     async with client:
-        found = await client.projects.list_configs(id=(await _project(client, project)).id)
+        owner = await _project(client, project)
+        found = await client.projects.list_configs(id=owner.id)
     found.sort(key=lambda item: item.last_used, reverse=True)
     if config is not None:
         matching = [item for item in found if config in (item.config.id, item.config.name)]
@@ -51,7 +54,8 @@ async def show_configs(client: AsyncHumanloop, project: str, config: str | None,
         (item.config.name or "", item.config.id, _model(item), str(item.num_datapoints or 0), _time(item.last_used))
         for item in found
     ]
-    return _print_table(("name", "id", "model", "logs", "last used"), rows)
+    _print_table(("name", "id", "model", "logs", "last used"), rows, shortened=("name", "model"))
+    return _print_total(len(rows), len(rows), "configs", owner.name)
 
 
 async def show_logs(
@@ -66,11 +70,18 @@ async def show_logs(
     if json:
         return write_json(found.body)
     rows = [
-        (log.id, _time(log.created_at), _question(log), log.output or log.error or "", str(log.tokens or ""))
+        (
+            log.id,
+            _time(log.created_at),
+            _question(log),
+            log.output or log.error or "",
+            str(log.tokens or ""),
+            log.finish_reason or "" if log.error is None else "error",
+        )
         for log in found.records
     ]
-    _print_table(("id", "created", "input", "output", "tokens"), rows)
-    return _print_total(len(rows), found.total)
+    _print_table(("id", "created", "input", "output", "tokens", "finish"), rows, shortened=("input", "output"))
+    return _print_total(len(rows), found.total, "logs", project.name, search)
 
 
 async def _project(client: AsyncHumanloop, name: str) -> ProjectResponse:
@@ -106,21 +117,34 @@ def _time(time: datetime | None) -> str:
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print one line per row: cut to the width of a terminal, in full and separated by tabs otherwise."""
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, shortened: Sequence[str]) -> None:
+    """Print one line per row: with the columns `shortened` cut to fit a terminal, else in full, separated by tabs."""
     screen = console()
+    lines = [[" ".join(printable(cell).split()) for cell in row] for row in rows]
     if not screen.is_terminal:
-        for row in rows:
-            print("\t".join(" ".join(printable(cell).split()) for cell in row))
+        for line in lines:
+            print("\t".join(line))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(Text(" ".join(printable(cell).split())) for cell in row))
+    if not lines:
+        return
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    least = len(columns) - 1
+    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
+        # rich narrows the columns that may wrap before the others. Their cells do not wrap, and are cut.
+        table.add_column(column, no_wrap=column not in shortened)
+        least += len(column) if column in shortened else max(map(cell_len, (column, *cells)))
+    for line in lines:
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in line))
+    screen.width = max(screen.width, least)  # a narrower terminal wraps the lines; an id that is cut is of no use
     screen.print(table)
 
 
-def _print_total(shown: int, total: int) -> None:
+def _print_total(shown: int, total: int, things: str, project: str, search: str | None = None) -> None:
+    """Print how many of all are shown, if not all are, or what to do if there are none."""
     if shown < total:
         print_status(f"{shown} of {total}")
+    elif not total and search is not None:
+        print_status(f"no {things} match {printable(search)!r}")
+    elif not total:
+        name = shlex.quote(printable(project))
+        print_status(f'no {things} yet; try `humanloop-async complete "The sea is" --provider mock --project {name}`')
