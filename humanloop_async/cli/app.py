@@ -6,13 +6,14 @@ import asyncio
 import difflib
 import errno
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token, UnknownCommandError
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token, UnknownCommandError, UnusedCliTokensError
 from cyclopts.validators import Number
 
 from .. import __version__
@@ -58,10 +59,10 @@ First steps:
   humanloop-async demo                 try it without any configuration
   humanloop-async serve                start a server and print its API key
   export HUMANLOOP_API_KEY=...         set that key in another terminal
-  humanloop-async complete "The sea is" -n 3
+  humanloop-async complete "The sea is" --provider mock -n 3
 
 Environment:
-  HUMANLOOP_BASE_URL                   server that `complete` and `chat` call
+  HUMANLOOP_BASE_URL                   server that the commands call
   HUMANLOOP_API_KEY                    its API key; `serve` accepts this key
 
 Exit codes: 0 success, 1 failure, 2 invalid usage, 130 interrupted."""
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as exc:
         command = " ".join(["humanloop-async", *(exc.command_chain or ())])
-        message = _unknown_command(exc) if isinstance(exc, UnknownCommandError) else str(exc)
+        message = _usage_message(exc)
         return _fail(usage_error(f"{message}\nTry `{command} --help`."))
     except CommandError as exc:
         return _fail(exc)
@@ -110,6 +111,15 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return _fail(CommandError(f"cannot write the output: {exc.strerror}"))
     return OK
+
+
+def _usage_message(exc: CycloptsError) -> str:
+    if isinstance(exc, UnknownCommandError):
+        return _unknown_command(exc)
+    if isinstance(exc, UnusedCliTokensError) and exc.unused_tokens:
+        extra = shlex.join(exc.unused_tokens)
+        return f"too many arguments: {extra}; put quotes around a prompt or a name that contains spaces"
+    return str(exc)
 
 
 def _unknown_command(exc: UnknownCommandError) -> str:
@@ -481,10 +491,12 @@ def logs_command(
 
 COMPLETE_EPILOGUE = """\
 Examples:
-  humanloop-async complete "The sea is" -n 3
+  humanloop-async complete "The sea is" --provider mock -n 3
   humanloop-async complete "Say hello to {{name}}." --input name=Ada
   humanloop-async complete --provider openai --model gpt-4o-mini < prompt.txt
-  humanloop-async complete "The sea is" --json | python -m json.tool"""
+  humanloop-async complete "The sea is" --provider mock --json
+
+Provider local, the default, needs a model on the server: see `demo --help`."""
 
 
 @app.command(name="complete", help_epilogue=COMPLETE_EPILOGUE, sort_key=2)

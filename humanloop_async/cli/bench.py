@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 EPILOGUE = """\
 Examples:
-  humanloop-async bench -c 8 --duration 30s
-  humanloop-async bench -c 1,2,4,8 --html sweep.html
+  humanloop-async bench --provider mock -c 8 --duration 30s
+  humanloop-async bench --provider mock -c 1,2,4,8 --html sweep.html
   humanloop-async bench --provider mock --rate 5 --duration 1m
-  humanloop-async bench --ramp 1:20 --duration 2m --slo ttft=500ms,itl=50ms
+  humanloop-async bench --provider mock --ramp 1:20 --slo ttft=500ms,itl=50ms
   humanloop-async bench --base-url http://127.0.0.1:8000/v1 --json a.json
-  humanloop-async bench --trace requests.jsonl --speed 2
+  humanloop-async bench --provider mock --trace requests.jsonl --speed 2
   humanloop-async bench compare a.json b.json
   humanloop-async bench self
 

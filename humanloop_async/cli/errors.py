@@ -8,6 +8,7 @@ from ..errors import (
     ApiException,
     AuthenticationError,
     InvalidArgument,
+    NotFoundError,
     UnprocessableEntityError,
 )
 from .terminal import printable
@@ -72,4 +73,6 @@ def _advice(exc: ApiException) -> list[str]:
         return ["Pass the server's API key with --api-key or HUMANLOOP_API_KEY; `serve` prints it at its first start."]
     if isinstance(exc, UnprocessableEntityError) and "Missing input variables" in str(exc):
         return ["Pass each of them with --input NAME=VALUE."]
+    if isinstance(exc, NotFoundError) and "no route for" in str(exc):
+        return ["The base URL must end with the API's path: append /v4 to HUMANLOOP_BASE_URL or --base-url."]
     return []

@@ -77,8 +77,9 @@ def banner(settings: ServerSettings, info: ServerInfo) -> str:
             key += f", and {also}\n             (run `humanloop-async keys list`)"
     else:
         key = "created at an earlier start\n             (lost? run `humanloop-async keys create`)"
+    everywhere = "\n             (listens on all addresses of this machine)" if settings.is_everywhere else ""
     return f"""\
-  address    {info.base_url}{page_line(settings, info)}
+  address    {info.base_url}{everywhere}{page_line(settings, info)}
   deploy to  {", ".join([f"{settings.environments[0]} (default)", *settings.environments[1:]])}
   providers  {providers_line(settings)}
   API key    {key}

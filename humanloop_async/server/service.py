@@ -313,7 +313,10 @@ def load_metrics() -> ModuleType:
     try:
         from . import metrics
     except ModuleNotFoundError as exc:
-        raise ServeError("metrics need prometheus-client; install the extra `metrics` of this package") from exc
+        raise ServeError(
+            "metrics need prometheus-client; install the extra `metrics` of this package "
+            "(in its folder: pip install '.[metrics]')"
+        ) from exc
     return metrics
 
 

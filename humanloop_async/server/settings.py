@@ -111,6 +111,14 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         except ValueError:
             return self.host == "localhost"
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether the server listens on all addresses of this machine."""
+        try:
+            return not self.host or ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read settings from ``HUMANLOOP_API_KEY`` and the providers' variables (`ProviderSettings.from_environ`).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -53,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(server))
     except (ApiException, OSError) as exc:
-        print(f"{_PROGRAM}: {exc}", file=sys.stderr)
+        problem = str(exc)
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            where = f"{options.host} port {options.port}"
+            problem = f"cannot listen on {where}: the port is in use; use --port 0 for a free one"
+        print(f"{_PROGRAM}: {problem}", file=sys.stderr)
         return 1
     return 0
 

@@ -82,6 +82,15 @@ def test_every_example_is_valid(example: str) -> None:
     app.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
+def test_the_first_examples_need_no_local_model() -> None:
+    """The extra `server` does not install it."""
+    for command in ([], ["complete"], ["bench"]):
+        page = app[command[0]] if command else app
+        calls = [line for line in (page.help_epilogue or "").splitlines() if re.search('complete "The|bench -', line)]
+        assert calls
+        assert all("--provider mock" in line or "--base-url" in line for line in calls)
+
+
 def test_help_pages_fit_into_80_columns() -> None:
     for arguments in ([], *([name] for name in COMMANDS)):
         page = run(*arguments, "--help", env={"COLUMNS": "80"}).stdout

@@ -43,6 +43,18 @@ def test_an_unreachable_server_is_reported_with_a_remedy(unused_url: str) -> Non
     assert done.stderr.count("\n") == 2
 
 
+def test_a_base_url_without_the_path_of_the_api_is_explained(served: Served) -> None:
+    done = run(*MOCK, "x", "--base-url", served.base_url.removesuffix("/v4"), env=served.env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "append /v4 to HUMANLOOP_BASE_URL" in done.stderr.splitlines()[1]
+
+
+def test_a_prompt_without_quotes_is_explained() -> None:
+    done = run(*MOCK, "hello", "big", "world")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "too many arguments: big world; put quotes around a prompt or a name that contains spaces\n" in done.stderr
+
+
 @pytest.fixture
 def unused_url() -> str:
     """The URL of a port without a listener."""

@@ -124,8 +124,8 @@ def taken() -> Iterator[int]:
 def test_a_port_in_use(tmp_path: Path, taken: int) -> None:
     done = run("serve", "--port", str(taken), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"humanloop-async: cannot listen on 127.0.0.1 port {taken}: ")
-    assert done.stderr.count("\n") == 1
+    problem = f"cannot listen on 127.0.0.1 port {taken}: the port is in use; use --port 0 for a free one\n"
+    assert done.stderr == f"humanloop-async: {problem}"
     assert not (tmp_path / "humanloop.db").exists()
 
 
@@ -189,6 +189,31 @@ def test_an_unusable_database(tmp_path: Path, database: str, message: str) -> No
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_listening_everywhere_shows_a_url_that_a_browser_opens(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0", env=key("a-key-of-mine")) as served:
+        assert re.match(r"http://127\.0\.0\.1:\d+/v4$", served.base_url)
+        assert f"{served.base_url}\n             (listens on all addresses of this machine)\n" in served.banner
+        assert "0.0.0.0" not in served.banner
+        assert call(served, "a-key-of-mine") == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_missing_metrics_are_an_error_before_the_banner(tmp_path: Path, workers: str) -> None:
+    code = "import sys; sys.modules['prometheus_client'] = None; from humanloop_async.__main__ import main; main()"
+    arguments = ["serve", "--port", "0", "--metrics", "--workers", workers]
+    done = subprocess.run(
+        [COMMAND[0], "-c", code, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "(in its folder: pip install '.[metrics]')" in done.stderr
 
 
 def test_a_non_loopback_address_requires_a_key(tmp_path: Path) -> None:

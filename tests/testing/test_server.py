@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -210,6 +211,14 @@ def test_the_command_records_a_server(path: Path, threaded_server: ScriptedServe
     [recorded] = load_recording(path)
     assert recorded.content == b"".join(words("a", "b"))
     assert "hl_key_12345" not in path.read_text()
+
+
+def test_the_command_explains_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert main(["proxy", "http://127.0.0.1:1", "--port", str(port)]) == 1
+    problem = f"cannot listen on 127.0.0.1 port {port}: the port is in use; use --port 0 for a free one"
+    assert capsys.readouterr().err == f"python -m humanloop_async.testing: {problem}\n"
 
 
 @pytest.mark.parametrize(

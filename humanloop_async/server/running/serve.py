@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import ipaddress
 import logging
+import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -182,11 +185,20 @@ def cannot_listen(settings: ServerSettings, exc: OSError | UnicodeError) -> Serv
 
     A host name with an empty or very long label raises UnicodeError.
     """
-    reason = "not a valid host name" if isinstance(exc, UnicodeError) else exc.strerror or exc
+    if isinstance(exc, UnicodeError):
+        reason = "not a valid host name"
+    elif exc.errno == errno.EADDRINUSE:
+        reason = "the port is in use; use --port 0 for a free one"
+    elif exc.errno is None or isinstance(exc, socket.gaierror):
+        reason = exc.strerror or str(exc)
+    else:
+        reason = os.strerror(exc.errno)  # the text of asyncio repeats the address
     return ServeError(f"cannot listen on {settings.host} port {settings.port}: {reason}")
 
 
 def base_url(address: tuple[str, int]) -> str:
-    """Return the base URL of a server that listens on a socket address."""
+    """Return a base URL of a server that listens on a socket address: on loopback if it listens on all addresses."""
     host, port = address[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"

@@ -88,11 +88,11 @@ async def serve_workers(
         shown = True
 
     with signals.handled(), ExitStack() as stack:
+        metrics = stack.enter_context(SharedMetrics()) if settings.metrics else None
         listeners = [stack.enter_context(listener) for listener in _listeners(settings, count)]
         check_new_database(settings)
         if on_start is not None:
             on_start()
-        metrics = stack.enter_context(SharedMetrics()) if settings.metrics else None
         workers = _Workers(count, show, metrics)
         try:
             await _with_database(settings, store_key)  # migrates the tables before any worker starts
