@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _MODES = ("none", "once", "new", "all")
 
+_FAILED = pytest.StashKey[bool]()
+"""Whether a test has failed."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--humanloop-record``."""
@@ -34,6 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "yet), new (those that the recording lacks), or all (in a new recording)."
         ),
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test has failed, for the fixtures that end after it."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture
@@ -59,21 +72,23 @@ def humanloop_server(request: pytest.FixtureRequest) -> Generator[TestServer]:
 
 @pytest.fixture
 def humanloop_client(humanloop_server: TestServer) -> Generator[Humanloop]:
-    """A `Humanloop` that calls `humanloop_server`."""
+    """A `Humanloop` that calls `humanloop_server`. It does not retry, which would hide failures from the test."""
     from ..sync.client import Humanloop
 
-    with Humanloop(humanloop_server.api_key, base_url=humanloop_server.base_url) as client:
+    with Humanloop(humanloop_server.api_key, base_url=humanloop_server.base_url, max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
 def async_humanloop_client(humanloop_server: TestServer) -> Generator[AsyncHumanloop]:
-    """An `AsyncHumanloop` that calls `humanloop_server`."""
+    """An `AsyncHumanloop` that calls `humanloop_server`. It does not retry, which would hide failures from the test."""
     from ..client.client import AsyncHumanloop
     from .fixtures import UnpooledTransport
 
     transport = UnpooledTransport()
-    yield AsyncHumanloop(humanloop_server.api_key, base_url=humanloop_server.base_url, transport=transport)
+    yield AsyncHumanloop(
+        humanloop_server.api_key, base_url=humanloop_server.base_url, transport=transport, max_retries=0
+    )
     transport.close()
 
 
@@ -83,7 +98,8 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
 
     Pass it as ``AsyncHumanloop(transport=humanloop_replay)`` or ``Humanloop(transport=humanloop_replay)``. Replies come
     without waiting. To record, run ``pytest --humanloop-record=once`` with the real server's address in
-    ``HUMANLOOP_BASE_URL``, or in the test's client, and its key in ``HUMANLOOP_API_KEY``.
+    ``HUMANLOOP_BASE_URL``, or in the test's client, and its key in ``HUMANLOOP_API_KEY``. A new recording is not
+    kept if the test fails: it would replay the failure, such as a wrong key, in later runs.
     """
     from .fixtures import UnpooledTransport
     from .record import RecordingTransport
@@ -91,10 +107,16 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
     name = _file_name(request.node.nodeid)
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
     inner = UnpooledTransport()
-    hint = "run pytest with --humanloop-record=once, with =new to add calls, or with =all to record all calls again"
+    existed = path.exists()
+    if existed:
+        hint = "run pytest with --humanloop-record=new to add calls, or with =all to record all calls again"
+    else:
+        hint = "run pytest with --humanloop-record=once"
     mode: Mode = request.config.getoption("--humanloop-record") or "none"
     yield RecordingTransport(inner, path, mode, hint=hint)
     inner.close()
+    if not existed and request.node.stash.get(_FAILED, False):
+        path.unlink(missing_ok=True)
 
 
 def _file_name(node_id: str) -> str:

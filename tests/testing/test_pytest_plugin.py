@@ -57,7 +57,7 @@ COROUTINES = """
         async with async_humanloop_client.complete_stream(model_config=CONFIG) as stream:
             assert [chunk.output async for chunk in stream] == ["Hello,", " Ada."]
         with pytest.raises(RateLimitError):
-            await async_humanloop_client.complete(model_config=CONFIG, max_retries=0)
+            await async_humanloop_client.complete(model_config=CONFIG)
 
     async def test_faults(async_humanloop_client, humanloop_server, humanloop_faults):
         humanloop_server.reply("a b c d e", "whole")
@@ -135,6 +135,11 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
         assert "2 errors" in done.stdout
         assert "run pytest with --humanloop-record=once" in done.stdout
         server = {"HUMANLOOP_BASE_URL": humanloop_server.base_url, "HUMANLOOP_API_KEY": humanloop_server.api_key}
+        for wrong in ({"HUMANLOOP_BASE_URL": "http://127.0.0.1:1"}, {"HUMANLOOP_API_KEY": "wrong"}):
+            failed = run_tests(
+                tmp_path, REPLAY, "-o", "asyncio_mode=auto", "--humanloop-record=once", env={**server, **wrong}
+            )
+            assert "2 failed" in failed.stdout  # and not recorded, so that the next run records
         recorded = texts("--humanloop-record=once", env=server)
         folder = tmp_path / "recordings" / "test_user"
         files = sorted(path.name for path in folder.iterdir())
@@ -146,7 +151,7 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
         assert all(len(load_recording(path)) == 1 for path in folder.iterdir())
         changed = run_tests(tmp_path, REPLAY.replace('"city": city', '"town": city'), "-o", "asyncio_mode=auto")
         assert "2 failed" in changed.stdout
-        assert "with =new to add calls" in changed.stdout
+        assert "with --humanloop-record=new to add calls" in changed.stdout
 
     await asyncio.to_thread(checks)
 
