@@ -58,7 +58,8 @@ def run_lines(run: RunReport) -> list[str]:
             f"  goodput: {goodput.per_second:,.2f} requests/s, {goodput.good:,} of {run.requests:,} "
             f"({goodput.share:.1%}) with {limits}"
         )
-    lines += ["", *_table(run.metrics)]
+    if run.metrics:
+        lines += ["", *_table(run.metrics)]
     lines += ["", *verdict_lines(run)]
     return lines
 
@@ -93,6 +94,8 @@ def verdict_lines(run: RunReport) -> list[str]:
     if run.invalid:
         lines.append("  INVALID: the figures show the client rather than the server")
         lines += [f"    {reason}" for reason in run.invalid]
+    elif not run.outcomes.get("ok"):
+        lines.append("  nothing was measured: no request was complete")
     else:
         lines.append("  valid: the client did not limit the run")
     return lines
@@ -101,6 +104,8 @@ def verdict_lines(run: RunReport) -> list[str]:
 def definition_lines(runs: Sequence[RunReport]) -> list[str]:
     """Return one line for each metric of the runs."""
     metrics = {name: metric for run in runs for name, metric in run.metrics.items()}
+    if not metrics:
+        return []
     width = max((len(metric.title) for metric in metrics.values()), default=0)
     lines = [f"{metric.title:{width}}  {metric.definition}" for metric in metrics.values()]
     needed = ", ".join(f"{name} {samples_needed(float(name[1:])):,}" for name in _SHOWN)

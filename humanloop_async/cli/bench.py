@@ -250,7 +250,9 @@ def _exit(runs: Sequence[RunReport], *, allow_invalid: bool) -> None:
     if not any(run.outcomes.get("ok") for run in runs):
         raise CommandError("no request was complete; see the failures above")
     if not allow_invalid and any(run.invalid for run in runs):
-        raise CommandError("the client limited a run, see INVALID above; lower the load or use more --processes")
+        raise CommandError(
+            "the client limited a run, see INVALID above; lower the load, use more --processes, or stop other programs"
+        )
 
 
 COMPARE_EPILOGUE = """\
