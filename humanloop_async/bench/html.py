@@ -90,6 +90,8 @@ def _subtitle(report: Report) -> str:
 
 def _run(run: RunReport) -> list[str]:
     kind, verdict = ("bad", "INVALID") if run.invalid else ("good", "valid")
+    if not run.outcomes.get("ok"):
+        kind, verdict = "bad", "nothing measured"
     numbers = (
         f"{run.requests:,} requests in {run.window:.1f} s, {run.requests_per_second:,.2f} requests/s, "
         f"{run.tokens_per_second:,.1f} tokens/s"

@@ -91,11 +91,11 @@ def verdict_lines(run: RunReport) -> list[str]:
     lines = [f"  {client}"]
     if run.interrupted:
         lines.append("  interrupted: the figures cover the requests until then")
-    if run.invalid:
+    if not run.outcomes.get("ok"):
+        lines.append("  nothing was measured: no request was complete")
+    elif run.invalid:
         lines.append("  INVALID: the figures show the client rather than the server")
         lines += [f"    {reason}" for reason in run.invalid]
-    elif not run.outcomes.get("ok"):
-        lines.append("  nothing was measured: no request was complete")
     else:
         lines.append("  valid: the client did not limit the run")
     return lines
@@ -126,7 +126,7 @@ def sweep_lines(runs: Sequence[RunReport]) -> list[str]:
             _median(run, "itl"),
             f"{run.failed / run.requests:.1%}" if run.requests else "-",
             "-" if run.goodput is None else f"{run.goodput.share:.1%}",
-            "INVALID" if run.invalid else "yes",
+            "-" if not run.outcomes.get("ok") else "INVALID" if run.invalid else "yes",
         ]
         for run in runs
     ]

@@ -98,8 +98,8 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
 
     Pass it as ``AsyncHumanloop(transport=humanloop_replay)`` or ``Humanloop(transport=humanloop_replay)``. Replies come
     without waiting. To record, run ``pytest --humanloop-record=once`` with the real server's address in
-    ``HUMANLOOP_BASE_URL``, or in the test's client, and its key in ``HUMANLOOP_API_KEY``. A new recording is not
-    kept if the test fails: it would replay the failure, such as a wrong key, in later runs.
+    ``HUMANLOOP_BASE_URL``, or in the test's client, and its key in ``HUMANLOOP_API_KEY``. What was recorded is
+    not kept if the test fails: it would replay the failure, such as a wrong key, in later runs.
     """
     from .fixtures import UnpooledTransport
     from .record import RecordingTransport
@@ -107,16 +107,19 @@ def humanloop_replay(request: pytest.FixtureRequest) -> Generator[RecordingTrans
     name = _file_name(request.node.nodeid)
     path = request.path.parent / "recordings" / request.path.stem / f"{name}.jsonl"
     inner = UnpooledTransport()
-    existed = path.exists()
-    if existed:
+    before = path.read_bytes() if path.exists() else None
+    if before is not None:
         hint = "run pytest with --humanloop-record=new to add calls, or with =all to record all calls again"
     else:
         hint = "run pytest with --humanloop-record=once"
     mode: Mode = request.config.getoption("--humanloop-record") or "none"
     yield RecordingTransport(inner, path, mode, hint=hint)
     inner.close()
-    if not existed and request.node.stash.get(_FAILED, False):
-        path.unlink(missing_ok=True)
+    if mode != "none" and request.node.stash.get(_FAILED, False):
+        if before is not None:
+            path.write_bytes(before)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _file_name(node_id: str) -> str:

@@ -146,6 +146,11 @@ async def test_a_recording_lies_next_to_the_test(tmp_path: Path, humanloop_serve
         assert len(files) == 2
         assert "test_it[Oslo].jsonl" in files
         assert humanloop_server.api_key not in "".join(path.read_text() for path in folder.iterdir())
+        for mode in ("all", "new"):
+            wrong = {**server, "HUMANLOOP_API_KEY": "wrong"}
+            program = REPLAY if mode == "all" else REPLAY.replace('"city": city', '"town": city')
+            failed = run_tests(tmp_path, program, "-o", "asyncio_mode=auto", f"--humanloop-record={mode}", env=wrong)
+            assert "2 failed" in failed.stdout  # and the recordings are as before
         assert texts("--humanloop-record=once") == recorded
         assert texts() == recorded
         assert all(len(load_recording(path)) == 1 for path in folder.iterdir())
