@@ -202,7 +202,7 @@ async def test_a_second_signal_ends_the_process_within_a_second(
                 os.kill(pid, number)
                 start = time.monotonic()
                 await server.wait()
-            assert time.monotonic() - start < 8  # one second on an idle machine; without the second signal, a minute
+            assert time.monotonic() - start < 1.5  # one second, and the end of the interpreter on a busy machine
         assert server.process.returncode == 128 + number
     with closing(sqlite3.connect(database)) as connection:
         logs = connection.execute("SELECT status, output FROM logs").fetchall()
