@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import random
 from array import array
-from collections.abc import Mapping
 from time import perf_counter
 
 from ..errors import ApiConnectionError
 from ..transport.aiohttp_transport import AiohttpResponse
-from ..transport.base import ResponseStream, Transport
+from ..transport.base import ResponseStream, Transport, WrappedResponse
 from ..wire.requests import HttpRequest
 
 _MAX_KEPT = 32
@@ -40,7 +39,7 @@ class TimedTransport:
         await self._inner.aclose()
 
 
-class TimedResponse:
+class TimedResponse(WrappedResponse):
     """A response; see `ResponseStream`.
 
     Attributes:
@@ -48,28 +47,13 @@ class TimedResponse:
     """
 
     def __init__(self, inner: ResponseStream) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._kept: list[bytes] = []
         self._times = array("d")
         self._limit = 0  # how many reads are kept, and until when
         self._until = 0.0
         self._cancelled = False
         self.arrived = 0.0
-
-    @property
-    def status(self) -> int:
-        """The HTTP status code."""
-        return self._inner.status
-
-    @property
-    def reason(self) -> str:
-        """The reason phrase."""
-        return self._inner.reason
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The response's headers."""
-        return self._inner.headers
 
     async def read(self, timeout: float | None) -> bytes:
         """Return the bytes of one read; see `ResponseStream.read`.

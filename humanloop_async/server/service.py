@@ -129,7 +129,7 @@ class Service:
                     await self.discard_new_key()
 
             stack.push_async_callback(discard_unseen_key)
-            await stack.enter_async_context(self._key_uses_stored())
+            await stack.enter_async_context(_repeated(self._store_key_uses, KEY_USE_INTERVAL))
             self.environments = await Environments.open(self.database, self.settings.environments)
             self.log_writer = await stack.enter_async_context(LogWriter(self.database))
             idempotency = Idempotency(self.database, self.log_writer, self.settings.idempotency_ttl)
@@ -150,7 +150,8 @@ class Service:
                 )
             )
             stack.push_async_callback(self._finish_writes)
-            await stack.enter_async_context(self._metrics_refreshed())
+            if self.metrics is not None and self.metrics.is_shared:
+                await stack.enter_async_context(_repeated(self._refresh_metrics, METRICS_INTERVAL))
             started = True  # from now on, a failure while the parts close must not delete a key that is in use
             yield
 
@@ -158,49 +159,18 @@ class Service:
         """Delete the API key that was created at the start, because nobody has seen it."""
         await discard_key(self.database, self.keys)
 
-    @asynccontextmanager
-    async def _key_uses_stored(self) -> AsyncGenerator[None]:
-        """Store the last uses of keys now and then inside the block, and at its end."""
+    async def _store_key_uses(self) -> None:
+        """Store the last uses of keys."""
+        uses, self.key_uses = self.key_uses, {}
+        with suppress(Exception):  # the next use is stored
+            if uses:
+                async with asyncio.timeout(READY_TIMEOUT), self.database.write() as connection:
+                    await store_uses(connection, uses)
 
-        async def store() -> None:
-            uses, self.key_uses = self.key_uses, {}
-            with suppress(Exception):  # the next use is stored
-                if uses:
-                    async with asyncio.timeout(READY_TIMEOUT), self.database.write() as connection:
-                        await store_uses(connection, uses)
-
-        async def repeat() -> None:
-            while True:
-                await asyncio.sleep(KEY_USE_INTERVAL)
-                await store()
-
-        task = asyncio.create_task(repeat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            await store()
-
-    @asynccontextmanager
-    async def _metrics_refreshed(self) -> AsyncGenerator[None]:
-        """Update this process's values inside the block, if other processes report them, too."""
-        if (metrics := self.metrics) is None or not metrics.is_shared:
-            yield
-            return
-
-        async def repeat() -> None:
-            while True:
-                await asyncio.sleep(METRICS_INTERVAL)
-                metrics.refresh()
-
-        task = asyncio.create_task(repeat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            metrics.refresh()
+    async def _refresh_metrics(self) -> None:
+        """Update this process's values, which other processes report, too."""
+        assert self.metrics is not None
+        self.metrics.refresh()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end, also if the current task is cancelled, and return its result."""
@@ -302,6 +272,24 @@ class Service:
             self.database.health.failed("write", exc)  # one that only took too long, too
             # Callers need no key, so they get no details; these are in the log.
             raise ApiError(503, "the database cannot be read or written", retry_after=1) from exc
+
+
+@asynccontextmanager
+async def _repeated(work: Callable[[], Coroutine[Any, Any, None]], interval: float) -> AsyncGenerator[None]:
+    """Call a function every `interval` seconds inside the block, and once at its end."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            await work()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await work()
 
 
 def load_metrics() -> ModuleType:

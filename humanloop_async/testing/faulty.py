@@ -10,7 +10,7 @@ from dataclasses import replace
 from multidict import CIMultiDict
 
 from ..errors import ApiConnectionError
-from ..transport.base import ResponseStream, Transport
+from ..transport.base import ResponseStream, Transport, WrappedResponse
 from ..wire.requests import HttpRequest
 from .faults import Ending, ErrorStatus, Fault, Faults, Injector, Repeat, Stall, Step, error_body
 from .waiting import ClosableWait
@@ -52,28 +52,16 @@ class FaultTransport:
         await self._inner.aclose()
 
 
-class FaultyResponse:
+class FaultyResponse(WrappedResponse):
     """A response that is being broken; see `ResponseStream`."""
 
     def __init__(self, inner: ResponseStream, injector: Injector) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._injector = injector
         self._steps: deque[Step] = deque(injector.begin())
         self._due: float | None = None  # of the pause that is the next step
         self._ended = False
         self._wait = ClosableWait()
-
-    @property
-    def status(self) -> int:
-        return self._inner.status
-
-    @property
-    def reason(self) -> str:
-        return self._inner.reason
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._inner.headers
 
     async def read(self, timeout: float | None) -> bytes:
         """Return bytes as they arrive, broken; see `ResponseStream.read`."""

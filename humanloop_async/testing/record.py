@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from ..errors import ApiConnectionError, InvalidArgument
-from ..transport.base import ResponseStream, Transport
+from ..transport.base import ResponseStream, Transport, WrappedResponse
 from ..wire.requests import HttpRequest
 from .errors import RecordingNotFound
 from .recording import HEADER_LINE, Cause, RecordedCall, RecordedRead, encode_call, load_recording
@@ -241,24 +241,12 @@ class _Tape:
         return time.perf_counter() - self._sent_at
 
 
-class RecordingResponse:
+class RecordingResponse(WrappedResponse):
     """A response that is being recorded; see `ResponseStream`."""
 
     def __init__(self, inner: ResponseStream, tape: _Tape) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._tape = tape
-
-    @property
-    def status(self) -> int:
-        return self._inner.status
-
-    @property
-    def reason(self) -> str:
-        return self._inner.reason
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._inner.headers
 
     async def read(self, timeout: float | None) -> bytes:
         """Return the bytes that have arrived, and record them; see `ResponseStream.read`."""

@@ -55,6 +55,25 @@ class ResponseStream(Protocol):
         ...
 
 
+class WrappedResponse:
+    """The status, the reason and the headers of a `ResponseStream` that wraps another one."""
+
+    def __init__(self, inner: ResponseStream) -> None:
+        self._inner = inner
+
+    @property
+    def status(self) -> int:
+        return self._inner.status
+
+    @property
+    def reason(self) -> str:
+        return self._inner.reason
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._inner.headers
+
+
 class Transport(Protocol):
     """Sends requests. It follows no redirects, raises no errors for statuses, and does not retry."""
 
